@@ -1,0 +1,177 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { TargetConfig } from '../domain/config';
+import { messageOf } from '../domain/errors';
+import { deploymentById, setRelease } from '../db/deployments';
+import { packCanonical, readBack, removeTree, settle } from './archive';
+import type { Deps } from './deps';
+import { reap, runCommand, type CommandEnd } from './process';
+import { cancelled, verdict, type RunStep, type StepContext, type StepInput } from './step';
+
+/**
+ * Build: a clean checkout, the target's command, and the result as a content-addressed archive. The same
+ * commit with the same recipe is not built twice. An unreferenced archive harms nobody, so build has no undo.
+ */
+export const createBuild =
+  (deps: Deps, runStep: RunStep) =>
+  (input: StepInput): Promise<{ release: string }> =>
+    runStep('build', ['running'], input, async (context) => {
+      const { target, room, note } = context;
+      const { commit } = await deps.db('promotions').where({ id: context.row.promotion }).first('commit');
+      const recipe = recipeDigest(target);
+      // Whatever an earlier try left running would write into the same workspace.
+      const left = await reap(room.workspace);
+      if (left > 0) note(`build: killed ${left} processes that an earlier try left behind`);
+
+      const known = await deps.db('builds').where({ target: target.name, commit, recipe }).first();
+      if (known && (await intact(room.artifact(known.digest), known.digest)))
+        return {
+          value: { release: known.digest },
+          detail: `reused release ${short(known.digest)}, built from the same commit with the same recipe`,
+          record: (tx) => setRelease(tx, input.deployment, known.digest),
+        };
+
+      const startedAt = new Date();
+      await rm(room.workspace, { recursive: true, force: true });
+      const source = join(room.workspace, 'source');
+      const temporary = join(room.workspace, 'tmp');
+      await mkdir(temporary, { recursive: true });
+      note(`build: checking out ${commit}`);
+      try {
+        await deps.source.checkout(target.name, target.repository, commit, source, context.signal);
+      } catch (thrown) {
+        if (context.signal.aborted) throw cancelled();
+        throw thrown;
+      }
+      note(`build: running ${JSON.stringify(target.build.argv)}`);
+      await runTargetCommand(context, 'build', target.build, source, {
+        SIGNALBOX_COMMIT: commit,
+        HOME: temporary,
+        TMPDIR: temporary,
+      });
+
+      const output = join(source, target.build.output);
+      if (!(await stat(output).catch(() => undefined))?.isDirectory())
+        throw verdict(
+          'BuildFailed',
+          `The build made no folder "${target.build.output}"; correct build.output or the build.`,
+        );
+      const fresh = join(room.workspace, 'release.tar');
+      const packed = await packCanonical(output, fresh).catch((thrown: unknown) => {
+        throw verdict('BuildFailed', `The build's output can not become a release: ${messageOf(thrown)}.`);
+      });
+      const finishedAt = new Date();
+      const archive = room.artifact(packed.sha256);
+      const provenance = {
+        release: packed.sha256,
+        target: target.name,
+        commit,
+        recipe,
+        argv: target.build.argv,
+        builder: `signalbox on ${hostname()}`,
+        deployment: input.key,
+        startedAt,
+        finishedAt,
+      };
+      await mkdir(join(archive, '..'), { recursive: true });
+      await writeFile(`${archive.slice(0, -4)}.json`, `${JSON.stringify(provenance, null, 2)}\n`);
+      await settle(fresh, archive);
+      await removeTree(room.workspace);
+      return {
+        value: { release: packed.sha256 },
+        detail: `release ${short(packed.sha256)}: ${packed.entries} entries, ${packed.bytes} bytes`,
+        async record(tx) {
+          await tx('builds')
+            .insert({
+              target: target.name,
+              commit,
+              recipe,
+              digest: packed.sha256,
+              bytes: packed.bytes,
+              built_by: input.deployment,
+              started_at: startedAt,
+              finished_at: finishedAt,
+            })
+            .onConflict(['target', 'commit', 'recipe'])
+            .merge();
+          await setRelease(tx, input.deployment, packed.sha256);
+        },
+      };
+    });
+
+/** Runs one of the target's commands into the log. @throws a verdict when it fails, Cancelled when stopped. */
+export async function runTargetCommand(
+  context: StepContext,
+  what: string,
+  command: { argv: string[]; timeoutSeconds: number },
+  cwd: string,
+  env: Record<string, string>,
+): Promise<void> {
+  const end = await runCommand({
+    argv: command.argv,
+    cwd,
+    env: {
+      PATH: process.env.PATH ?? '/usr/bin:/bin',
+      LANG: 'C.UTF-8',
+      SIGNALBOX_TARGET: context.target.name,
+      ...env,
+      ...context.secrets,
+    },
+    mark: context.room.workspace,
+    timeoutMs: command.timeoutSeconds * 1000,
+    signal: context.signal,
+    onLine: (stream, text) => context.log.write(stream, text),
+    ready: () => context.log.ready(),
+  }).catch((thrown: unknown) => {
+    throw verdict(`${what}-failed`, `${what}: ${command.argv[0]} could not be started: ${messageOf(thrown)}`);
+  });
+  if (end.kind === 'aborted') throw cancelled();
+  if (end.kind !== 'exited' || end.code !== 0)
+    throw verdict(
+      `${what}-failed`,
+      `${what} failed: ${command.argv.join(' ')} ${describe(end, command.timeoutSeconds)}.`,
+    );
+}
+
+const describe = (end: CommandEnd, seconds: number) =>
+  end.kind === 'exited'
+    ? `exited with ${end.code}`
+    : end.kind === 'timed-out'
+      ? `did not finish within ${seconds} s and was killed`
+      : `was ended by ${end.kind === 'signalled' ? end.signal : 'us'}`;
+
+/** What decides a build's result besides the commit. Secrets count by name: their values are never hashed. */
+export const recipeDigest = (target: TargetConfig): string =>
+  createHash('sha256')
+    .update(JSON.stringify([target.build.argv, target.build.output, Object.keys(target.secrets).sort()]))
+    .digest('hex');
+
+export const short = (digest: string | null): string => digest?.slice(0, 12) ?? 'none';
+
+async function intact(archive: string, digest: string): Promise<boolean> {
+  if (!existsSync(archive)) return false;
+  return readBack(archive).then(
+    (found) => found.sha256 === digest,
+    () => false,
+  );
+}
+
+/** The archive of a release, checked against its digest. @throws when it is missing or altered. */
+export async function archiveOf(context: StepContext, release: string): Promise<string> {
+  const archive = context.room.artifact(release);
+  if (!(await intact(archive, release)))
+    throw verdict(
+      'ArtifactLost',
+      `The archive of release ${short(release)} is missing or altered: ${archive}.`,
+    );
+  return archive;
+}
+
+export const releaseOf = async (deps: Deps, deployment: number): Promise<string> => {
+  const { to_release: release } = await deploymentById(deps.db, deployment);
+  if (!release) throw verdict('NoRelease', 'This attempt has no release yet.');
+  return release;
+};

@@ -1,0 +1,17 @@
+import type { Client } from '@temporalio/client';
+import type { Logger } from 'pino';
+import type { Targets } from '../domain/config';
+import type { Db } from '../db/connect';
+import type { Source } from './git';
+
+/** What the activities act through. Made once, by the worker. */
+export interface Deps {
+  db: Db;
+  /** The targets file as last read. */
+  targets(): Targets;
+  source: Source;
+  /** Workspaces, artifacts and backups lie here. */
+  stateDir: string;
+  temporal: Client;
+  log: Logger;
+}

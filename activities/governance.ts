@@ -1,0 +1,125 @@
+import { Context } from '@temporalio/activity';
+import { WorkflowNotFoundError } from '@temporalio/client';
+import { z } from 'zod';
+import { deploymentKey } from '../domain/keys';
+import { changeRequestKey } from '../domain/keys';
+import { decide, endedUnfollowed, findChangeRequest, markFollowed, submit } from '../db/change-requests';
+import { nextInLine, openDeployments } from '../db/deployments';
+import { laneHolding } from '../domain/machines';
+import { controlQueue } from '../temporal-config/names';
+import {
+  changeRequestMoved,
+  changeRequestWorkflowId,
+  laneFree,
+  recoverWorkflowId,
+  type RecoveryRequest,
+} from '../workflows/messages';
+import type { Deps } from './deps';
+
+const decision = z.strictObject({
+  id: z.uuid(),
+  approver: z.string().min(1).max(200),
+  decision: z.enum(['approve', 'reject']),
+  comment: z.string().max(2000).optional(),
+});
+
+/** What the change request's workflow writes. */
+export function createChangeRequestActivities(deps: Deps) {
+  const { db } = deps;
+  return {
+    submitChangeRequest: async (id: number, submission: number) => {
+      await submit(db, id, submission);
+    },
+    /** Its status; "superseded" when a later submission has taken over. */
+    async changeRequestStatus(id: number, submission: number): Promise<string> {
+      const row = await findChangeRequest(db, id);
+      return !row || row.submission > submission ? 'superseded' : row.status;
+    },
+    /** Writes the decision's row, counted or refused. What is no decision at all is logged and dropped. */
+    async decide(changeRequest: number, submission: number, signal: unknown): Promise<void> {
+      const parsed = decision.safeParse(signal);
+      if (!parsed.success) {
+        deps.log.warn(
+          { changeRequest, problems: parsed.error.issues.length },
+          'dropped a malformed decision signal',
+        );
+        return;
+      }
+      await decide(db, { ...parsed.data, changeRequest, submission });
+    },
+    async followed(id: number, submission: number): Promise<void> {
+      if ((await findChangeRequest(db, id))?.submission === submission) await markFollowed(db, id);
+    },
+  };
+}
+
+/** An attempt younger than this may not have been seen by the server's describe yet. */
+const settlingMs = 5_000;
+
+/** One pass of reconciling: each repair in plain words. */
+export function createReconcileActivities(deps: Deps) {
+  const { db, temporal, log } = deps;
+
+  /** How a workflow ended without recording it; undefined while it runs. */
+  async function lost(workflowId: string, runId: string): Promise<string | undefined> {
+    try {
+      const { status } = await temporal.workflow.getHandle(workflowId, runId).describe();
+      if (status.name === 'RUNNING' || status.name === 'CONTINUED_AS_NEW') return undefined;
+      return `Its workflow ${workflowId} ended as ${status.name.toLowerCase().replaceAll('_', ' ')} without recording an end.`;
+    } catch (thrown) {
+      if (thrown instanceof WorkflowNotFoundError)
+        return `Its workflow ${workflowId} has vanished from Temporal.`;
+      throw thrown;
+    }
+  }
+
+  return {
+    async mend(): Promise<string[]> {
+      const mended: string[] = [];
+      const open = await openDeployments(db);
+      for (const row of open) {
+        Context.current().heartbeat();
+        if (Date.now() - row.created_at.getTime() < settlingMs) continue;
+        const key = deploymentKey(row.promotion, row.attempt);
+        const why = await lost(row.owner, row.run_id);
+        if (why) {
+          await temporal.workflow.start('recoverDeployment', {
+            workflowId: recoverWorkflowId(row.promotion, row.attempt),
+            workflowIdConflictPolicy: 'USE_EXISTING',
+            taskQueue: controlQueue,
+            args: [{ deployment: row.id, key, why } satisfies RecoveryRequest],
+            staticSummary: `Recover ${key}: ${why}`,
+          });
+          mended.push(`${key}: ${why} Recovery was started.`);
+        }
+      }
+      const held = new Set(
+        open.filter((row) => laneHolding.includes(row.status as never)).map((row) => row.target),
+      );
+      for (const target of new Set(open.map((row) => row.target))) {
+        const next = held.has(target) ? undefined : await nextInLine(db, target);
+        if (next) await signal(next, laneFree.name);
+      }
+      for (const request of await endedUnfollowed(db)) {
+        const there = await signal(
+          changeRequestWorkflowId(request.id, request.submission),
+          changeRequestMoved.name,
+        );
+        if (!there) await markFollowed(db, request.id);
+        mended.push(`${changeRequestKey(request.id)}: its workflow was told again that it ended.`);
+      }
+      for (const line of mended) log.warn({ reconcile: true }, line);
+      return mended;
+    },
+  };
+
+  async function signal(workflowId: string, name: string): Promise<boolean> {
+    try {
+      await temporal.workflow.getHandle(workflowId).signal(name);
+      return true;
+    } catch (thrown) {
+      if (thrown instanceof WorkflowNotFoundError) return false;
+      throw thrown;
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { TargetConfig } from '../domain/config';
+import { messageOf } from '../domain/errors';
+import { deploymentById } from '../db/deployments';
+import { short } from './build';
+import type { Deps } from './deps';
+import { cancelled, verdict, type RunStep, type StepContext, type StepInput } from './step';
+
+/** Health-check: the new release answers for itself, so many times in a row, before the deadline. */
+export const createHealthCheck =
+  (deps: Deps, runStep: RunStep) =>
+  (input: StepInput): Promise<void> =>
+    runStep('health-check', ['running'], input, async (context) => {
+      // Rolling back by hand deploys what another promotion built; that one's commit and revision count.
+      const named = await versionOf(deps, context.row.restores ?? input.deployment);
+      return { value: undefined, detail: await untilHealthy(context, named) };
+    });
+
+/** After an undo: what is current again is healthy too, matched to its own version. */
+export const createVerifyRollback =
+  (deps: Deps, runStep: RunStep) =>
+  (input: StepInput): Promise<void> =>
+    runStep('verify-rollback', ['rolling-back'], input, async (context) => {
+      const { row, driver, target } = context;
+      const observed = await driver.observe();
+      if (observed !== row.from_release)
+        throw verdict(
+          'NotRestored',
+          `${target.name} runs ${short(observed)}, not ${short(row.from_release)}.`,
+        );
+      if (row.from_deployment === null)
+        return {
+          value: undefined,
+          detail: `${target.name} has no release, as before this first deployment; there is nothing to check`,
+        };
+      return {
+        value: undefined,
+        detail: await untilHealthy(context, await versionOf(deps, row.from_deployment)),
+      };
+    });
+
+interface Version {
+  release: string;
+  commit: string;
+  revision: string;
+}
+
+async function versionOf(deps: Deps, deployment: number): Promise<Version> {
+  const row = await deploymentById(deps.db, deployment);
+  const { commit, revision } = await deps
+    .db('promotions')
+    .where({ id: row.promotion })
+    .first('commit', 'revision');
+  return { release: row.to_release!, commit, revision };
+}
+
+async function untilHealthy({ target, note, signal }: StepContext, version: Version): Promise<string> {
+  const { health } = target;
+  const expected = health.version === 'none' ? undefined : version[health.version];
+  const deadline = Date.now() + health.deadlineSeconds * 1000;
+  note(
+    `health check: ${health.url} has to answer ${health.successes} times in a row${expected ? ` as ${expected}` : ''}`,
+  );
+  let row = 0;
+  let tries = 0;
+  let last = '';
+  while (Date.now() < deadline) {
+    if (signal.aborted) throw cancelled();
+    const wrong = await probe(health, expected, signal);
+    if (signal.aborted) throw cancelled();
+    tries += 1;
+    if (wrong !== last && wrong) note(`health check: ${wrong}`);
+    last = wrong ?? '';
+    row = wrong ? 0 : row + 1;
+    if (row >= health.successes) return `healthy: ${row} answers in a row after ${tries} tries`;
+    await sleep(health.intervalMs, undefined, { signal }).catch(() => undefined);
+  }
+  throw verdict(
+    'Unhealthy',
+    `Unhealthy: ${health.url} did not answer ${health.successes} times in a row within ${health.deadlineSeconds} s. Last: ${last || 'too few answers'}.`,
+  );
+}
+
+const maxBody = 65_536;
+
+/** Asks once. @returns what is wrong, or undefined when it is healthy. */
+async function probe(
+  health: TargetConfig['health'],
+  expected: string | undefined,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    const response = await fetch(health.url, {
+      redirect: 'manual',
+      headers: { 'cache-control': 'no-cache', connection: 'close' },
+      signal: AbortSignal.any([signal, AbortSignal.timeout(health.requestTimeoutMs)]),
+    });
+    const body = await read(response);
+    if (response.status !== 200) return `status ${response.status}: ${body.slice(0, 200)}`;
+    if (expected !== undefined && !names(body, expected))
+      return `answered 200, but not as ${expected}: ${body.slice(0, 200)}`;
+    return undefined;
+  } catch (thrown) {
+    if ((thrown as Error).name === 'TimeoutError') return `no answer within ${health.requestTimeoutMs} ms`;
+    return messageOf(thrown);
+  }
+}
+
+async function read(response: Response): Promise<string> {
+  let body = '';
+  const decoder = new TextDecoder();
+  for await (const chunk of response.body ?? []) {
+    body += decoder.decode(chunk as Uint8Array, { stream: true });
+    if (body.length > maxBody) {
+      await response.body?.cancel().catch(() => undefined);
+      break;
+    }
+  }
+  return body.trim();
+}
+
+/** Whether the text names this version as a whole word: `v1` is not named by `v10`. */
+export function names(text: string, version: string): boolean {
+  const escaped = version.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  return new RegExp(`(?<![\\w.-])${escaped}(?![\\w-]|\\.\\w)`).test(text);
+}

@@ -1,0 +1,32 @@
+import { createBackup, createRestoreData } from './backup';
+import { createBuild } from './build';
+import type { Deps } from './deps';
+import { createChangeRequestActivities, createReconcileActivities } from './governance';
+import { createHealthCheck, createVerifyRollback } from './health-check';
+import { createLifecycle } from './lifecycle';
+import { createStepRunner } from './step';
+import { createMigrate, createSwap, createUndoSwap } from './swap';
+
+/** All activities. Those of `onTarget` act on a target; the others write Signalbox's own record. */
+export function createActivities(deps: Deps) {
+  const runStep = createStepRunner(deps);
+  const onTarget = {
+    build: createBuild(deps, runStep),
+    backup: createBackup(deps, runStep),
+    migrate: createMigrate(deps, runStep),
+    swap: createSwap(deps, runStep),
+    healthCheck: createHealthCheck(deps, runStep),
+    undoSwap: createUndoSwap(deps, runStep),
+    undoMigrate: createRestoreData(deps, runStep),
+    verifyRollback: createVerifyRollback(deps, runStep),
+  };
+  const control = {
+    ...createLifecycle(deps),
+    ...createChangeRequestActivities(deps),
+    ...createReconcileActivities(deps),
+  };
+  return { onTarget, control };
+}
+
+type Made = ReturnType<typeof createActivities>;
+export type Activities = Made['onTarget'] & Made['control'];

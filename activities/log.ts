@@ -1,0 +1,80 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Db } from '../db/connect';
+import { appendLog, type NewLine } from '../db/log';
+
+/**
+ * Writes a step's output line by line to Postgres, in batches. Memory is bounded: while more than `maxWaiting`
+ * lines wait, `ready()` holds the producer back. Lines wait through a database that is away.
+ */
+export interface StepLog {
+  write(stream: NewLine['stream'], text: string): void;
+  ready(): Promise<void> | undefined;
+  /** Resolves when every line is stored; rejects when `signal` aborts first. */
+  close(): Promise<void>;
+}
+
+const maxWaiting = 4_000;
+const batch = 1_000;
+const everyMs = 100;
+
+export function openLog(
+  db: Db,
+  deployment: number,
+  step: string,
+  redact: (text: string) => string,
+  signal: AbortSignal,
+): StepLog {
+  const waiting: NewLine[] = [];
+  let flushing: Promise<void> | undefined;
+
+  const flush = async (): Promise<void> => {
+    while (waiting.length > 0) {
+      const lines = waiting.slice(0, batch);
+      try {
+        await appendLog(db, deployment, lines);
+      } catch (thrown) {
+        if (signal.aborted) throw thrown;
+        await sleep(500);
+        continue;
+      }
+      waiting.splice(0, lines.length);
+    }
+  };
+  const started = () =>
+    (flushing ??= sleep(everyMs)
+      .then(flush)
+      .finally(() => {
+        flushing = undefined;
+      }));
+
+  return {
+    write(stream, text) {
+      // PostgreSQL's text can not hold NUL, nor half of a surrogate pair.
+      const clean = redact(text).replaceAll('\0', '\u2400').toWellFormed();
+      waiting.push({ at: new Date(), step, stream, text: clean });
+      started().catch(() => undefined);
+    },
+    ready: () => (waiting.length > maxWaiting ? started().catch(() => undefined) : undefined),
+    async close() {
+      await flushing;
+      await flush();
+    },
+  };
+}
+
+/** Replaces each secret, also in its base64 and URL-encoded forms, by its name. */
+export function redactor(secrets: Record<string, string>): (text: string) => string {
+  const forms = Object.entries(secrets).flatMap(([name, value]) =>
+    [value, ...value.split('\n')]
+      .filter((part) => part.length >= 4)
+      .flatMap((part) => [
+        part,
+        Buffer.from(part).toString('base64').replace(/=+$/, ''),
+        encodeURIComponent(part),
+      ])
+      .map((form) => [form, `[secret ${name}]`] as const),
+  );
+  // The longest first, so that a secret inside another does not leave the rest of it standing.
+  forms.sort(([a], [b]) => b.length - a.length);
+  return (text) => forms.reduce((out, [form, name]) => out.replaceAll(form, name), text);
+}

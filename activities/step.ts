@@ -1,0 +1,179 @@
+import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TargetConfig } from '../domain/config';
+import { messageOf, SignalboxError } from '../domain/errors';
+import type { DeploymentStatus } from '../domain/machines';
+import type { Tx } from '../db/connect';
+import { deploymentById, type DeploymentRow } from '../db/deployments';
+import { beginStep, finishStep, takeFence, type Try } from '../db/steps';
+import type { Deps } from './deps';
+import { directoryDriver, type Driver } from './drivers/directory';
+import { openLog, redactor, type StepLog } from './log';
+
+/**
+ * Every step runs through here: it opens the step for this try, heartbeats on a timer, offers the log, and
+ * closes the step in the transaction that records what it did. A *verdict* (a failed build, an unhealthy
+ * release) closes the step as failed and is not retried. A *fault* (a database away, a full disk) leaves it
+ * open, and Temporal tries again.
+ */
+export interface StepInput {
+  deployment: number;
+  key: string;
+  target: string;
+  /** How often the workflow asked for this step, from 1. */
+  round: number;
+}
+export interface StepContext {
+  row: DeploymentRow;
+  target: TargetConfig;
+  driver: Driver;
+  log: StepLog;
+  note(text: string): void;
+  signal: AbortSignal;
+  secrets: Record<string, string>;
+  /** Folders of this target in the state directory. */
+  room: { workspace: string; artifact(digest: string): string; backups: string };
+  /** A new, higher fencing number for what comes next. @throws when a newer try has the step. */
+  fence(): Promise<number>;
+}
+export interface StepResult<T> {
+  value: T;
+  /** One line in plain words, shown with the step. */
+  detail: string;
+  /** Written together with the step's end. */
+  record?(tx: Tx): Promise<unknown>;
+}
+
+export const verdict = (type: string, message: string) => ApplicationFailure.nonRetryable(message, type);
+
+const heartbeatMs = 1_000;
+
+export function createStepRunner(deps: Deps) {
+  return async function runStep<T>(
+    name: string,
+    during: readonly DeploymentStatus[],
+    input: StepInput,
+    work: (context: StepContext) => Promise<StepResult<T>>,
+  ): Promise<T> {
+    const activity = Context.current();
+    const { info, cancellationSignal: signal } = activity;
+    const mine: Try = {
+      deployment: input.deployment,
+      step: name,
+      owner: info.workflowExecution!.workflowId,
+      round: input.round,
+      attempt: info.attempt,
+      during,
+    };
+    const beat = setInterval(() => activity.heartbeat(), heartbeatMs);
+    try {
+      if (!(await beginStep(deps.db, mine))) throw supersededTry(name, input.key);
+      const target = targetOf(deps, input.target);
+      const secrets = readSecrets(target);
+      const log = openLog(deps.db, input.deployment, name, redactor(secrets), signal);
+      const note = (text: string) => log.write('note', text);
+      if (info.attempt > 1) note(`${name}: try ${info.attempt}; looking at what the last one left behind`);
+      try {
+        const result = await work({
+          row: await deploymentById(deps.db, input.deployment),
+          target,
+          driver: directoryDriver(target.driver.root),
+          log,
+          note,
+          signal,
+          secrets,
+          room: {
+            workspace: join(deps.stateDir, 'work', input.key),
+            artifact: (digest) => join(deps.stateDir, 'artifacts', target.name, `${digest}.tar`),
+            backups: join(deps.stateDir, 'backups', target.name),
+          },
+          async fence() {
+            const fence = await takeFence(deps.db, mine);
+            if (fence === undefined) throw supersededTry(name, input.key);
+            return fence;
+          },
+        });
+        note(`${name}: ${result.detail}`);
+        await log.close();
+        await deps.db.transaction(async (tx) => {
+          await result.record?.(tx);
+          await finishStep(tx, mine, 'done', result.detail);
+        });
+        return result.value;
+      } catch (thrown) {
+        const failure = asFailure(thrown, name);
+        note(
+          `${name}: ${failure instanceof CancelledFailure ? 'stopped, because it was cancelled' : failure.message}`,
+        );
+        await log.close();
+        if (failure instanceof ApplicationFailure && failure.nonRetryable)
+          await finishStep(deps.db, mine, 'failed', failure.message);
+        throw failure;
+      }
+    } finally {
+      clearInterval(beat);
+    }
+  };
+}
+export type RunStep = ReturnType<typeof createStepRunner>;
+
+/** Thrown where the caller saw the cancellation; the workflow compensates. */
+export const cancelled = () => new CancelledFailure('the step was cancelled');
+
+function supersededTry(step: string, key: string) {
+  return verdict(
+    'Superseded',
+    `${step} of ${key}: a newer try or a recovery has taken over; this one does nothing.`,
+  );
+}
+
+function asFailure(thrown: unknown, step: string): ApplicationFailure | CancelledFailure {
+  if (thrown instanceof ApplicationFailure) return thrown;
+  if (thrown instanceof SignalboxError) return verdict(thrown.code, thrown.message);
+  const activity = Context.current();
+  if (activity.cancellationSignal.aborted) {
+    if (activity.cancellationDetails?.cancelRequested) return cancelled();
+    // Not a person's cancel: this worker stops, or the server no longer knows this try. Another try goes on.
+    return ApplicationFailure.create({
+      message: `${step} was interrupted because this worker is stopping; it is tried again.`,
+      type: 'Interrupted',
+    });
+  }
+  return ApplicationFailure.create({
+    message: `${step} met a fault and is tried again: ${messageOf(thrown)}`,
+    type: 'Fault',
+    cause: thrown instanceof Error ? thrown : undefined,
+  });
+}
+
+export function targetOf(deps: Deps, name: string): TargetConfig {
+  const target = deps.targets().get(name);
+  if (!target)
+    throw verdict(
+      'UnknownTarget',
+      `The targets file has no target "${name}" any more; put it back and retry.`,
+    );
+  return target;
+}
+
+function readSecrets(target: TargetConfig): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(target.secrets).map(([name, reference]) => {
+      if ('file' in reference) {
+        try {
+          return [name, readFileSync(reference.file, 'utf8').trimEnd()];
+        } catch (thrown) {
+          throw verdict('MissingSecret', `Secret ${name} of ${target.name}: ${messageOf(thrown)}`);
+        }
+      }
+      const value = process.env[reference.env];
+      if (!value)
+        throw verdict(
+          'MissingSecret',
+          `Secret ${name} of ${target.name}: the variable ${reference.env} is not set.`,
+        );
+      return [name, value];
+    }),
+  );
+}

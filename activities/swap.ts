@@ -1,0 +1,59 @@
+import { archiveOf, releaseOf, runTargetCommand, short } from './build';
+import type { Deps } from './deps';
+import { verdict, type RunStep, type StepContext, type StepInput } from './step';
+
+/** Optional: the target's migration command, run from the new release. It may run again after a fault. */
+export const createMigrate =
+  (deps: Deps, runStep: RunStep) =>
+  (input: StepInput): Promise<void> =>
+    runStep('migrate', ['running'], input, async (context) => {
+      const { target, driver } = context;
+      const release = await releaseOf(deps, input.deployment);
+      const folder = await driver.install(release, await archiveOf(context, release));
+      // Noted first: from here on data may have changed, and rolling back has to mind it.
+      await deps.db('deployments').where({ id: input.deployment }).update({ migration_began: true });
+      await runTargetCommand(context, 'migrate', target.migrate!, folder, { SIGNALBOX_RELEASE: release });
+      return { value: undefined, detail: 'the migration command succeeded' };
+    });
+
+/** Swap: install the release, then make it current under a new fencing number. */
+export const createSwap =
+  (deps: Deps, runStep: RunStep) =>
+  (input: StepInput): Promise<void> =>
+    runStep('swap', ['running'], input, async (context) => {
+      const release = await releaseOf(deps, input.deployment);
+      await context.driver.install(release, await archiveOf(context, release));
+      return { value: undefined, detail: await makeCurrent(context, release, `${input.key} swap`) };
+    });
+
+/** Undo of swap: what was current before is current again. Harmless when the swap never happened. */
+export const createUndoSwap =
+  (_deps: Deps, runStep: RunStep) =>
+  (input: StepInput): Promise<void> =>
+    runStep('undo-swap', ['rolling-back'], input, async (context) => {
+      const before = context.row.from_release;
+      if (before) await context.driver.install(before, await archiveOf(context, before));
+      return { value: undefined, detail: await makeCurrent(context, before, `${input.key} undo-swap`) };
+    });
+
+async function makeCurrent(context: StepContext, release: string | null, by: string): Promise<string> {
+  const fence = await context.fence();
+  const switched = await context.driver.switchTo(release, fence, by);
+  if (switched.result === 'refused')
+    throw verdict(
+      'Fenced',
+      `Fencing number ${fence} was refused: ${switched.fence} already acted on ${context.target.name}. Nothing was changed.`,
+    );
+  const { reload } = context.target.driver;
+  if (reload)
+    await runTargetCommand(context, 'reload', reload, context.target.driver.root, {
+      SIGNALBOX_RELEASE: release ?? '',
+    });
+  if (release === null)
+    return switched.result === 'already'
+      ? 'no release was current before, and none is now'
+      : `removed the current link: before this first deployment there was no release (fence ${fence})`;
+  return switched.result === 'already'
+    ? `release ${short(release)} was current already (fence ${fence})`
+    : `release ${short(release)} is current, before it ${short(switched.from)} (fence ${fence})`;
+}

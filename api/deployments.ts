@@ -1,0 +1,104 @@
+import { WorkflowNotFoundError } from '@temporalio/client';
+import { z } from 'zod';
+import { notFound, SignalboxError } from '../domain/errors';
+import { deploymentKey, parseDeploymentKey } from '../domain/keys';
+import { isTerminal } from '../domain/machines';
+import { deploymentView, logLine, logQuery, reasonBody, resolveBody } from '../domain/schemas';
+import { deploymentById, findDeployment, type DeploymentRow } from '../db/deployments';
+import { readLog } from '../db/log';
+import { viewDeployment } from '../db/views';
+import { cancelDeployment, resolveRollback } from '../workflows/messages';
+import type { ApiDeps } from './deps';
+import { route, type Route } from './route';
+
+/** Attempts: read, followed by their log, cancelled, and resolved after a failed rollback. */
+export function deploymentRoutes(deps: ApiDeps): Route[] {
+  const { db, runUrl, temporal } = deps;
+  const find = async (key: string) => {
+    const { promotion, attempt } = parseDeploymentKey(key);
+    const row = await findDeployment(db, promotion, attempt);
+    if (!row) throw notFound(`deployment ${key}`);
+    return row;
+  };
+  const handleOf = (row: DeploymentRow) => temporal.workflow.getHandle(row.owner);
+  /** Waits for the attempt to leave the state it was in; answers how it stands then. */
+  const moved = async (before: DeploymentRow) => {
+    const next = async () => {
+      const now = await deploymentById(db, before.id);
+      return now.status === before.status ? undefined : now;
+    };
+    const row = (await deps.changes.until(next, deps.verdictMs)) ?? before;
+    return { status: 202, body: await viewDeployment(db, row, runUrl) };
+  };
+  const refuse = (row: DeploymentRow, why: string) =>
+    new SignalboxError(
+      'illegal-transition',
+      `${deploymentKey(row.promotion, row.attempt)} is ${row.status}; ${why}`,
+    );
+  const send = async (row: DeploymentRow, sent: Promise<void>) => {
+    await sent.catch((thrown: unknown) => {
+      if (!(thrown instanceof WorkflowNotFoundError)) throw thrown;
+      throw refuse(
+        row,
+        'its workflow has ended, and reconcile is about to settle it. Look again in a minute.',
+      );
+    });
+  };
+  return [
+    route({
+      method: 'get',
+      path: '/deployments/:key',
+      summary: 'One attempt with its steps',
+      answers: { status: 200, schema: deploymentView },
+      handle: async ({ params }) => ({ body: await viewDeployment(db, await find(params.key!), runUrl) }),
+    }),
+    route({
+      method: 'get',
+      path: '/deployments/:key/log',
+      summary: 'Log lines after a number, in order; as text when text/plain is asked for',
+      query: logQuery,
+      answers: {
+        status: 200,
+        schema: z.object({ items: z.array(logLine), nextCursor: z.string().nullable() }),
+      },
+      async handle({ params, query, plainText }) {
+        const row = await find(params.key!);
+        const items = await readLog(db, row.id, query.after, query.limit);
+        if (plainText)
+          return { body: items.map((l) => `${l.seq} ${l.at} ${l.step} ${l.stream} ${l.text}\n`).join('') };
+        const more = items.length === query.limit;
+        return { body: { items, nextCursor: more ? String(items.at(-1)!.seq) : null } };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/deployments/:key/cancel',
+      summary: 'Cancel: a waiting attempt ends, a running one is rolled back',
+      roles: ['release-manager', 'sre'],
+      body: reasonBody,
+      answers: { status: 202, schema: deploymentView },
+      async handle({ params, person, body }) {
+        const row = await find(params.key!);
+        if (isTerminal('deployment', row.status)) throw refuse(row, 'it has ended.');
+        if (row.status === 'rolling-back' || row.status === 'rollback-failed')
+          throw refuse(row, 'it is being undone already.');
+        await send(row, handleOf(row).signal(cancelDeployment, { by: person, reason: body.reason }));
+        return moved(row);
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/deployments/:key/resolve',
+      summary: 'After a failed rollback: retry the undo, or accept the target as it is',
+      roles: ['sre'],
+      body: resolveBody,
+      answers: { status: 202, schema: deploymentView },
+      async handle({ params, person, body }) {
+        const row = await find(params.key!);
+        if (row.status !== 'rollback-failed') throw refuse(row, 'only a failed rollback is resolved.');
+        await send(row, handleOf(row).signal(resolveRollback, { by: person, ...body }));
+        return moved(row);
+      },
+    }),
+  ];
+}

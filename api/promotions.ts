@@ -1,0 +1,124 @@
+import { badInput, notFound } from '../domain/errors';
+import { parsePromotionKey } from '../domain/keys';
+import {
+  deployBody,
+  deploymentView,
+  listQuery,
+  promotionView,
+  reasonBody,
+  shipBody,
+} from '../domain/schemas';
+import { findChangeRequest } from '../db/change-requests';
+import { findPromotion, ship, type PromotionRow } from '../db/promotions';
+import { viewPromotion, viewPromotions } from '../db/views';
+import { submitChangeRequest, withdrawPromotion } from './change-requests';
+import type { ApiDeps } from './deps';
+import { page, pageView } from './page';
+import { route, type Route } from './route';
+import { startDeployment } from './start-deployment';
+
+/** Promotions: shipped, deployed, retried, rolled back, withdrawn. */
+export function promotionRoutes(deps: ApiDeps): Route[] {
+  const { db, runUrl } = deps;
+  const find = async (key: string) => {
+    const row = await findPromotion(db, parsePromotionKey(key));
+    if (!row) throw notFound(`promotion ${key}`);
+    return row;
+  };
+  return [
+    route({
+      method: 'get',
+      path: '/promotions',
+      summary: 'Promotions, newest first',
+      query: listQuery,
+      answers: { status: 200, schema: pageView(promotionView) },
+      handle: async ({ query }) => ({
+        body: await page(
+          db('promotions').modify((q) => void (query.target && q.where({ target: query.target }))),
+          'id',
+          query,
+          (rows: PromotionRow[]) => viewPromotions(db, rows, runUrl),
+        ),
+      }),
+    }),
+    route({
+      method: 'post',
+      path: '/promotions',
+      summary: 'Ship: record a promotion of a revision and its change request',
+      roles: ['contributor'],
+      body: shipBody,
+      answers: { status: 201, schema: promotionView },
+      async handle(call) {
+        const { target: name, revision, title, change, submit } = call.body;
+        const target = deps.targets().get(name);
+        if (!target)
+          throw badInput(
+            `There is no target "${name}"; the targets file has: ${[...deps.targets().keys()].join(', ') || 'none'}.`,
+          );
+        const id = Number(
+          await call.once(async (tx) => {
+            const commit = await deps.resolveRevision(name, target.repository, revision);
+            const shipment = {
+              target: name,
+              title,
+              revision,
+              commit,
+              shippedBy: call.person,
+              change: { ...change, risk: change.risk ?? 'medium', description: change.description ?? '' },
+            };
+            return String(await ship(tx, shipment));
+          }),
+        );
+        if (submit) await submitChangeRequest(deps, (await findChangeRequest(db, id))!);
+        return { body: await viewPromotion(db, (await findPromotion(db, id))!, runUrl) };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/promotions/:key',
+      summary: 'One promotion with its attempts, steps and backup',
+      answers: { status: 200, schema: promotionView },
+      handle: async ({ params }) => ({ body: await viewPromotion(db, await find(params.key!), runUrl) }),
+    }),
+    route({
+      method: 'post',
+      path: '/promotions/:key/deploy',
+      summary: 'Deploy Now',
+      roles: ['release-manager'],
+      body: deployBody,
+      answers: { status: 202, schema: deploymentView },
+      handle: async (call) => startDeployment(deps, call, await find(call.params.key!), 'deploy'),
+    }),
+    route({
+      method: 'post',
+      path: '/promotions/:key/retry',
+      summary: 'Deploy a promotion that rolled back once more, as a new attempt',
+      roles: ['release-manager'],
+      body: reasonBody,
+      answers: { status: 202, schema: deploymentView },
+      handle: async (call) => startDeployment(deps, call, await find(call.params.key!), 'retry'),
+    }),
+    route({
+      method: 'post',
+      path: '/promotions/:key/rollback',
+      summary: 'Return a deployed target to the release before, as a deployment without a build',
+      roles: ['release-manager'],
+      body: reasonBody,
+      answers: { status: 202, schema: deploymentView },
+      handle: async (call) => startDeployment(deps, call, await find(call.params.key!), 'rollback'),
+    }),
+    route({
+      method: 'post',
+      path: '/promotions/:key/withdraw',
+      summary: 'Withdraw a promotion; cancels its change request',
+      roles: ['contributor', 'release-manager'],
+      body: reasonBody,
+      answers: { status: 200, schema: promotionView },
+      async handle({ params, person, body }) {
+        const { id } = await find(params.key!);
+        await withdrawPromotion(deps, (await findChangeRequest(db, id))!, person, body.reason);
+        return { body: await viewPromotion(db, await find(params.key!), runUrl) };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,121 @@
+import { createHash } from 'node:crypto';
+import type { Request, Response, Router } from 'express';
+import type { z } from 'zod';
+import { badInput, SignalboxError } from '../domain/errors';
+import type { Role } from '../domain/machines';
+import { problemText, problemsOf } from '../domain/strict';
+import type { Db, Tx } from '../db/connect';
+import { claim, forget, remember } from '../db/idempotency';
+import type { Person } from '../db/tokens';
+
+/**
+ * A route is data: the API registers it, the OpenAPI document describes it, and tests walk it, all from the
+ * same list. Handlers get what was parsed; they call and map.
+ */
+export interface Call<B, Q> extends Person {
+  params: Record<string, string>;
+  body: B;
+  query: Q;
+  /** Whether plain text was asked for. */
+  plainText: boolean;
+  /**
+   * Decides once what this request makes (a number, an id) and remembers it under the Idempotency-Key, so that
+   * a repeat of the request finds what the first one made. Without a key it just makes it.
+   */
+  once(make: (tx: Tx) => Promise<string>): Promise<string>;
+}
+export interface Answer {
+  status?: number;
+  body: unknown;
+}
+export interface Route<B = unknown, Q = unknown> {
+  method: 'get' | 'post';
+  /** Below /api, in Express's form. */
+  path: string;
+  summary: string;
+  /** Who may; any signed-in person when it is left out. */
+  roles?: Role[];
+  body?: z.ZodType<B>;
+  query?: z.ZodType<Q>;
+  answers: { status: number; schema: z.ZodType };
+  handle(call: Call<B, Q>): Promise<Answer>;
+}
+export const route = <B = undefined, Q = undefined>(definition: Route<B, Q>): Route =>
+  definition as unknown as Route;
+
+export function register(router: Router, db: Db, definition: Route): void {
+  router[definition.method](definition.path, async (request: Request, response: Response) => {
+    const person = response.locals.person as Person;
+    if (definition.roles && !definition.roles.some((role) => person.roles.includes(role)))
+      throw new SignalboxError(
+        'role-required',
+        `${person.person} is ${person.roles.join(', ') || 'without a role'}; this needs ${definition.roles.join(' or ')}.`,
+        { needs: definition.roles },
+      );
+    const body = parse(definition.body, request.body ?? {}, 'body');
+    const query = parse(definition.query, request.query, 'query');
+    const call = {
+      ...person,
+      params: request.params as Record<string, string>,
+      body,
+      query,
+      plainText: request.accepts(['application/json', 'text/plain']) === 'text/plain',
+    };
+    const key = definition.method === 'get' ? undefined : idempotencyKey(request);
+    if (key === undefined) {
+      const once = (make: (tx: Tx) => Promise<string>) => db.transaction(make);
+      return send(response, definition, await definition.handle({ ...call, once }));
+    }
+
+    const digest = createHash('sha256')
+      .update(JSON.stringify([definition.method, request.originalUrl, body]))
+      .digest('hex');
+    const known = await claim(db, person.person, key, digest);
+    if (known.request !== digest)
+      throw new SignalboxError(
+        'idempotency-key-reused',
+        'This Idempotency-Key was used with another request; use a new key for a new request.',
+      );
+    if (known.status !== null)
+      return send(response, definition, { status: known.status, body: known.response });
+    const once = (make: (tx: Tx) => Promise<string>) =>
+      db.transaction(async (tx) => {
+        const where = { person: person.person, key };
+        const row = await tx('idempotency_keys').where(where).forUpdate().first();
+        if (row?.resource) return row.resource as string;
+        const resource = await make(tx);
+        await tx('idempotency_keys').where(where).update({ resource });
+        return resource;
+      });
+    try {
+      const answer = await definition.handle({ ...call, once });
+      await remember(db, person.person, key, answer.status ?? definition.answers.status, answer.body);
+      send(response, definition, answer);
+    } catch (thrown) {
+      // Refused before anything was made: the same key may be tried again.
+      await forget(db, person.person, key).catch(() => undefined);
+      throw thrown;
+    }
+  });
+}
+
+function send(response: Response, definition: Route, answer: Answer): void {
+  response.status(answer.status ?? definition.answers.status);
+  if (typeof answer.body === 'string') response.type('text/plain').send(answer.body);
+  else response.json(answer.body);
+}
+
+function parse(schema: z.ZodType | undefined, input: unknown, what: string): never {
+  if (!schema) return undefined as never;
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data as never;
+  const problems = problemsOf(parsed.error, input);
+  throw badInput(`The ${what} is not valid. ${problemText(problems).replaceAll('\n', '; ')}`, { problems });
+}
+
+function idempotencyKey(request: Request): string | undefined {
+  const key = request.get('idempotency-key');
+  if (key !== undefined && !/^[\x21-\x7e]{1,200}$/.test(key))
+    throw badInput('Idempotency-Key has to be 1 to 200 visible ASCII characters without spaces.');
+  return key;
+}

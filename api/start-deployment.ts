@@ -1,0 +1,128 @@
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import { SignalboxError, type ErrorCode } from '../domain/errors';
+import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
+import type { Trigger } from '../domain/machines';
+import type { DeploymentView } from '../domain/schemas';
+import { findDeployment, nextAttempt, openAttemptOf, whyNot } from '../db/deployments';
+import type { PromotionRow } from '../db/promotions';
+import { switchedOff } from '../db/targets';
+import { viewDeployment } from '../db/views';
+import { attributes, controlQueue } from '../temporal-config/names';
+import { deployWorkflowId, type DeploymentRequest } from '../workflows/messages';
+import type { ApiDeps } from './deps';
+import type { Answer, Call } from './route';
+
+/**
+ * Deploy Now, retry and rollback: decide the attempt's number, start its workflow, wait for its row. Clicks
+ * that race, or come again after a lost answer, decide the same number and so find the same workflow.
+ */
+export async function startDeployment(
+  deps: ApiDeps,
+  call: Call<{ reason?: string }, unknown>,
+  promotion: PromotionRow,
+  trigger: Trigger,
+): Promise<Answer> {
+  const { db, changes, runUrl } = deps;
+  const { id } = promotion;
+  const target = deps.targets().get(promotion.target);
+  const attempt = Number(
+    await call.once(async (tx) => {
+      const open = await openAttemptOf(tx, id);
+      if (open?.trigger === trigger) return String(open.attempt);
+      if (open)
+        throw new SignalboxError(
+          'illegal-transition',
+          `${deploymentKey(id, open.attempt)} (${open.trigger}) is ${open.status}; wait for it or cancel it.`,
+        );
+      const off = target ? switchedOff(target) : 'the targets file no longer names this target';
+      const refusal = await whyNot(tx, id, trigger, off);
+      if (refusal) throw new SignalboxError(refusal.code as ErrorCode, refusal.message);
+      return String(await nextAttempt(tx, id));
+    }),
+  );
+  const key = deploymentKey(id, attempt);
+  const read = () => findDeployment(db, id, attempt);
+  const request: DeploymentRequest = {
+    promotion: id,
+    attempt,
+    trigger,
+    startedBy: call.person,
+    reason: call.body.reason,
+  };
+  if (!(await read())) await start(deps, request, promotion);
+  const row = await changes.until(read, deps.verdictMs);
+  if (!row)
+    return { status: 202, body: unanswered(promotion, request, runUrl(deployWorkflowId(id, attempt), '')) };
+  if (row.status === 'refused')
+    throw new SignalboxError(row.outcome_code as ErrorCode, row.outcome!, { deployment: key });
+  return { status: 202, body: await viewDeployment(db, row, runUrl) };
+}
+
+async function start(deps: ApiDeps, request: DeploymentRequest, promotion: PromotionRow): Promise<void> {
+  const workflowId = deployWorkflowId(request.promotion, request.attempt);
+  const key = deploymentKey(request.promotion, request.attempt);
+  const verb = { deploy: 'Deploy', retry: 'Retry', rollback: 'Roll back' }[request.trigger];
+  const options = {
+    workflowId,
+    taskQueue: controlQueue,
+    args: [request],
+    requestEagerStart: true,
+    staticSummary: `${key}: ${verb} ${promotion.title} (${promotion.revision}) on ${promotion.target}`,
+    staticDetails: [
+      `**${verb}** ${promotionKey(promotion.id)} on **${promotion.target}**, asked for by ${request.startedBy}.`,
+      `Revision ${promotion.revision}, commit ${promotion.commit}. Approved by ${changeRequestKey(promotion.id)}.`,
+      request.reason ? `Reason: ${request.reason}` : '',
+    ].join('\n\n'),
+    typedSearchAttributes: [
+      { key: attributes.target, value: promotion.target },
+      { key: attributes.promotion, value: promotionKey(promotion.id) },
+      { key: attributes.changeRequest, value: changeRequestKey(promotion.id) },
+      { key: attributes.status, value: 'queued' },
+      { key: attributes.actor, value: request.startedBy },
+    ],
+  };
+  const { workflow } = deps.temporal;
+  try {
+    await workflow.start('deployPromotion', { ...options, workflowIdReusePolicy: 'REJECT_DUPLICATE' });
+  } catch (thrown) {
+    if (!(thrown instanceof WorkflowExecutionAlreadyStartedError)) throw thrown;
+    // Ended before its admission (terminated, say), so it wrote nothing: its number is still free.
+    const { status } = await workflow.getHandle(workflowId).describe();
+    if (status.name === 'RUNNING' || (await findDeployment(deps.db, request.promotion, request.attempt)))
+      return;
+    await workflow
+      .start('deployPromotion', { ...options, workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY' })
+      .catch((again: unknown) => {
+        if (!(again instanceof WorkflowExecutionAlreadyStartedError)) throw again;
+      });
+  }
+}
+
+/** The attempt as it stands when Temporal has taken it but no worker has admitted it yet. */
+function unanswered(promotion: PromotionRow, request: DeploymentRequest, url: string | null): DeploymentView {
+  const now = new Date().toISOString();
+  return {
+    key: deploymentKey(request.promotion, request.attempt),
+    promotion: promotionKey(promotion.id),
+    target: promotion.target,
+    attempt: request.attempt,
+    fence: null,
+    trigger: request.trigger,
+    status: 'queued',
+    startedBy: request.startedBy,
+    startedAt: null,
+    finishedAt: null,
+    from: null,
+    to: null,
+    position: null,
+    scheduledFor: null,
+    waitingFor: 'accepted, no worker is answering; it begins as soon as one does',
+    outcome: null,
+    backup: null,
+    steps: [],
+    temporal: { workflowId: deployWorkflowId(request.promotion, request.attempt), runId: '', url },
+    version: 0,
+    createdAt: now,
+    updatedAt: now,
+  };
+}

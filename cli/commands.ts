@@ -1,0 +1,253 @@
+import Table from 'cli-table3';
+import picocolors from 'picocolors';
+import type { Role } from '../domain/machines';
+import type { DeploymentView, PromotionView } from '../domain/schemas';
+import { createClient, type Client, type Place } from './client';
+import { exitCodes } from './exit-codes';
+import { readEndpoints } from './state-dir';
+import { watch } from './watch';
+
+/** The client commands. Each prints plain words, or with --json the entity, and answers an exit code. */
+export interface Shared {
+  state: string;
+  json: boolean;
+}
+interface Context {
+  client: Client;
+  json: boolean;
+  say(line: string): void;
+  /** Prints the entity as JSON, or the line. */
+  show(entity: object, line: string): void;
+  /** Says as whom a command acts, where the role was chosen for the reader. */
+  as(role: Role): Promise<void>;
+}
+
+export async function runClientCommand(
+  shared: Shared,
+  command: (context: Context) => Promise<number>,
+): Promise<number> {
+  const place = placeOf(shared.state);
+  const client = createClient(place);
+  const say = (line: string) => void (shared.json ? process.stderr : process.stdout).write(`${line}\n`);
+  return command({
+    client,
+    json: shared.json,
+    say,
+    show: (entity, line) => (shared.json ? console.log(JSON.stringify(entity)) : say(line)),
+    async as(role) {
+      if (shared.json || place.tokens.any) return;
+      const { person } = await client.me(role);
+      say(picocolors.dim(`as ${person} (${role})`));
+    },
+  });
+}
+
+function placeOf(state: string): Place {
+  const { SIGNALBOX_URL: url, SIGNALBOX_TOKEN: token } = process.env;
+  if (url && token) return { api: `${url.replace(/\/+$/, '')}/api`, tokens: { any: token } };
+  const endpoints = readEndpoints(state);
+  if (!endpoints)
+    throw new Error(
+      `There is no running Signalbox in ${state}: it has no endpoints.json. Start it with "npx signalbox up", name its folder with --state, or set SIGNALBOX_URL and SIGNALBOX_TOKEN.`,
+    );
+  return endpoints;
+}
+
+const rfcOf = (key: string) => key.replace(/^CP-/, 'RFC-');
+/** `CP-7` means its latest attempt. */
+async function attemptOf(client: Client, key: string): Promise<string> {
+  if (key.includes('.')) return key;
+  const { current } = await client.promotion(key);
+  if (!current)
+    throw new Error(`${key} has no deployment yet; deploy it with "npx signalbox deploy ${key}".`);
+  return current;
+}
+
+export async function ship(
+  { client, show, as }: Context,
+  target: string,
+  revision: string,
+  options: { title?: string; description?: string; emergency?: string; draft: boolean },
+): Promise<number> {
+  await as('contributor');
+  const promotion = await client.ship({
+    target,
+    revision,
+    title: options.title ?? `${target} ${revision}`,
+    submit: !options.draft,
+    change: {
+      type: options.emergency ? 'emergency' : 'normal',
+      ...(options.emergency ? { emergencyReason: options.emergency } : {}),
+      ...(options.description ? { description: options.description } : {}),
+    },
+  });
+  show(
+    promotion,
+    `Shipped ${revision} (commit ${promotion.commit.slice(0, 12)}) to ${target} as ${promotion.key}; change request ${promotion.changeRequest} is ${options.draft ? 'a draft: submit it next' : 'submitted: somebody else approves it next'}.`,
+  );
+  return exitCodes.done;
+}
+
+export async function submit({ client, show, as }: Context, key: string): Promise<number> {
+  await as('contributor');
+  const request = await client.submit(rfcOf(key));
+  show(request, `${request.key} is ${request.status}.`);
+  return exitCodes.done;
+}
+
+async function decide(
+  { client, show, as }: Context,
+  key: string,
+  decision: 'approve' | 'reject',
+  comment?: string,
+) {
+  await as('approver');
+  const request = await client.decide(rfcOf(key), { decision, ...(comment ? { comment } : {}) });
+  const next =
+    request.status === 'approved' ? ` Deploy it with "npx signalbox deploy ${request.promotion}".` : '';
+  show(request, `${request.key} is ${request.status}.${next}`);
+  return exitCodes.done;
+}
+export const approve = (context: Context, key: string, options: { comment?: string }) =>
+  decide(context, key, 'approve', options.comment);
+export const reject = (context: Context, key: string, options: { comment: string }) =>
+  decide(context, key, 'reject', options.comment);
+
+interface Acting {
+  reason?: string;
+  wait: boolean;
+}
+const acting =
+  (verb: 'deploy' | 'retry' | 'rollback') =>
+  async (context: Context, key: string, options: Acting): Promise<number> => {
+    const { client, show, as, say } = context;
+    await as('release-manager');
+    const started = await client.act(
+      'release-manager',
+      key,
+      verb,
+      options.reason ? { reason: options.reason } : {},
+    );
+    if (!options.wait) {
+      show(
+        started,
+        `${started.key} is ${started.status}. Follow it with "npx signalbox watch ${started.key}".`,
+      );
+      return exitCodes.done;
+    }
+    return ended(context, await watch(client, started.key, say, { log: false, until: stuck }));
+  };
+export const deploy = acting('deploy');
+export const retry = acting('retry');
+export const rollback = acting('rollback');
+
+/** Nothing more happens by itself. */
+const stuck = ({ status }: DeploymentView) => status === 'rollback-failed';
+
+function ended({ json }: Context, seen: DeploymentView): number {
+  if (json) console.log(JSON.stringify(seen));
+  switch (seen.status) {
+    case 'succeeded':
+      return exitCodes.done;
+    case 'rolled-back':
+      return exitCodes.rolledBack;
+    case 'rollback-failed':
+      return exitCodes.rollbackFailed;
+    default:
+      return exitCodes.notDeployed;
+  }
+}
+
+export async function follow(context: Context, key: string): Promise<number> {
+  const attempt = await attemptOf(context.client, key);
+  return ended(context, await watch(context.client, attempt, context.say, { log: true, until: stuck }));
+}
+
+export async function cancel(
+  { client, show, as }: Context,
+  key: string,
+  options: { reason?: string },
+): Promise<number> {
+  await as('release-manager');
+  const attempt = await attemptOf(client, key);
+  const seen = await client.cancel(attempt, options.reason ? { reason: options.reason } : {});
+  show(seen, `Cancel was sent; ${seen.key} is ${seen.status}.`);
+  return exitCodes.done;
+}
+
+export async function resolveRollback(
+  { client, show, as, say }: Context,
+  key: string,
+  options: { retry?: boolean; accept?: boolean; reason: string },
+): Promise<number> {
+  if (Boolean(options.retry) === Boolean(options.accept)) {
+    say('Say either --retry (undo again) or --accept (leave the target as it is).');
+    return exitCodes.usage;
+  }
+  await as('sre');
+  const attempt = await attemptOf(client, key);
+  const seen = await client.resolve(attempt, {
+    action: options.retry ? 'retry' : 'accept',
+    reason: options.reason,
+  });
+  show(seen, `${seen.key} is ${seen.status}.`);
+  return exitCodes.done;
+}
+
+export async function withdraw(
+  { client, show, as }: Context,
+  key: string,
+  options: { reason?: string },
+): Promise<number> {
+  await as('contributor');
+  const promotion = await client.withdraw(key, options.reason ? { reason: options.reason } : {});
+  show(promotion, `${promotion.key} is ${promotion.status}.`);
+  return exitCodes.done;
+}
+
+export async function status({ client, json, show, say }: Context, key?: string): Promise<number> {
+  if (key) {
+    const entity = key.startsWith('RFC-')
+      ? await client.changeRequest(key)
+      : key.includes('.')
+        ? await client.deployment(key)
+        : await client.promotion(key);
+    show(entity, JSON.stringify(entity, null, 2));
+    return exitCodes.done;
+  }
+  const [targets, promotions] = await Promise.all([client.targets(), client.promotions()]);
+  if (json) {
+    console.log(JSON.stringify({ targets: targets.items, promotions: promotions.items }));
+    return exitCodes.done;
+  }
+  const table = (head: string[], rows: string[][]) => {
+    const made = new Table({ head, style: { head: [], border: [] } });
+    made.push(...rows);
+    say(made.toString());
+  };
+  table(
+    ['target', 'environment', 'runs', 'lane', 'promotions'],
+    targets.items.map((t) => [
+      t.name,
+      t.environment,
+      t.current
+        ? `${t.current.revision} (${t.current.promotion}, ${t.current.release.slice(0, 12)})`
+        : 'no release',
+      t.lane ?? 'free',
+      t.promotionsEnabled ? 'on' : `off: ${t.promotionsDisabledReason}`,
+    ]),
+  );
+  table(
+    ['promotion', 'target', 'revision', 'title', 'status', 'latest attempt'],
+    promotions.items.map((p) => [p.key, p.target, p.revision, p.title, live(p), latest(p)]),
+  );
+  return exitCodes.done;
+}
+
+const live = (p: PromotionView) => (p.live ? `${p.status}, live` : p.status);
+const latest = (p: PromotionView) => {
+  const attempt = p.deployments.at(-1);
+  return attempt
+    ? `${attempt.key} ${attempt.status}${attempt.waitingFor ? `: ${attempt.waitingFor}` : ''}`
+    : '';
+};

@@ -1,0 +1,166 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/**
+ * The processes that `signalbox up` keeps running beside itself. Each is in a session of its own, so that a
+ * Ctrl-C reaches `up` alone and it can stop them in order. Their pids are written down: when `up` itself is
+ * killed, the next start finds what was left and ends it first. One that dies is started again.
+ */
+export interface ProcessSpec {
+  name: string;
+  program: string;
+  args: string[];
+  cwd: string;
+  env?: Record<string, string | undefined>;
+  uid?: number;
+  gid?: number;
+  /** What asks it to end. */
+  stopSignal: NodeJS.Signals;
+}
+export interface Processes {
+  start(spec: ProcessSpec): Promise<void>;
+  /** Ends what an earlier `up` left behind. @returns their names. */
+  reclaim(): Promise<string[]>;
+  stop(name: string): Promise<void>;
+}
+interface Left {
+  name: string;
+  pid: number;
+  start: string;
+  stopSignal: NodeJS.Signals;
+}
+
+const stopTimeoutMs = 15_000;
+const restartMs = 250;
+
+/** @param say one line for a person, when a process died and is started again. */
+export function createProcesses(stateDir: string, say: (line: string) => void): Processes {
+  const listFile = join(stateDir, 'children.json');
+  const logs = join(stateDir, 'logs');
+  mkdirSync(logs, { recursive: true });
+  const running = new Map<string, { child: ChildProcess; spec: ProcessSpec; exited: Promise<void> }>();
+  const stopping = new Set<string>();
+
+  const write = () => {
+    const list: Left[] = [...running.values()].map(({ child, spec }) => ({
+      name: spec.name,
+      pid: child.pid!,
+      start: startOf(child.pid!),
+      stopSignal: spec.stopSignal,
+    }));
+    writeFileSync(listFile, JSON.stringify(list));
+  };
+
+  const start = async (spec: ProcessSpec): Promise<void> => {
+    const out = openSync(join(logs, `${spec.name}.log`), 'a');
+    const { uid, gid } = spec;
+    const child = spawn(spec.program, spec.args, {
+      cwd: spec.cwd,
+      env: spec.env ?? process.env,
+      detached: true,
+      stdio: ['ignore', out, out],
+      ...(uid === undefined ? {} : { uid, gid }),
+    });
+    closeSync(out);
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', (cause) => reject(new Error(`${spec.name} could not be started`, { cause })));
+    });
+    const exited = new Promise<void>((resolve) => {
+      child.once('exit', (code, signal) => {
+        resolve();
+        running.delete(spec.name);
+        write();
+        if (stopping.has(spec.name)) return;
+        say(
+          `${spec.name} ended (${signal ?? `exit ${code}`}); starting it again. Its log: ${join(logs, spec.name)}.log`,
+        );
+        void again(spec);
+      });
+    });
+    running.set(spec.name, { child, spec, exited });
+    write();
+  };
+  const again = async (spec: ProcessSpec): Promise<void> => {
+    for (let wait = restartMs; !stopping.has(spec.name); wait = Math.min(wait * 2, 5_000)) {
+      await sleep(wait);
+      if (stopping.has(spec.name)) return;
+      try {
+        return await start(spec);
+      } catch (thrown) {
+        say(String(thrown));
+      }
+    }
+  };
+
+  return {
+    start,
+    async stop(name) {
+      stopping.add(name);
+      const entry = running.get(name);
+      if (!entry) return;
+      entry.child.kill(entry.spec.stopSignal);
+      const late = await Promise.race([entry.exited, sleep(stopTimeoutMs, 'late', { ref: false })]);
+      if (late) entry.child.kill('SIGKILL');
+      await entry.exited;
+    },
+    async reclaim() {
+      const ended: string[] = [];
+      for (const left of readList(listFile)) {
+        if (!isAlive(left.pid, left.start)) continue;
+        process.kill(left.pid, left.stopSignal);
+        const deadline = Date.now() + stopTimeoutMs;
+        while (isAlive(left.pid, left.start)) {
+          if (Date.now() > deadline) process.kill(left.pid, 'SIGKILL');
+          await sleep(20);
+        }
+        ended.push(left.name);
+      }
+      return ended;
+    },
+  };
+}
+
+function readList(file: string): Left[] {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Left[];
+  } catch {
+    // None was written, or `up` was killed while it wrote.
+    return [];
+  }
+}
+
+/** When a process started, in the system's own units; tells it from a later one with the same number. */
+export function startOf(pid: number): string {
+  try {
+    return (
+      readFileSync(`/proc/${pid}/stat`, 'latin1')
+        .replace(/^.*\) /s, '')
+        .split(' ')[19] ?? ''
+    );
+  } catch {
+    return '';
+  }
+}
+
+export function isAlive(pid: number, start: string): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (thrown) {
+    return (thrown as NodeJS.ErrnoException).code === 'EPERM' && startOf(pid) === start;
+  }
+  const state = stateOf(pid);
+  return state !== 'Z' && startOf(pid) === start;
+}
+
+const stateOf = (pid: number) => {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .charAt(0);
+  } catch {
+    return '';
+  }
+};

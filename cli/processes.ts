@@ -1,0 +1,89 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Role } from '../domain/machines';
+import { connect, migrate } from '../db/connect';
+import { registerTargets } from '../db/targets';
+import { putToken } from '../db/tokens';
+import { connectTemporal } from '../temporal-config/connection';
+import { setUpTemporal } from '../temporal-config/setup';
+import { routeTemporalLogs } from '../worker/worker';
+import { openDatabase, openLog, rereadOnHangup, serveApi, serveWorker } from './serve';
+import { readTargets, required } from './settings';
+
+/** `signalbox api` and `signalbox worker`: the two processes alone, against servers that run elsewhere. */
+interface Alone {
+  state: string;
+  config: string;
+}
+
+async function open({ state, config }: Alone) {
+  let targets = readTargets(config);
+  const databaseUrl = required('DATABASE_URL', 'the PostgreSQL database, postgres://user:password@host/name');
+  required('TEMPORAL_ADDRESS', 'the Temporal server, host:port');
+  const stateDir = resolve(state);
+  mkdirSync(stateDir, { recursive: true });
+  const log = openLog();
+  routeTemporalLogs(log);
+  const temporal = await connectTemporal();
+  const db = await openDatabase(databaseUrl, targets);
+  await setUpTemporal(temporal);
+  const say = (line: string) => log.info(line);
+  const reread = (also: (targets: Iterable<string>) => Promise<void> = async () => undefined) =>
+    rereadOnHangup(
+      () => readTargets(config),
+      async (next) => {
+        await registerTargets(db, [...next.keys()]);
+        targets = next;
+        await also(next.keys());
+      },
+      say,
+    );
+  const close = async () => {
+    await db.destroy();
+    await temporal.connection.close();
+  };
+  return { databaseUrl, shared: { db, temporal, targets: () => targets, stateDir, log }, say, reread, close };
+}
+
+const stopped = () =>
+  new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve());
+  });
+
+export async function runApi(options: Alone & { port: number }): Promise<number> {
+  const { databaseUrl, shared, say, reread, close } = await open(options);
+  const temporalUi = process.env.TEMPORAL_UI_URL ?? null;
+  const api = await serveApi({ ...shared, databaseUrl, temporalUi, port: options.port });
+  reread();
+  say(`API and page on http://127.0.0.1:${api.port}/`);
+  await stopped();
+  await api.stop();
+  await close();
+  return 0;
+}
+
+export async function runWorker(options: Alone & { graceSeconds: number }): Promise<number> {
+  const { shared, say, reread, close } = await open(options);
+  const worker = await serveWorker({ ...shared, graceMs: options.graceSeconds * 1000 });
+  reread(worker.serve);
+  say('worker is polling');
+  await Promise.race([stopped(), worker.broken]);
+  say('worker is stopping: running steps may finish');
+  await worker.stop();
+  await close();
+  return 0;
+}
+
+export async function createToken({ person, role }: { person: string; role: Role[] }): Promise<number> {
+  const db = connect(required('DATABASE_URL', 'the PostgreSQL database of Signalbox'));
+  try {
+    await migrate(db);
+    const token = `sb_${randomBytes(24).toString('base64url')}`;
+    await putToken(db, token, { person, roles: role });
+    console.log(token);
+    return 0;
+  } finally {
+    await db.destroy();
+  }
+}

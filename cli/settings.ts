@@ -1,0 +1,53 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { ConfigError, parseTargets, type Targets } from '../domain/config';
+import { messageOf } from '../domain/errors';
+
+/** Where the program itself lies: `dist/`, with the bundled workflows and the built page. */
+export const programDir = join(__dirname, '..');
+export const workflowBundle = join(programDir, 'workflow-bundle.js');
+export const pageDir = join(programDir, 'web');
+
+export const defaultConfigFile = 'signalbox.config.yaml';
+
+/** Reads a targets file; relative paths in it are relative to the file. @throws ConfigError */
+export function readTargets(file: string): Targets {
+  let source: string;
+  try {
+    source = readFileSync(file, 'utf8');
+  } catch (thrown) {
+    throw new ConfigError(`The targets file ${file} could not be read: ${messageOf(thrown)}`);
+  }
+  const folder = dirname(resolve(file));
+  const targets = parseTargets(source, file);
+  return new Map(
+    [...targets].map(([name, target]) => [
+      name,
+      {
+        ...target,
+        repository: isLocal(target.repository) ? resolve(folder, target.repository) : target.repository,
+        driver: { ...target.driver, root: resolve(folder, target.driver.root) },
+        backup: { ...target.backup, paths: target.backup.paths.map((path) => resolve(folder, path)) },
+        secrets: Object.fromEntries(
+          Object.entries(target.secrets).map(([secret, from]) => [
+            secret,
+            'file' in from ? { file: resolve(folder, from.file) } : from,
+          ]),
+        ),
+      },
+    ]),
+  );
+}
+
+/** The file named, else the one in the working directory if there is one. */
+export const configFileOr = (named: string | undefined): string | undefined =>
+  named ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined);
+
+// A URL has a scheme; `host:path` is git's short form of ssh.
+const isLocal = (repository: string) => !/^[a-z+]+:\/\//i.test(repository) && !/^[^/]+:/.test(repository);
+
+export function required(name: string, what: string): string {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set; set it to ${what}.`);
+  return value;
+}

@@ -1,0 +1,246 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Role } from '../domain/machines';
+import type { Targets } from '../domain/config';
+import { putToken } from '../db/tokens';
+import { registerTargets } from '../db/targets';
+import { connectTemporal, type Temporal, type TemporalPlace } from '../temporal-config/connection';
+import { developmentServerArgs } from '../temporal-config/development-server';
+import { setUpTemporal } from '../temporal-config/setup';
+import { routeTemporalLogs } from '../worker/worker';
+import { createClient } from './client';
+import { isFree, rememberedPorts } from './embedded/ports';
+import { startPostgres } from './embedded/postgres-server';
+import { createProcesses } from './embedded/processes';
+import { findTemporal } from './embedded/temporal-server';
+import { makeSample } from './sample/sample';
+import { deploySample } from './sample/first-deployment';
+import { openDatabase, openLog, portTaken, rereadOnHangup, serveApi, serveWorker } from './serve';
+import { configFileOr, readTargets } from './settings';
+import { people, takeStateDir } from './state-dir';
+
+/**
+ * `signalbox up`: everything on one machine. Each part is found or fetched, started and waited for; whatever was
+ * started is stopped in reverse order, on Ctrl-C and on any error alike.
+ */
+export interface UpOptions {
+  state: string;
+  port?: number;
+  sample: boolean;
+  config?: string;
+}
+const defaultPort = 4600;
+/** How long a running step may go on after Ctrl-C; then it is interrupted and goes on at the next start. */
+const graceMs = 1_000;
+const namespace = 'default';
+
+export async function up(options: UpOptions): Promise<number> {
+  const say = (line: string) => void process.stdout.write(`${line}\n`);
+  // Wrong configuration is told before anything is started.
+  const configFile = configFileOr(options.config);
+  const ownTargets = () => (configFile ? readTargets(configFile) : (new Map() as Targets));
+  ownTargets();
+  if (options.port && !(await isFree(options.port))) throw portTaken(options.port);
+  const state = takeStateDir(options.state);
+
+  let interrupted!: (why: string) => void;
+  const interruption = new Promise<string>((resolve) => (interrupted = resolve));
+  let stopping = false;
+  // Under npm one Ctrl-C arrives twice; only the first one counts, and none is ever read as "force".
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => {
+      if (!stopping)
+        say(
+          `\nStopping (${signal}): API, worker, then the embedded parts. Deployments in flight go on at the next start.`,
+        );
+      stopping = true;
+      interrupted(signal);
+    });
+
+  const undo: (() => Promise<unknown> | void)[] = [() => state.release()];
+  const part = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
+    if (stopping) throw new Interrupted();
+    return progress(what, work, say);
+  };
+  try {
+    await start();
+    const broken = await interruption;
+    return broken === 'worker' ? 1 : 0;
+  } catch (thrown) {
+    if (thrown instanceof Interrupted) return 0;
+    throw thrown;
+  } finally {
+    stopping = true;
+    for (const stop of undo.reverse())
+      await Promise.resolve()
+        .then(stop)
+        .catch((thrown: unknown) => say(`While stopping: ${String(thrown)}`));
+    say('Stopped; nothing is left running.');
+  }
+
+  async function start(): Promise<void> {
+    const log = openLog(join(state.path, 'logs', 'signalbox.log'));
+    routeTemporalLogs(log);
+    const ports = rememberedPorts(state.path);
+    const processes = createProcesses(state.path, say);
+    const embed = (name: string) => void undo.push(() => processes.stop(name));
+    const left = await processes.reclaim();
+    if (left.length > 0) say(`Ended what an earlier start left running: ${left.join(', ')}.`);
+
+    const sitePort = await ports.take('site');
+    const sample = await part('Making the sample repository', () => makeSample(state.path, sitePort));
+    embed('site');
+    await processes.start({
+      name: 'site',
+      program: process.execPath,
+      args: [join(__dirname, 'sample', 'site.js'), sample.root, sample.orders, String(sitePort)],
+      cwd: state.path,
+      env: { PATH: process.env.PATH },
+      stopSignal: 'SIGTERM',
+    });
+    const site = `http://127.0.0.1:${sitePort}`;
+    // Your own file wins where it names a target of the sample.
+    const read = (): Targets => new Map([...readTargets(sample.configFile), ...ownTargets()]);
+    let targets = read();
+
+    const [databaseUrl, { temporal, temporalUi }] = await allStarted([
+      part(
+        process.env.DATABASE_URL ? 'Using PostgreSQL at DATABASE_URL' : 'Starting PostgreSQL',
+        async () => {
+          if (process.env.DATABASE_URL) return process.env.DATABASE_URL;
+          embed('postgres');
+          return startPostgres(state.path, await ports.take('postgres'), processes);
+        },
+      ),
+      part(
+        process.env.TEMPORAL_ADDRESS ? 'Using Temporal at TEMPORAL_ADDRESS' : 'Starting Temporal',
+        startTemporal,
+      ),
+    ]);
+    undo.push(() => temporal.connection.close());
+
+    const db = await part('Bringing the database up to date', () => openDatabase(databaseUrl, targets));
+    undo.push(() => db.destroy());
+    for (const [role, token] of Object.entries(state.tokens) as [Role, string][])
+      await putToken(db, token, { person: people[role], roles: [role] });
+    await part('Registering search attributes', () => setUpTemporal(temporal));
+    const shared = { db, temporal, targets: () => targets, stateDir: state.path, log };
+    const worker = await part('Starting the worker', () => serveWorker({ ...shared, graceMs }));
+    undo.push(() => worker.stop());
+    worker.broken.catch((thrown: unknown) => {
+      say(`The worker broke: ${String(thrown)}. Stopping; start again to go on.`);
+      interrupted('worker');
+    });
+    undo.push(
+      rereadOnHangup(
+        read,
+        async (next) => {
+          await registerTargets(db, [...next.keys()]);
+          targets = next;
+          await worker.serve(next.keys());
+        },
+        say,
+      ),
+    );
+
+    const signIn = { code: randomBytes(12).toString('base64url'), tokens: state.tokens };
+    const api = await serveApi({ ...shared, databaseUrl, temporalUi, port: await chosenPort(), signIn });
+    undo.push(() => api.stop());
+
+    const page = `http://127.0.0.1:${api.port}/`;
+    const endpoints = {
+      api: `${page}api`,
+      page,
+      signIn: `${page}#sign-in=${signIn.code}`,
+      docs: `${page}api/docs/`,
+      temporalAddress: temporal.address,
+      temporalUi,
+      databaseUrl,
+      site,
+      tokens: state.tokens,
+    };
+    state.publish(endpoints);
+    say('');
+    say('Signalbox is ready.');
+    say(`  Operations page  ${endpoints.signIn}`);
+    say(`  Temporal UI      ${temporalUi ?? '(the UI of your own Temporal server)'}`);
+    say(`  API docs         ${endpoints.docs}`);
+    say(`  Sample site      ${site}/`);
+    say(`  State            ${state.path} (tokens and addresses: endpoints.json)`);
+    say('');
+    if (options.sample)
+      await Promise.race([deploySample(createClient(endpoints), state.path, site, say), interruption]);
+    if (!stopping) say('Running. Ctrl-C stops everything in order.');
+
+    async function startTemporal(): Promise<{ temporal: Temporal; temporalUi: string | null }> {
+      if (process.env.TEMPORAL_ADDRESS)
+        return { temporal: await connectTemporal(), temporalUi: process.env.TEMPORAL_UI_URL ?? null };
+      const program = await findTemporal();
+      const temporalPort = await ports.take('temporal');
+      const uiPort = await ports.take('temporalUi');
+      const folder = join(state.path, 'temporal');
+      mkdirSync(folder, { recursive: true });
+      const wanted = process.env.TEMPORAL_NAMESPACE ?? namespace;
+      embed('temporal');
+      await processes.start({
+        name: 'temporal',
+        program,
+        args: developmentServerArgs({
+          port: temporalPort,
+          uiPort,
+          file: join(folder, 'temporal.db'),
+          namespace: wanted,
+        }),
+        cwd: folder,
+        stopSignal: 'SIGTERM',
+      });
+      const temporal = await untilReady({ address: `127.0.0.1:${temporalPort}`, namespace: wanted });
+      return { temporal, temporalUi: `http://127.0.0.1:${uiPort}` };
+    }
+    /** The port asked for; without one the usual port, or when that is taken a free one, kept from then on. */
+    async function chosenPort(): Promise<number> {
+      if (options.port !== undefined) return options.port;
+      const port = await ports.take('api', defaultPort);
+      if (port !== defaultPort) say(`Port ${defaultPort} is taken; using ${port}. Choose one with --port N.`);
+      return port;
+    }
+  }
+}
+
+class Interrupted extends Error {}
+
+/** Waits for all before it fails, so that nothing is still being started while the rest is stopped. */
+async function allStarted<A, B>(parts: [Promise<A>, Promise<B>]): Promise<[A, B]> {
+  await Promise.allSettled(parts);
+  return Promise.all(parts);
+}
+
+async function untilReady(place: TemporalPlace): Promise<Temporal> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    try {
+      const temporal = await connectTemporal(place);
+      await temporal.connection.workflowService.describeNamespace({ namespace: temporal.namespace });
+      return temporal;
+    } catch (thrown) {
+      if (Date.now() > deadline) throw thrown;
+      await sleep(50);
+    }
+  }
+}
+
+/** Says what is being done once it takes over a second, and how long it took. */
+async function progress<T>(what: string, work: () => Promise<T>, say: (line: string) => void): Promise<T> {
+  const started = Date.now();
+  const seconds = () => ((Date.now() - started) / 1000).toFixed(1);
+  const timer = setInterval(() => say(`  ${what} ... ${seconds()} s`), 1_000);
+  try {
+    const result = await work();
+    say(`  ${what}: done (${seconds()} s)`);
+    return result;
+  } finally {
+    clearInterval(timer);
+  }
+}

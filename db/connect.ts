@@ -1,0 +1,32 @@
+import createKnex, { type Knex } from 'knex';
+import pg from 'pg';
+import * as deployNow from './migrations/001-deploy-now';
+
+export type Db = Knex;
+/** A connection or an open transaction: repositories take either. */
+export type Tx = Knex | Knex.Transaction;
+
+// bigint columns hold fencing numbers and byte counts, both far below 2^53.
+pg.types.setTypeParser(pg.types.builtins.INT8, Number);
+
+/** @param url a PostgreSQL URL. The pool connects when first used. */
+export function connect(url: string, poolSize = 10): Db {
+  return createKnex({
+    client: 'pg',
+    connection: { connectionString: url, application_name: 'signalbox', connectionTimeoutMillis: 10_000 },
+    pool: { min: 0, max: poolSize, acquireTimeoutMillis: 15_000 },
+  });
+}
+
+const migrations: Record<string, Knex.Migration> = { '001-deploy-now': deployNow };
+
+/** Brings the schema up to date. Safe to run from several processes: knex holds a lock row. */
+export async function migrate(db: Db): Promise<void> {
+  await db.migrate.latest({
+    migrationSource: {
+      getMigrations: () => Promise.resolve(Object.keys(migrations)),
+      getMigrationName: (name: string) => name,
+      getMigration: (name: string) => Promise.resolve(migrations[name]!),
+    },
+  });
+}

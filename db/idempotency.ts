@@ -1,0 +1,26 @@
+import type { Db, Tx } from './connect';
+
+/**
+ * Remembered writes. `resource` is what a write was about to make (an attempt's number, a decision's id),
+ * noted before it is sent, so that a retry after a lost answer looks for that and makes no second one.
+ */
+export interface Remembered {
+  request: string;
+  resource: string | null;
+  status: number | null;
+  response: unknown;
+}
+
+/** Claims a key for a request. @returns what is remembered of it: empty for a first use. */
+export async function claim(db: Db, person: string, key: string, request: string): Promise<Remembered> {
+  await db('idempotency_keys').insert({ person, key, request }).onConflict(['person', 'key']).ignore();
+  return (await db('idempotency_keys').where({ person, key }).first()) as Remembered;
+}
+
+export const remember = (tx: Tx, person: string, key: string, status: number, response: unknown) =>
+  tx('idempotency_keys')
+    .where({ person, key })
+    .update({ status, response: JSON.stringify(response) });
+
+export const forget = (db: Db, person: string, key: string) =>
+  db('idempotency_keys').where({ person, key }).whereNull('resource').whereNull('status').delete();

@@ -1,0 +1,75 @@
+import type { ChangeType, PromotionStatus, Risk } from '../domain/machines';
+import type { Db, Tx } from './connect';
+import { openAttemptOf } from './deployments';
+import { transition } from './transition';
+
+export interface PromotionRow {
+  id: number;
+  target: string;
+  title: string;
+  revision: string;
+  commit: string;
+  status: PromotionStatus;
+  shipped_by: string;
+  shipped_at: Date;
+  version: number;
+  created_at: Date;
+  updated_at: Date;
+}
+export interface Shipment {
+  target: string;
+  title: string;
+  revision: string;
+  commit: string;
+  shippedBy: string;
+  change: { type: ChangeType; risk: Risk; description: string; emergencyReason?: string };
+}
+
+/** Records the promotion (pending) and its change request (draft) together. @returns their common number. */
+export async function ship(tx: Tx, shipment: Shipment): Promise<number> {
+  const [row] = await tx('promotions')
+    .insert({
+      target: shipment.target,
+      title: shipment.title,
+      revision: shipment.revision,
+      commit: shipment.commit,
+      shipped_by: shipment.shippedBy,
+    })
+    .returning('id');
+  const { id } = row as { id: number };
+  await tx('change_requests').insert({
+    id,
+    type: shipment.change.type,
+    risk: shipment.change.risk,
+    description: shipment.change.description,
+    emergency_reason: shipment.change.emergencyReason ?? null,
+    requester: shipment.shippedBy,
+  });
+  return id;
+}
+
+export const findPromotion = async (tx: Tx, id: number) =>
+  (await tx('promotions').where({ id }).first()) as PromotionRow | undefined;
+
+/**
+ * Withdraws a promotion and cancels its change request, in one transaction.
+ * @returns what stands in the way, or undefined when it was done.
+ */
+export async function withdraw(db: Db, id: number, outcome: string): Promise<string | undefined> {
+  try {
+    return await db.transaction(async (tx) => {
+      const promotion = await tx('promotions').where({ id }).forUpdate().first();
+      const open = await openAttemptOf(tx, id);
+      if (open) throw new Stand(`attempt ${open.attempt} is ${open.status}; cancel it first`);
+      if (!(await transition(tx, 'promotion', id, 'withdrawn'))) throw new Stand(`it is ${promotion.status}`);
+      if (!(await transition(tx, 'changeRequest', id, 'cancelled', { outcome })))
+        throw new Stand('its change request can not be cancelled any more');
+      return undefined;
+    });
+  } catch (thrown) {
+    if (thrown instanceof Stand) return thrown.message;
+    throw thrown;
+  }
+}
+/** Rolls the transaction back and becomes its answer. */
+class Stand extends Error {}

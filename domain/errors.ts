@@ -1,0 +1,55 @@
+/**
+ * The one error that carries a verdict. `code` is stable and part of the API; the message says what is wrong
+ * and what to do about it. `status` is the HTTP status it is shown with. Anything else that is thrown is a
+ * fault: Temporal retries it in an activity, and the API answers 500.
+ */
+export class SignalboxError extends Error {
+  override readonly name = 'SignalboxError';
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    readonly detail: Record<string, unknown> = {},
+  ) {
+    super(message);
+  }
+  get status(): number {
+    return errorCodes[this.code].status;
+  }
+}
+
+export const errorCodes = {
+  'invalid-input': { status: 400, title: 'The request is not valid' },
+  'not-signed-in': { status: 401, title: 'No valid token' },
+  'role-required': { status: 403, title: 'Your role does not allow this' },
+  'own-change': { status: 403, title: 'Your own change needs somebody else' },
+  'not-found': { status: 404, title: 'Not found' },
+  'illegal-transition': { status: 409, title: 'Not possible in this state' },
+  'in-progress': { status: 409, title: 'The same request is still being worked on' },
+  'stale-version': { status: 412, title: 'It changed since you read it' },
+  'too-large': { status: 413, title: 'The request is too large' },
+  'unsupported-media': { status: 415, title: 'The body must be JSON' },
+  'unknown-revision': { status: 422, title: 'No such revision in the repository' },
+  'repository-unreachable': { status: 422, title: 'The repository could not be read' },
+  'promotions-disabled': { status: 422, title: "This target's promotions are switched off" },
+  'not-approved': { status: 422, title: 'The change is not approved' },
+  'approval-void': { status: 422, title: 'The approval no longer binds' },
+  'nothing-to-return-to': { status: 422, title: 'There is no earlier release' },
+  'not-current': { status: 422, title: 'Another release is current' },
+  'idempotency-key-reused': { status: 422, title: 'This Idempotency-Key was used for another request' },
+  'temporal-unreachable': { status: 503, title: 'Temporal does not answer' },
+  'database-unreachable': { status: 503, title: 'PostgreSQL does not answer' },
+  internal: { status: 500, title: 'A fault in Signalbox' },
+} as const;
+export type ErrorCode = keyof typeof errorCodes;
+
+export const badInput = (message: string, detail?: Record<string, unknown>) =>
+  new SignalboxError('invalid-input', message, detail);
+export const notFound = (what: string) => new SignalboxError('not-found', `There is no ${what}.`);
+
+/** The text of anything thrown, with its causes: "swap failed: rename failed: EACCES". */
+export function messageOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const cause = thrown.cause === undefined ? '' : `: ${messageOf(thrown.cause)}`;
+  const own = thrown instanceof AggregateError ? thrown.errors.map(messageOf).join('; ') : thrown.message;
+  return own.endsWith(cause.slice(2)) && cause ? own : own + cause;
+}

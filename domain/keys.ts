@@ -1,0 +1,31 @@
+import { badInput } from './errors';
+
+/** Human keys: `CP-7` a promotion, `CP-7.1` its first attempt, `RFC-7` its change request. */
+export const promotionKey = (id: number): string => `CP-${id}`;
+export const changeRequestKey = (id: number): string => `RFC-${id}`;
+export const deploymentKey = (promotion: number, attempt: number): string => `CP-${promotion}.${attempt}`;
+
+// Nine digits stay inside PostgreSQL's integer, so a long number is a 400 and never a database error.
+const number = '([1-9][0-9]{0,8})';
+const parse = (pattern: string, kind: string, example: string) => {
+  const form = new RegExp(`^${pattern}$`);
+  return (key: string): number[] => {
+    const found = form.exec(key);
+    if (!found)
+      throw badInput(`"${key.slice(0, 40)}" is not the key of a ${kind}; one looks like ${example}.`);
+    return found.slice(1).map(Number);
+  };
+};
+const promotionParts = parse(`CP-${number}`, 'promotion', 'CP-7');
+const changeRequestParts = parse(`RFC-${number}`, 'change request', 'RFC-7');
+const deploymentParts = parse(`CP-${number}\\.${number}`, 'deployment', 'CP-7.1');
+
+/** @returns the promotion's number. @throws invalid-input when it is no such key. */
+export const parsePromotionKey = (key: string): number => promotionParts(key)[0]!;
+/** @returns the change request's number. @throws invalid-input when it is no such key. */
+export const parseChangeRequestKey = (key: string): number => changeRequestParts(key)[0]!;
+/** @returns promotion and attempt numbers. @throws invalid-input when it is no such key. */
+export function parseDeploymentKey(key: string): { promotion: number; attempt: number } {
+  const [promotion, attempt] = deploymentParts(key);
+  return { promotion: promotion!, attempt: attempt! };
+}

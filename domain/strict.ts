@@ -1,0 +1,35 @@
+import { z } from 'zod';
+
+/** An object that refuses unknown fields, and says which fields it knows. */
+export const strict = <S extends z.ZodRawShape>(shape: S) =>
+  z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys'
+        ? `unknown ${issue.keys.map((key) => JSON.stringify(key)).join(', ')}; allowed: ${Object.keys(shape).join(', ')}`
+        : undefined,
+  });
+
+export interface Problem {
+  /** Dotted path into the input, such as `targets.shop.health.url`; empty for the input itself. */
+  path: string;
+  found: string;
+  allowed: string;
+}
+
+/** Zod's issues as path, what was found there, and what is allowed. */
+export function problemsOf(error: z.ZodError, input: unknown): Problem[] {
+  return error.issues.map((issue) => ({
+    path: issue.path.map(String).join('.'),
+    found: shown(issue.path.reduce<unknown>((value, key) => (value as never)?.[key], input)),
+    allowed: issue.message,
+  }));
+}
+
+export const problemText = (problems: Problem[]): string =>
+  problems.map(({ path, found, allowed }) => `${path || 'the whole'}: found ${found}; ${allowed}`).join('\n');
+
+function shown(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+}

@@ -1,0 +1,33 @@
+import js from 'typescript-eslint';
+
+export default js.config(
+  { ignores: ['dist/**', 'node_modules/**', '.signalbox/**'] },
+  ...js.configs.recommended,
+  {
+    files: ['**/*.ts', '**/*.tsx'],
+    languageOptions: {
+      parserOptions: {
+        project: ['./tsconfig.json', './web/tsconfig.json'],
+        tsconfigRootDir: import.meta.dirname,
+      },
+    },
+    rules: {
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: { arguments: false } }],
+      '@typescript-eslint/await-thenable': 'error',
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+    },
+  },
+  {
+    // Workflow code is replayed: the same history has to lead to the same commands.
+    files: ['workflows/**/*.ts'],
+    rules: {
+      'no-restricted-imports': ['error', { patterns: ['node:*', 'fs', 'crypto'] }],
+      'no-restricted-globals': ['error', 'process', 'fetch', 'setImmediate', 'performance'],
+    },
+  },
+  { files: ['domain/**/*.ts'], rules: { 'no-restricted-globals': ['error', 'process', 'fetch', 'Date'] } },
+  { files: ['**/*.js', '**/*.cjs', '**/*.mjs'], rules: { '@typescript-eslint/no-require-imports': 'off' } },
+);

@@ -1,0 +1,272 @@
+import { mayFollow, statesOf } from '../../domain/machines';
+import * as deployments from '../../db/deployments';
+import { decide, submit } from '../../db/change-requests';
+import { appendLog, readLog } from '../../db/log';
+import { ship, withdraw } from '../../db/promotions';
+import { beginStep, finishStep, takeFence, type Try } from '../../db/steps';
+import { registerTargets } from '../../db/targets';
+import { transition, type StoredMachine } from '../../db/transition';
+import { testDatabase, type TestDatabase } from '../helpers/postgres';
+import { randomUUID } from 'node:crypto';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await testDatabase();
+  await registerTargets(database.db, ['shop', 'other', 'queue', 'race']);
+});
+afterAll(() => database.drop());
+
+const shipped = async (target = 'shop') =>
+  ship(database.db, {
+    target,
+    title: 'a title',
+    revision: 'v1',
+    commit: 'c'.repeat(40),
+    shippedBy: 'carla',
+    change: { type: 'normal', risk: 'medium', description: '' },
+  });
+async function approved(target = 'shop'): Promise<number> {
+  const id = await shipped(target);
+  await submit(database.db, id, 1);
+  await decide(database.db, {
+    id: randomUUID(),
+    changeRequest: id,
+    submission: 1,
+    approver: 'amir',
+    decision: 'approve',
+  });
+  return id;
+}
+const request = (promotion: number, attempt = 1, trigger: 'deploy' | 'retry' | 'rollback' = 'deploy') => ({
+  promotion,
+  attempt,
+  trigger,
+  startedBy: 'rosa',
+  owner: `deploy/CP-${promotion}/${attempt}`,
+  runId: 'run',
+});
+const statusOf = async (table: string, id: number) => (await database.db(table).where({ id }).first()).status;
+
+describe('the one function that changes a status', () => {
+  const tables: Record<StoredMachine, string> = {
+    promotion: 'promotions',
+    changeRequest: 'change_requests',
+    deployment: 'deployments',
+  };
+  it.each(Object.keys(tables) as StoredMachine[])(
+    'obeys the table of %s for every pair of states',
+    async (machine) => {
+      const promotion = await approved('other');
+      const row = await deployments.admit(database.db, request(promotion));
+      const id = machine === 'deployment' ? row.id : promotion;
+      for (const from of statesOf(machine))
+        for (const to of statesOf(machine)) {
+          await database.db(tables[machine]).where({ id }).update({ status: from });
+          const changed = await transition(database.db, machine, id, to as never);
+          expect([from, to, changed]).toEqual([from, to, mayFollow(machine, from, to)]);
+          expect(await statusOf(tables[machine], id)).toBe(changed ? to : from);
+        }
+      await database.db('deployments').where({ id: row.id }).update({ status: 'cancelled' });
+    },
+  );
+});
+
+describe('decisions', () => {
+  it('count once, by somebody else, on a submitted request', async () => {
+    const id = await shipped();
+    const decision = {
+      id: randomUUID(),
+      changeRequest: id,
+      submission: 1,
+      approver: 'amir',
+      decision: 'approve' as const,
+    };
+    expect(await decide(database.db, decision)).toMatchObject({
+      counted: false,
+      refusal_code: 'illegal-transition',
+    });
+    await submit(database.db, id, 1);
+    const own = await decide(database.db, { ...decision, id: randomUUID(), approver: 'carla' });
+    expect(own).toMatchObject({ counted: false, refusal_code: 'own-change' });
+    expect(await statusOf('promotions', id)).toBe('pending');
+    const counted = { ...decision, id: randomUUID() };
+    expect(await decide(database.db, counted)).toMatchObject({ counted: true });
+    expect(await decide(database.db, { ...counted, decision: 'reject' })).toMatchObject({
+      counted: true,
+      decision: 'approve',
+    });
+    expect([await statusOf('promotions', id), await statusOf('change_requests', id)]).toEqual([
+      'approved',
+      'approved',
+    ]);
+  });
+  it('have one winner when approve, reject and withdraw race', async () => {
+    for (let round = 0; round < 20; round++) {
+      const id = await shipped();
+      await submit(database.db, id, 1);
+      await Promise.all([
+        decide(database.db, {
+          id: randomUUID(),
+          changeRequest: id,
+          submission: 1,
+          approver: 'amir',
+          decision: 'approve',
+        }),
+        decide(database.db, {
+          id: randomUUID(),
+          changeRequest: id,
+          submission: 1,
+          approver: 'anna',
+          decision: 'reject',
+          comment: 'no',
+        }),
+        withdraw(database.db, id, 'withdrawn'),
+      ]);
+      const pair = `${await statusOf('promotions', id)}/${await statusOf('change_requests', id)}`;
+      expect(['approved/approved', 'rejected/rejected', 'withdrawn/cancelled']).toContain(pair);
+      const counted = await database.db('decisions').where({ change_request: id, counted: true });
+      expect(counted.length).toBeLessThanOrEqual(1);
+    }
+  });
+});
+
+describe('admission', () => {
+  it('refuses what is not approved, records the refusal and consumes the number', async () => {
+    const id = await shipped();
+    const row = await deployments.admit(database.db, request(id));
+    expect(row).toMatchObject({ status: 'refused', outcome_code: 'not-approved' });
+    expect(await deployments.nextAttempt(database.db, id)).toBe(2);
+  });
+  it('makes one attempt of fifty that race, and answers the first verdict to each', async () => {
+    const id = await approved('race');
+    const rows = await Promise.all(
+      Array.from({ length: 50 }, () => deployments.admit(database.db, request(id))),
+    );
+    expect(new Set(rows.map((row) => row.id)).size).toBe(1);
+    expect(await database.db('deployments').where({ promotion: id })).toHaveLength(1);
+  });
+  it('refuses a target that is switched off, with its reason', async () => {
+    const id = await approved();
+    const row = await deployments.admit(database.db, { ...request(id), switchedOff: 'stocktaking' });
+    expect(row).toMatchObject({ status: 'refused', outcome_code: 'promotions-disabled' });
+    expect(row.outcome).toContain('stocktaking');
+  });
+});
+
+describe('the lane', () => {
+  it('is held by one, passed on in order, and everybody sees their place', async () => {
+    const ids = await Promise.all([approved('queue'), approved('queue'), approved('queue')]);
+    const rows: deployments.DeploymentRow[] = [];
+    for (const id of ids) rows.push(await deployments.admit(database.db, request(id)));
+    const take = (n: number) => deployments.acquireLane(database.db, rows[n]!.id, rows[n]!.owner);
+    expect(await take(2)).toMatchObject({ kind: 'waiting', position: 3 });
+    const answers = await Promise.all([take(0), take(0), take(1), take(2)]);
+    expect(answers.map((answer) => answer.kind)).toEqual(['acquired', 'acquired', 'waiting', 'waiting']);
+    expect(await take(1)).toMatchObject({ position: 1, behind: `CP-${ids[0]}.1` });
+    const next = await deployments.recordEnd(database.db, rows[0]!.id, rows[0]!.owner, 'succeeded', 'done');
+    expect(next).toBe(rows[1]!.owner);
+    expect(await take(2)).toMatchObject({ kind: 'waiting', position: 2 });
+    expect(await take(1)).toEqual({ kind: 'acquired' });
+    expect(await statusOf('promotions', ids[1]!)).toBe('executing');
+    expect(await statusOf('change_requests', ids[1]!)).toBe('in-progress');
+  });
+  it('cannot be held twice even past the code: the index refuses it', async () => {
+    const rows = await database.db('deployments').where({ target: 'queue', status: 'queued' });
+    await expect(
+      database.db('deployments').where({ id: rows[0].id }).update({ status: 'running' }),
+    ).rejects.toThrow('one_lane_holder');
+  });
+  it('refuses an attempt whose promotion was withdrawn while it waited', async () => {
+    const waiting = (await database
+      .db('deployments')
+      .where({ target: 'queue', status: 'queued' })
+      .first()) as {
+      id: number;
+      owner: string;
+      promotion: number;
+    };
+    const holder = await database.db('deployments').where({ target: 'queue', status: 'running' }).first();
+    await deployments.beginRollback(database.db, holder.id, holder.owner, 'because');
+    await deployments.recordEnd(database.db, holder.id, holder.owner, 'rolled-back', 'undone');
+    await database.db('promotions').where({ id: waiting.promotion }).update({ status: 'withdrawn' });
+    expect(await deployments.acquireLane(database.db, waiting.id, waiting.owner)).toEqual({
+      kind: 'ended',
+      status: 'refused',
+    });
+  });
+});
+
+describe('steps and fencing numbers', () => {
+  let running: { id: number; owner: string };
+  const during = ['running'] as const;
+  const aTry = (round: number, attempt: number, owner = running.owner): Try => ({
+    deployment: running.id,
+    step: 'swap',
+    owner,
+    round,
+    attempt,
+    during,
+  });
+  beforeAll(async () => {
+    const id = await approved('race');
+    await database.db('deployments').where({ target: 'race' }).update({ status: 'cancelled' });
+    running = await deployments.admit(database.db, request(id));
+    expect(await deployments.acquireLane(database.db, running.id, running.owner)).toEqual({
+      kind: 'acquired',
+    });
+  });
+  it('an older try that wakes up late gets neither step nor number', async () => {
+    expect(await beginStep(database.db, aTry(1, 3))).toBe(true);
+    const first = await takeFence(database.db, aTry(1, 3));
+    expect(await beginStep(database.db, aTry(1, 4))).toBe(true);
+    const second = await takeFence(database.db, aTry(1, 4));
+    expect(second).toBeGreaterThan(first!);
+    expect(await beginStep(database.db, aTry(1, 3))).toBe(false);
+    await expect(takeFence(database.db, aTry(1, 3))).rejects.toThrow('newer try');
+    expect(await finishStep(database.db, aTry(1, 3), 'done', 'late')).toBe(false);
+    expect(await finishStep(database.db, aTry(1, 4), 'done', 'in time')).toBe(true);
+  });
+  it('nothing of the former owner acts once recovery has taken over', async () => {
+    const former = running.owner;
+    await deployments.takeOver(database.db, running.id, 'recover/x', 'run');
+    running = { ...running, owner: 'recover/x' };
+    expect(await beginStep(database.db, aTry(9, 9, former))).toBe(false);
+    expect(await takeFence(database.db, aTry(9, 9, former))).toBeUndefined();
+    await expect(deployments.recordEnd(database.db, running.id, former, 'succeeded', '')).rejects.toThrow(
+      'belongs to',
+    );
+    expect(await beginStep(database.db, aTry(2, 1))).toBe(true);
+  });
+  it('no step of going forward begins once rolling back has begun', async () => {
+    await deployments.beginRollback(database.db, running.id, running.owner, 'unhealthy');
+    const step = await database.db('deployment_steps').where({ deployment: running.id }).first();
+    expect(step).toMatchObject({ status: 'failed', detail: 'unhealthy' });
+    expect(await beginStep(database.db, aTry(3, 1))).toBe(false);
+  });
+  it('fencing numbers of a target only rise, also when they race', async () => {
+    const raised = await Promise.all(
+      Array.from({ length: 20 }, () => deployments.raiseFence(database.db, 'race')),
+    );
+    expect(new Set(raised).size).toBe(20);
+  });
+});
+
+describe('the log', () => {
+  it('is numbered 1..n without gaps under parallel writers and failed batches', async () => {
+    const id = await approved('other');
+    const row = await deployments.admit(database.db, request(id));
+    const line = (text: string) => ({ at: new Date(), step: 'build', stream: 'out' as const, text });
+    const writers = Array.from({ length: 10 }, async (_, writer) => {
+      for (let n = 0; n < 10; n++) {
+        await appendLog(database.db, row.id, [line(`${writer}.${n}a`), line(`${writer}.${n}b`)]);
+        await expect(appendLog(database.db, row.id, [line('fine'), line('not \0 fine')])).rejects.toThrow();
+      }
+    });
+    await Promise.all(writers);
+    const lines = await readLog(database.db, row.id, 0, 1000);
+    expect(lines.map((l) => l.seq)).toEqual(Array.from({ length: 200 }, (_, n) => n + 1));
+    expect(lines.some((l) => l.text === 'fine')).toBe(false);
+    const own = lines.filter((l) => l.text.startsWith('3.')).map((l) => l.text);
+    expect(own).toEqual(Array.from({ length: 10 }, (_, n) => [`3.${n}a`, `3.${n}b`]).flat());
+  });
+});

@@ -1,0 +1,33 @@
+import { randomBytes } from 'node:crypto';
+import { connect, type Db } from '../../db/connect';
+
+/** A database of its own for one suite, cloned from the migrated template that the global set-up made. */
+export interface TestDatabase {
+  url: string;
+  db: Db;
+  drop(): Promise<void>;
+}
+
+export async function testDatabase(): Promise<TestDatabase> {
+  const server = new URL(process.env.TEST_POSTGRES!);
+  const name = `test_${randomBytes(6).toString('hex')}`;
+  const admin = connect(server.href);
+  await admin.raw(`CREATE DATABASE ${name} TEMPLATE template_signalbox`);
+  const url = Object.assign(new URL(server), { pathname: `/${name}` }).href;
+  const db = connect(url, 20);
+  return {
+    url,
+    db,
+    async drop() {
+      await db.destroy();
+      // Fails when the suite left a connection open, which is a leak.
+      const { rows } = await admin.raw(
+        'SELECT count(*)::int AS open FROM pg_stat_activity WHERE datname = ?',
+        [name],
+      );
+      await admin.raw(`DROP DATABASE ${name} WITH (FORCE)`);
+      await admin.destroy();
+      if (rows[0].open > 0) throw new Error(`the suite leaked ${rows[0].open} database connections`);
+    },
+  };
+}

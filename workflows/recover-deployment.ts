@@ -1,0 +1,48 @@
+import { CancellationScope, setCurrentDetails, TemporalFailure } from '@temporalio/workflow';
+import { onTarget, record } from './activities';
+import type { DeploymentOutcome, RecoveryRequest } from './messages';
+import { rootMessage, unwind, type UndoName } from './saga';
+
+/**
+ * Finishes or undoes an attempt whose workflow ended without recording an end (terminated, timed out, failed
+ * or vanished). It takes the attempt over first, so that nothing of the old workflow can act any more, then
+ * looks at the target: a swap that is done and healthy is finished, everything else is undone.
+ */
+export async function recoverDeployment(request: RecoveryRequest): Promise<DeploymentOutcome> {
+  return CancellationScope.nonCancellable(async () => {
+    setCurrentDetails(`**Recovering ${request.key}.** ${request.why}`);
+    const { plan, status, began, round } = await record.takeOver(request.deployment);
+    const outcome = await settle();
+    await record.tellOthers(plan);
+    await record.tidy(plan);
+    setCurrentDetails(`**${outcome.status}.** ${outcome.outcome}`);
+    return outcome;
+
+    async function settle(): Promise<DeploymentOutcome> {
+      if (status === 'queued' || status === 'waiting-for-window')
+        return record.recordEnd(plan, 'cancelled', `${request.why} It had not begun; nothing was touched.`);
+      const undos: UndoName[] = [];
+      if (began.includes('migrate')) undos.push('undoMigrate');
+      if (began.includes('swap')) undos.push('undoSwap');
+      if (status === 'running' && began.includes('health-check')) {
+        try {
+          const check = onTarget(
+            plan.target,
+            'Observe: is the new release current and healthy?',
+            plan.limits.healthMs,
+          );
+          await check.healthCheck({ ...plan, round });
+          return await record.recordEnd(
+            plan,
+            'succeeded',
+            `${plan.success} ${request.why} Recovery found it done.`,
+          );
+        } catch (thrown) {
+          if (!(thrown instanceof TemporalFailure)) throw thrown;
+          return unwind(plan, undos, `${request.why} ${rootMessage(thrown)}`, round);
+        }
+      }
+      return unwind(plan, undos, request.why, round);
+    }
+  });
+}

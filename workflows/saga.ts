@@ -1,0 +1,130 @@
+import {
+  CancellationScope,
+  condition,
+  isCancellation,
+  setCurrentDetails,
+  setHandler,
+  sleep,
+  TemporalFailure,
+} from '@temporalio/workflow';
+import type { Plan } from '../activities/lifecycle';
+import { record, undoOnTarget } from './activities';
+import { resolveRollback, type DeploymentOutcome, type Resolution } from './messages';
+
+/**
+ * Undoing a deployment. Undos are registered before their steps, unwind last-in-first-out in a scope that no
+ * cancel reaches, and are followed by a health check of what was restored. An undo that gives a verdict, or is
+ * still failing when the alarm timer fires, stops there (a later undo may be unsafe without it): the deployment
+ * is rollback-failed, its lane stays held, and an SRE's `retry` or `accept` is waited for.
+ */
+export type UndoName = 'undoMigrate' | 'undoSwap' | 'verifyRollback';
+
+/** In words, for the Temporal UI and for messages. */
+export const undoTitle: Record<UndoName, string> = {
+  undoMigrate: "Undo migrate: restore data where the target's policy says so",
+  undoSwap: 'Undo swap: make the release from before current again',
+  verifyRollback: 'Check that what was restored is healthy',
+};
+export const undoLimitMs = (plan: Plan, name: UndoName) =>
+  name === 'verifyRollback' ? plan.limits.healthMs : plan.limits.swapMs;
+
+/**
+ * Runs `body`; when it fails with a Temporal failure (a verdict, a cancel, an exhausted retry), unwinds what it
+ * registered. Anything else is a bug in this code: it stalls the workflow task instead of rolling back production.
+ */
+export async function saga(
+  plan: Plan,
+  body: (undo: (name: UndoName) => void) => Promise<DeploymentOutcome>,
+  whyCancelled: () => string,
+): Promise<DeploymentOutcome> {
+  const undos: UndoName[] = [];
+  try {
+    return await body((name) => undos.push(name));
+  } catch (thrown) {
+    if (!(thrown instanceof TemporalFailure)) throw thrown;
+    const why = isCancellation(thrown) ? whyCancelled() : rootMessage(thrown);
+    return await CancellationScope.nonCancellable(() => unwind(plan, undos, why, 1));
+  }
+}
+
+/** Undoes in reverse order. @param round the first number for these tries; higher than any before. */
+export async function unwind(
+  plan: Plan,
+  undos: UndoName[],
+  why: string,
+  round: number,
+): Promise<DeploymentOutcome> {
+  const resolutions: Resolution[] = [];
+  setHandler(resolveRollback, (resolution) => void resolutions.push(resolution));
+  await record.beginRollback(plan, why);
+
+  const order = undos.toReversed();
+  // Before the swap's undo was registered nothing was touched, so there is nothing to check.
+  if (undos.includes('undoSwap')) order.push('verifyRollback');
+  for (const name of order) {
+    for (let tries = round; ; tries++) {
+      setCurrentDetails(`**Rolling back.** ${why}\n\nNow: ${undoTitle[name]}.`);
+      const failure = await untilAlarm(plan, name, tries);
+      if (failure === undefined) break;
+      await record.rollbackFailed(plan, `${undoTitle[name]}: ${failure}.`);
+      setCurrentDetails(
+        `**Rollback failed; the lane is held.** ${failure}\n\nAn SRE has to decide: \`signalbox resolve ${plan.key} --retry\` or \`--accept\`.`,
+      );
+      resolutions.length = 0;
+      await condition(() => resolutions.length > 0);
+      const { action, by, reason } = resolutions.shift()!;
+      if (action === 'accept')
+        return record.acceptRollback(
+          plan,
+          `${why} The rollback failed; ${by} accepted the target as it is: ${reason}`,
+        );
+      await record.resumeRollback(plan);
+    }
+  }
+  const touched = undos.includes('undoSwap');
+  return record.recordEnd(plan, 'rolled-back', `${why} ${rolledBackTo(plan, touched)}`);
+}
+
+const rolledBackTo = (plan: Plan, touched: boolean) =>
+  !touched
+    ? 'Nothing was touched.'
+    : plan.hadRelease
+      ? 'Rolled back: the release from before is current again and healthy.'
+      : 'Rolled back: this was the first deployment, so the target has no release, as before.';
+
+/** Tries one undo until it succeeds, gives a verdict, or the alarm fires. @returns what failed, or undefined. */
+async function untilAlarm(plan: Plan, name: UndoName, round: number): Promise<string | undefined> {
+  const undo = undoOnTarget(plan.target, undoTitle[name], undoLimitMs(plan, name));
+  const scope = new CancellationScope();
+  const work = scope
+    .run(() => undo[name]({ ...plan, round }))
+    .then(() => undefined)
+    .catch((thrown: unknown) => {
+      if (thrown instanceof TemporalFailure) return rootMessage(thrown);
+      throw thrown;
+    });
+  const alarm = new CancellationScope();
+  const rang = alarm
+    .run(() =>
+      sleep(plan.limits.undoAlarmMs, { summary: `Alarm: ask an SRE if "${undoTitle[name]}" still fails` }),
+    )
+    .then(() => 'rang' as const)
+    .catch(() => undefined);
+  const first = await Promise.race([work.then(() => 'worked' as const), rang]);
+  if (first === 'rang') {
+    scope.cancel();
+    const failure = await work;
+    return failure === undefined
+      ? undefined
+      : `it still failed after ${plan.limits.undoAlarmMs / 1000} s; see the deployment's log`;
+  }
+  alarm.cancel();
+  return work;
+}
+
+/** The innermost message of a failure: what the activity said. */
+export function rootMessage(failure: TemporalFailure): string {
+  let cause: unknown = failure;
+  while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause;
+  return cause instanceof Error ? cause.message : String(cause);
+}
