@@ -29,5 +29,6 @@ export default js.config(
     },
   },
   { files: ['domain/**/*.ts'], rules: { 'no-restricted-globals': ['error', 'process', 'fetch', 'Date'] } },
+  { files: ['test/**/*.ts'], rules: { '@typescript-eslint/no-explicit-any': 'off' } },
   { files: ['**/*.js', '**/*.cjs', '**/*.mjs'], rules: { '@typescript-eslint/no-require-imports': 'off' } },
 );

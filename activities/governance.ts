@@ -105,8 +105,8 @@ export function createReconcileActivities(deps: Deps) {
           changeRequestWorkflowId(request.id, request.submission),
           changeRequestMoved.name,
         );
-        if (!there) await markFollowed(db, request.id);
-        mended.push(`${changeRequestKey(request.id)}: its workflow was told again that it ended.`);
+        if (there) mended.push(`${changeRequestKey(request.id)}: its workflow was told again that it ended.`);
+        else await markFollowed(db, request.id);
       }
       for (const line of mended) log.warn({ reconcile: true }, line);
       return mended;

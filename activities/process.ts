@@ -54,7 +54,7 @@ export async function runCommand(command: Command): Promise<CommandEnd> {
   const stop = async (why: 'timed-out' | 'aborted') => {
     cut ??= why;
     killGroup(child.pid!, 'SIGTERM');
-    await Promise.race([exited, sleep(graceMs)]);
+    await Promise.race([exited, sleep(graceMs, undefined, { ref: false })]);
     killGroup(child.pid!, 'SIGKILL');
   };
   const timer = setTimeout(() => void stop('timed-out'), command.timeoutMs);
@@ -66,7 +66,7 @@ export async function runCommand(command: Command): Promise<CommandEnd> {
     // What the command left running in the background must not outlive its step, nor hold its output open.
     killGroup(child.pid!, 'SIGKILL');
     await reap(command.mark);
-    await Promise.race([Promise.all(outputs), sleep(graceMs)]);
+    await Promise.race([Promise.all(outputs), sleep(graceMs, undefined, { ref: false })]);
     if (cut) return { kind: cut };
     return signal ? { kind: 'signalled', signal } : { kind: 'exited', code: code ?? 1 };
   } finally {

@@ -3,7 +3,7 @@ import { SignalboxError, type ErrorCode } from '../domain/errors';
 import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
 import type { Trigger } from '../domain/machines';
 import type { DeploymentView } from '../domain/schemas';
-import { findDeployment, nextAttempt, openAttemptOf, whyNot } from '../db/deployments';
+import { attemptThatDeployed, findDeployment, nextAttempt, openAttemptOf, whyNot } from '../db/deployments';
 import type { PromotionRow } from '../db/promotions';
 import { switchedOff } from '../db/targets';
 import { viewDeployment } from '../db/views';
@@ -27,8 +27,12 @@ export async function startDeployment(
   const target = deps.targets().get(promotion.target);
   const attempt = Number(
     await call.once(async (tx) => {
+      // Admission and lane change the promotion under its lock; without it the two reads below could disagree.
+      const { status } = (await tx('promotions').where({ id }).forShare().first('status')) as PromotionRow;
       const open = await openAttemptOf(tx, id);
       if (open?.trigger === trigger) return String(open.attempt);
+      // A click after the end: the answer is the attempt that deployed it.
+      if (trigger === 'deploy' && status === 'deployed') return String(await attemptThatDeployed(tx, id));
       if (open)
         throw new SignalboxError(
           'illegal-transition',

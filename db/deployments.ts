@@ -63,6 +63,16 @@ export const openAttemptOf = async (tx: Tx, promotion: number) =>
   (await tx('deployments').where({ promotion }).whereIn('status', openAttempt).first()) as
     DeploymentRow | undefined;
 
+/** The attempt whose success made the promotion deployed. */
+export async function attemptThatDeployed(tx: Tx, promotion: number): Promise<number> {
+  const row = await tx('deployments')
+    .where({ promotion, status: 'succeeded' })
+    .whereNot({ trigger: 'rollback' })
+    .max('attempt as last')
+    .first();
+  return Number(row?.last);
+}
+
 export async function nextAttempt(tx: Tx, promotion: number): Promise<number> {
   const row = await tx('deployments').where({ promotion }).max('attempt as last').first();
   return Number(row?.last ?? 0) + 1;

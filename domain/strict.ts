@@ -30,6 +30,11 @@ export const problemText = (problems: Problem[]): string =>
 
 function shown(value: unknown): string {
   if (value === undefined) return 'nothing';
-  const text = JSON.stringify(value) ?? String(value);
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? String(value);
+  } catch {
+    return 'a value nested too deep to show';
+  }
   return text.length > 120 ? `${text.slice(0, 117)}...` : text;
 }

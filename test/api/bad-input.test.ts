@@ -1,0 +1,204 @@
+import { makeWorld, type World } from '../helpers/world';
+import { personOf, serveWorld, type Served } from '../helpers/api';
+import { apiRoutes } from '../../api/app';
+import type { Role } from '../../domain/machines';
+
+/** Bad input of every kind, by table, for each route: the right status, a problem document, and no change. */
+let world: World;
+let api: Served;
+beforeAll(async () => {
+  world = await makeWorld();
+  api = await serveWorld(world);
+  await api.post('contributor', '/api/promotions', { target: 'shop', revision: 'v1', title: 'there' });
+});
+afterAll(async () => {
+  await api.stop();
+  await world.stop();
+});
+
+const everything = async () => {
+  const tables = ['promotions', 'change_requests', 'decisions', 'deployments', 'deployment_steps', 'targets'];
+  return JSON.stringify(await Promise.all(tables.map((table) => world.db(table).orderBy(1))));
+};
+async function expectRefused(
+  answer: Promise<{ status: number; type: string; body: Record<string, unknown> }>,
+  status: number,
+  code?: string,
+) {
+  const { status: got, type, body } = await answer;
+  expect([got, body.code]).toEqual([status, code ?? body.code]);
+  expect(type).toContain('application/problem+json');
+  expect(body).toMatchObject({
+    status,
+    title: expect.any(String),
+    detail: expect.any(String),
+    code: expect.any(String),
+  });
+}
+const deep = (n: number) => '['.repeat(n) + ']'.repeat(n);
+
+/** Each write route with a body that it takes in its form (though perhaps refuses by a rule). */
+const writes: [string, Role, string, Record<string, unknown>][] = [
+  ['ship', 'contributor', '/api/promotions', { target: 'shop', revision: 'v1', title: 't' }],
+  ['deploy', 'release-manager', '/api/promotions/CP-1/deploy', {}],
+  ['retry', 'release-manager', '/api/promotions/CP-1/retry', {}],
+  ['rollback', 'release-manager', '/api/promotions/CP-1/rollback', {}],
+  ['withdraw', 'contributor', '/api/promotions/CP-1/withdraw', {}],
+  ['submit', 'contributor', '/api/change-requests/RFC-1/submit', {}],
+  ['decide', 'approver', '/api/change-requests/RFC-1/decisions', { decision: 'approve' }],
+  ['cancel a request', 'contributor', '/api/change-requests/RFC-1/cancel', {}],
+  ['cancel', 'sre', '/api/deployments/CP-1.1/cancel', {}],
+  ['resolve', 'sre', '/api/deployments/CP-1.1/resolve', { action: 'retry', reason: 'r' }],
+];
+
+it('this table names every write route', () => {
+  const routes = apiRoutes({} as never).filter((route) => route.method === 'post');
+  expect(routes).toHaveLength(writes.length);
+});
+
+describe.each(writes)('%s', (_name, role, path, body) => {
+  it.each([
+    ['no JSON', '{', 400],
+    ['nothing but text', '"text"', 400],
+    ['a list', '[]', 400],
+    ['null', 'null', 400],
+    ['NUL bytes', '\0\0', 400],
+    ['half of a surrogate', '{"reason":"\\ud800"}', 400],
+    ['nested deep', deep(100_000), 400],
+    ['3 MB', JSON.stringify({ ...body, reason: 'x'.repeat(3_000_000) }), 413],
+    ['an unknown field', JSON.stringify({ ...body, surprise: 1 }), 400],
+    ['a prototype', '{"__proto__":{"admin":true},"constructor":1}', 400],
+  ] as [string, string, number][])('%s', async (_kind, raw, status) => {
+    const before = await everything();
+    await expectRefused(api.call(role, 'POST', path, raw), status);
+    expect(await everything()).toBe(before);
+  });
+
+  it('without a token, with a wrong one, with another role', async () => {
+    const before = await everything();
+    await expectRefused(api.call(undefined, 'POST', path, body), 401, 'not-signed-in');
+    await expectRefused(
+      api.call(undefined, 'POST', path, body, { authorization: 'Bearer nonsense' }),
+      401,
+      'not-signed-in',
+    );
+    await expectRefused(
+      api.call(undefined, 'POST', path, body, { authorization: 'Basic eDp5' }),
+      401,
+      'not-signed-in',
+    );
+    await expectRefused(api.post('admin', path, body), 403, 'role-required');
+    expect(await everything()).toBe(before);
+  });
+
+  it('with a bad Idempotency-Key', async () => {
+    const before = await everything();
+    await expectRefused(api.post(role, path, body, { 'idempotency-key': 'x'.repeat(201) }), 400);
+    await expectRefused(api.post(role, path, body, { 'idempotency-key': 'a b' }), 400);
+    expect(await everything()).toBe(before);
+  });
+});
+
+it.each([
+  ['promotions', 'CP'],
+  ['change-requests', 'RFC'],
+])('keys of %s: malformed 400, unknown 404', async (resource, prefix) => {
+  for (const key of [
+    'x',
+    `${prefix}-0`,
+    `${prefix}--1`,
+    `${prefix}-1e9`,
+    `${prefix}-99999999999999999999`,
+    '%00',
+    '%27%3B--',
+  ])
+    await expectRefused(api.get(`/api/${resource}/${key}`), 400, 'invalid-input');
+  await expectRefused(api.get(`/api/${resource}/${prefix}-999999`), 404, 'not-found');
+});
+it('keys of deployments', async () => {
+  for (const key of ['CP-1', 'CP-1.0', 'CP-1.x', '1.1'])
+    await expectRefused(api.get(`/api/deployments/${key}`), 400, 'invalid-input');
+  await expectRefused(api.get('/api/deployments/CP-1.999'), 404, 'not-found');
+  await expectRefused(api.get('/api/deployments/CP-1.999/log'), 404, 'not-found');
+});
+
+it.each([
+  ['an unknown target', { target: 'shopp' }, 400, 'shop'],
+  ['a bad target name', { target: '../etc' }, 400, 'target'],
+  ['a revision that is an option', { revision: '--upload-pack=touch x' }, 400, 'dash'],
+  ['an unknown revision', { revision: 'v11' }, 422, 'v1'],
+  ['a revision with a range', { revision: 'v1..v2' }, 422, 'no revision'],
+  ['no title', { title: '  ' }, 400, 'title'],
+  ['a title with NUL', { title: 'a\0b' }, 400, 'NUL'],
+  ['a number for a title', { title: 7 }, 400, 'title'],
+  ['an unknown type of change', { change: { type: 'standard' } }, 400, 'normal'],
+  ['an emergency without a reason', { change: { type: 'emergency' } }, 400, 'needs a reason'],
+  ['an unknown risk', { change: { risk: 'none' } }, 400, 'low'],
+  ['an unknown field inside', { change: { rsk: 'low' } }, 400, 'rsk'],
+])('ship with %s', async (_name, change, status, told) => {
+  const before = await everything();
+  const body = { target: 'shop', revision: 'v1', title: 't', ...change };
+  const answer = await api.post('contributor', '/api/promotions', body);
+  await expectRefused(Promise.resolve(answer), status);
+  expect(answer.body.detail).toContain(told);
+  expect(await everything()).toBe(before);
+});
+
+it.each([
+  '?limit=0',
+  '?limit=201',
+  '?limit=x',
+  '?cursor=x',
+  '?cursor=',
+  '?surprise=1',
+  '?target=A!',
+  '?limit=1&limit=2',
+])('lists refuse %s', async (query) => {
+  for (const list of ['promotions', 'change-requests'])
+    await expectRefused(api.get(`/api/${list}${query}`), 400);
+});
+it.each(['?after=-1', '?after=x', '?after=99999999999', '?limit=0', '?limit=5001'])(
+  'the log refuses %s',
+  async (query) => {
+    await expectRefused(api.get(`/api/deployments/CP-1.1/log${query}`), 400);
+  },
+);
+
+it('what does not exist is a problem too', async () => {
+  await expectRefused(api.get('/api/nothing'), 404);
+  await expectRefused(api.call('sre', 'DELETE', '/api/promotions/CP-1'), 404);
+  await expectRefused(api.get('/api/promotions/%E0%A4%A'), 400);
+});
+
+it('pages newest first, with a cursor that stays right while rows are added', async () => {
+  for (const title of ['a', 'b', 'c', 'd'])
+    await api.post('contributor', '/api/promotions', { target: 'shop', revision: 'v1', title });
+  const first = (await api.get('/api/promotions?limit=2')).body;
+  await api.post('contributor', '/api/promotions', { target: 'shop', revision: 'v1', title: 'e' });
+  const second = (await api.get(`/api/promotions?limit=2&cursor=${first.nextCursor}`)).body;
+  const third = (await api.get(`/api/promotions?limit=2&cursor=${second.nextCursor}`)).body;
+  const titles = [first, second, third].map((page) => page.items.map((p: { title: string }) => p.title));
+  expect(titles).toEqual([['d', 'c'], ['b', 'a'], ['there']]);
+  expect(third.nextCursor).toBeNull();
+});
+
+it('every person is told who they are; every role reads', async () => {
+  for (const role of Object.keys(personOf) as Role[])
+    expect((await api.get('/api/me', role)).body.person).toBe(personOf[role]);
+});
+
+it('describes itself: OpenAPI with every route, its page, liveness and readiness', async () => {
+  const document = (await api.call(undefined, 'GET', '/api/openapi.json')).body;
+  const described = Object.entries(document.paths).flatMap(([path, verbs]) =>
+    Object.keys(verbs as object).map((verb) => `${verb} ${path}`),
+  );
+  const routes = apiRoutes({} as never).map((r) => `${r.method} /api${r.path.replace(/:(\w+)/g, '{$1}')}`);
+  expect(described.sort()).toEqual(routes.sort());
+  const page = await api.call(undefined, 'GET', '/api/docs/');
+  expect(page.text).toContain('swagger-ui');
+  expect((await api.call(undefined, 'GET', '/health/live')).status).toBe(200);
+  expect((await api.call(undefined, 'GET', '/health/ready')).body).toEqual({
+    database: 'ready',
+    temporal: 'ready',
+  });
+});

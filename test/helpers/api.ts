@@ -1,0 +1,86 @@
+import { createServer, type Server } from 'node:http';
+import { join } from 'node:path';
+import pino from 'pino';
+import { createApp } from '../../api/app';
+import { followChanges } from '../../db/changes';
+import { putToken } from '../../db/tokens';
+import type { Role } from '../../domain/machines';
+import type { World } from './world';
+
+/** The API over a world, on a real port, with one token per role. */
+export const tokenOf = (role: Role | 'both') => `token-of-${role}`;
+export const personOf: Record<Role | 'both', string> = {
+  contributor: 'carla',
+  approver: 'amir',
+  'release-manager': 'rosa',
+  sre: 'sven',
+  admin: 'ada',
+  both: 'bo',
+};
+
+export async function serveWorld(world: World, options: { verdictMs?: number } = {}) {
+  const { db } = world;
+  for (const role of Object.keys(personOf) as (Role | 'both')[])
+    await putToken(db, tokenOf(role), {
+      person: personOf[role],
+      roles: role === 'both' ? ['contributor', 'approver', 'release-manager'] : [role],
+    });
+  const changes = followChanges(world.databaseUrl);
+  const start = async (verdictMs: number): Promise<Server> => {
+    const server = createServer(
+      createApp({
+        db,
+        changes,
+        temporal: world.client,
+        targets: () => world.targets,
+        resolveRevision: (...args) => world.deps.source.resolve(...args),
+        runUrl: (workflowId) => `http://ui/${encodeURIComponent(workflowId)}`,
+        webDir: join(process.cwd(), 'dist/web'),
+        log: pino({ level: 'silent' }),
+        verdictMs,
+      }),
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return server;
+  };
+  const server = await start(options.verdictMs ?? 10_000);
+  const base = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
+  const call = async (
+    role: Role | 'both' | undefined,
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ) => {
+    const response = await fetch(`${base}${path}`, {
+      method,
+      headers: {
+        ...(role ? { authorization: `Bearer ${tokenOf(role)}` } : {}),
+        'content-type': 'application/json',
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    const type = response.headers.get('content-type') ?? '';
+    return {
+      status: response.status,
+      type,
+      text,
+      body: (type.includes('json') ? JSON.parse(text) : text) as any,
+    };
+  };
+  return {
+    base,
+    call,
+    get: (path: string, role: Role = 'sre') => call(role, 'GET', path),
+    post: (role: Role | 'both', path: string, body: unknown = {}, headers?: Record<string, string>) =>
+      call(role, 'POST', path, body, headers),
+    async stop() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await changes.close();
+    },
+  };
+}
+export type Served = Awaited<ReturnType<typeof serveWorld>>;

@@ -1,0 +1,138 @@
+import { Context } from '@temporalio/activity';
+import { makeWorld, type World } from '../helpers/world';
+import { recoverWorkflowId } from '../../workflows/messages';
+import { controlQueue } from '../../temporal-config/names';
+import type { Activities } from '../../activities';
+
+/** What happens when a workflow is terminated, which skips its compensation; and the lane between attempts. */
+let world: World;
+beforeAll(async () => {
+  world = await makeWorld({ targets: ['shop', 'other'] });
+  await world.deploy('v1');
+});
+afterAll(() => world.stop());
+beforeEach(() => {
+  for (const name of Object.keys(world.faults)) delete world.faults[name as keyof Activities];
+});
+
+/** Stops the attempt inside an activity (after its effect if so asked) until it is let go. */
+function hold(name: keyof Activities, effectFirst: boolean) {
+  let reached!: () => void;
+  const there = new Promise<void>((resolve) => (reached = resolve));
+  world.faults[name] = async (run) => {
+    const value = effectFirst ? await run() : undefined;
+    const beat = setInterval(() => Context.current().heartbeat(), 50);
+    reached();
+    await Context.current().cancelled.finally(() => clearInterval(beat));
+    return value;
+  };
+  return there;
+}
+/** One pass of reconciling, with rows old enough to be looked at. */
+async function reconcile(): Promise<string[]> {
+  await world.db('deployments').update({ created_at: new Date(Date.now() - 60_000) });
+  return world.client.workflow.execute('reconcile', {
+    taskQueue: controlQueue,
+    workflowId: `reconcile-${Date.now()}`,
+  });
+}
+
+it.each([
+  ['build', false, 'v1', 'rolled-back'],
+  ['swap', false, 'v1', 'rolled-back'],
+  ['swap', true, 'v1', 'rolled-back'],
+  ['healthCheck', false, 'v2', 'succeeded'],
+  ['undoSwap', false, 'v1', 'rolled-back'],
+] as const)(
+  'terminated in %s (effect done: %s): the target ends at %s, the record at %s',
+  async (step, done, version, status) => {
+    const before = world.current();
+    const there = hold(step, done);
+    const d = await world.start(await world.approved(step === 'undoSwap' ? 'sick' : 'v2'));
+    await there;
+    await d.handle.terminate('by hand');
+    delete world.faults[step];
+    if (step === 'healthCheck') {
+      // Its step began, so recovery observes the target: current and healthy is finished.
+      const { id } = await d.row();
+      await world
+        .db('deployment_steps')
+        .insert({ deployment: id, name: 'health-check', status: 'running', round: 1, attempt: 1 });
+    }
+    const mended = await reconcile();
+    expect(mended.join()).toContain('ended as terminated');
+    const row = await d.row();
+    await world.client.workflow.getHandle(recoverWorkflowId(row.promotion, row.attempt)).result();
+    const after = await d.row();
+    expect(after).toMatchObject({ status, owner: recoverWorkflowId(row.promotion, row.attempt) });
+    expect(after.outcome).toContain('ended as terminated');
+    expect(world.version()).toBe(version);
+    await world.checkEnded(after);
+    expect(await reconcile()).toEqual([]);
+    if (version !== 'v1') {
+      const back = await world.start(row.promotion, 'rollback');
+      await back.handle.result();
+    }
+    expect(world.current()).toBe(before);
+  },
+);
+
+it('terminated while it waited: nothing was touched, and the next one gets the lane', async () => {
+  const there = hold('build', false);
+  const first = await world.start(await world.approved('v2'));
+  await there;
+  delete world.faults.build;
+  const second = await world.start(await world.approved('v2'));
+  await world.until('the second to wait', async () =>
+    (await second.row())?.waiting_for?.includes('position 1'),
+  );
+  const third = await world.start(await world.approved('v3'));
+  await world.until('the third to wait', async () =>
+    (await third.row())?.waiting_for?.includes('position 2'),
+  );
+  await second.handle.terminate();
+  await first.handle.cancel();
+  await first.handle.result();
+  // The signal went to the terminated one, which is still first in line until it is reconciled.
+  await reconcile();
+  const row = await second.row();
+  await world.client.workflow.getHandle(recoverWorkflowId(row.promotion, row.attempt)).result();
+  expect(await second.row()).toMatchObject({ status: 'cancelled' });
+  await third.handle.result();
+  expect(await third.row()).toMatchObject({ status: 'succeeded' });
+  expect(world.version()).toBe('v3');
+  await world.checkEnded(await third.row());
+});
+
+it('different targets are deployed side by side', async () => {
+  const there = hold('build', false);
+  const held = await world.start(await world.approved('v2', 'shop'));
+  await there;
+  delete world.faults.build;
+  const other = await world.deploy('v1', 'other');
+  expect(await other.row()).toMatchObject({ status: 'succeeded' });
+  expect(await held.row()).toMatchObject({ status: 'running' });
+  await held.handle.cancel();
+  await held.handle.result();
+});
+
+it('workers stopped in mid-build and started again: the deployment goes on to its end', async () => {
+  let builds = 0;
+  world.faults.build = async (run) => {
+    builds += 1;
+    if (builds > 1) return run();
+    const { cancelled, cancellationSignal } = Context.current();
+    setTimeout(() => void world.stopWorkers(), 10);
+    await cancelled.catch(() => undefined);
+    expect(cancellationSignal.aborted).toBe(true);
+    throw new Error('the worker went away');
+  };
+  const d = await world.start(await world.approved('v2'));
+  await world.until('the workers to stop', () => builds === 1);
+  await world.stopWorkers();
+  await world.startWorkers();
+  await d.handle.result();
+  expect(builds).toBe(2);
+  expect(await d.row()).toMatchObject({ status: 'succeeded' });
+  expect(world.version()).toBe('v2');
+});

@@ -1,0 +1,138 @@
+import { ApplicationFailure } from '@temporalio/activity';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Activities } from '../../activities';
+import { makeWorld, type Fault, type World } from '../helpers/world';
+
+/** The saga sweep, going back: each undo runs twice, fails once, fails always; then an SRE decides. */
+let world: World;
+const undos = ['undoSwap', 'undoMigrate', 'verifyRollback'] as const satisfies (keyof Activities)[];
+let orders: string;
+
+beforeAll(async () => {
+  world = await makeWorld({ targets: ['shop', 'fresh'] });
+  await world.deploy('v1');
+});
+afterAll(() => world.stop());
+beforeEach(() => {
+  for (const name of Object.keys(world.faults)) delete world.faults[name as keyof Activities];
+  orders = world.orders();
+});
+
+async function rollBackWith(undo: keyof Activities, fault: Fault) {
+  world.faults[undo] = fault;
+  return world.start(await world.approved('sick'));
+}
+const once = (before: boolean): { fault: Fault; runs: () => number } => {
+  let runs = 0;
+  return {
+    runs: () => runs,
+    fault: async (run) => {
+      runs += 1;
+      if (before && runs === 1) throw new Error('the disk was away');
+      const value = await run();
+      if (!before && runs === 1) throw new Error('the report was lost');
+      return value;
+    },
+  };
+};
+const expectRestored = async (d: Awaited<ReturnType<typeof rollBackWith>>) => {
+  const row = await d.row();
+  expect(row.status).toBe('rolled-back');
+  expect(world.version()).toBe('v1');
+  expect(world.orders()).toBe(orders);
+  expect((await d.handle.describe()).status.name).toBe('COMPLETED');
+  await world.checkEnded(row);
+  return row;
+};
+
+describe.each(undos)('%s', (undo) => {
+  it.each([
+    ['runs twice', false],
+    ['fails once and is tried again', true],
+  ])('%s', async (_name, before) => {
+    const { fault, runs } = once(before);
+    const d = await rollBackWith(undo, fault);
+    await d.handle.result();
+    expect(runs()).toBe(2);
+    await expectRestored(d);
+  });
+
+  it('fails always: rollback-failed with the lane held; retry undoes again', async () => {
+    const d = await rollBackWith(undo, () => Promise.reject(new Error('the disk stays away')));
+    const failed = await world.until('the alarm', async () => {
+      const row = await d.row();
+      return row?.status === 'rollback-failed' && row;
+    });
+    expect(failed.waiting_for).toMatch(/an SRE.*retry.*accept/);
+    expect((await world.db('promotions').where({ id: failed.promotion }).first()).status).toBe('executing');
+
+    // The lane is held: the next deployment waits, and says behind whom.
+    const next = await world.start(await world.approved('v2'));
+    await world.until('the next to wait', async () =>
+      (await next.row())?.waiting_for?.includes('position 1'),
+    );
+    await next.handle.signal('cancelDeployment', { by: 'rosa' });
+    await next.handle.result();
+    expect(await next.row()).toMatchObject({
+      status: 'cancelled',
+      outcome: expect.stringContaining('had not begun'),
+    });
+
+    // A cancel, from wherever, does not skip the undo that is left.
+    await d.handle.cancel();
+    world.faults[undo] = undefined;
+    await d.handle.signal('resolveRollback', { action: 'retry', by: 'sven', reason: 'the disk is back' });
+    await d.handle.result();
+    await expectRestored(d);
+  });
+
+  it('gives a verdict: rollback-failed at once; accept records what is really there', async () => {
+    const d = await rollBackWith(undo, () =>
+      Promise.reject(ApplicationFailure.nonRetryable('no use', 'Hopeless')),
+    );
+    await world.until('the verdict', async () => (await d.row())?.status === 'rollback-failed');
+    await d.handle.signal('resolveRollback', { action: 'accept', by: 'sven', reason: 'we live with it' });
+    await d.handle.result();
+    const row = await d.row();
+    expect(row).toMatchObject({
+      status: 'rolled-back',
+      outcome: expect.stringMatching(/sven accepted.*we live with it.*Current: release/s),
+    });
+    // Undo of the swap failed: the sick release is what runs, and the record says so.
+    expect(world.current()).toBe(undo === 'undoSwap' ? row.to_release : row.from_release);
+    await world.checkEnded(row);
+    if (undo === 'undoSwap') {
+      world.faults[undo] = undefined;
+      await world.deploy('v1');
+    }
+    orders = world.orders();
+  });
+});
+
+it('undoing the first deployment of a target means no release, and says so', async () => {
+  const promotion = await world.approved('sick', 'fresh');
+  const d = await world.start(promotion);
+  await d.handle.result();
+  const row = await d.row();
+  expect(row).toMatchObject({ status: 'rolled-back', from_release: null });
+  expect(row.outcome).toContain('first deployment');
+  expect(existsSync(join(world.root('fresh'), 'current'))).toBe(false);
+  const details = (await world.db('deployment_steps').where({ deployment: row.id })).map(
+    (s) => s.detail as string,
+  );
+  expect(details.some((text) => text.includes('there was no release'))).toBe(true);
+  await world.checkEnded(row);
+});
+
+it('live writes survive a rollback where no migration had begun', async () => {
+  world.faults.swap = async () => {
+    world.addOrder('an order that came in meanwhile\n');
+    return Promise.reject(ApplicationFailure.nonRetryable('no swap', 'Broke'));
+  };
+  world.faults.migrate = () => Promise.resolve();
+  const d = await world.start(await world.approved('v2'));
+  await d.handle.result();
+  expect(await d.row()).toMatchObject({ status: 'rolled-back' });
+  expect(world.orders()).toContain('an order that came in meanwhile');
+});
