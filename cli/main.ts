@@ -4,8 +4,6 @@ import { messageOf } from '../domain/errors';
 import { runClientCommand, type Shared } from './commands';
 import { ApiProblem, Unreachable } from './client';
 import { exitCodes } from './exit-codes';
-import { runApi, runWorker, createToken } from './processes';
-import { up } from './up';
 import { roles } from '../domain/machines';
 
 /** The `signalbox` command: `up`, `api`, `worker`, and the client commands. */
@@ -22,6 +20,8 @@ const program = new Command('signalbox')
   .version('0.1.0')
   .exitOverride()
   .showHelpAfterError('(run it with --help to see what it takes)');
+// Loaded when needed: the client commands start in a fraction of the servers' time.
+const servers = () => import('./processes.js');
 const stateOption = () => new Option('--state <dir>', 'the state directory').default('.signalbox');
 
 program
@@ -31,27 +31,29 @@ program
   .option('--port <n>', 'port of API and page; 0: any free one (default: 4600)', number)
   .option('--no-sample', 'make no sample deployment')
   .option('--config <file>', 'targets file (default: signalbox.config.yaml, if there is one)')
-  .action(async (options) => exit(await up({ ...options, state: resolve(options.state) })));
+  .action(async (options) =>
+    exit(await (await import('./up.js')).up({ ...options, state: resolve(options.state) })),
+  );
 program
   .command('api')
   .description('run the API and the page alone; DATABASE_URL and TEMPORAL_ADDRESS say where the rest is')
   .addOption(stateOption())
   .option('--port <n>', 'port of API and page; 0: any free one', number, 4600)
   .requiredOption('--config <file>', 'targets file')
-  .action(async (options) => exit(await runApi(options)));
+  .action(async (options) => exit(await (await servers()).runApi(options)));
 program
   .command('worker')
   .description('run a worker alone; DATABASE_URL and TEMPORAL_ADDRESS say where the rest is')
   .addOption(stateOption())
   .requiredOption('--config <file>', 'targets file')
   .option('--grace-seconds <n>', 'how long running steps may go on when it is stopped', number, 30)
-  .action(async (options) => exit(await runWorker(options)));
+  .action(async (options) => exit(await (await servers()).runWorker(options)));
 program
   .command('token')
   .description('make an API token in the database at DATABASE_URL; it is shown once')
   .requiredOption('--person <name>', 'whose it is')
   .addOption(new Option('--role <role...>', 'roles it has').choices(roles).makeOptionMandatory())
-  .action(async (options) => exit(await createToken(options)));
+  .action(async (options) => exit(await (await servers()).createToken(options)));
 
 const client = (name: string, description: string) =>
   program

@@ -92,15 +92,16 @@ export async function up(options: UpOptions): Promise<number> {
     const sitePort = await ports.take('site');
     const sample = await part('Making the sample repository', () => makeSample(state.path, sitePort));
     embed('site');
-    await processes.start({
+    const site = `http://127.0.0.1:${sitePort}`;
+    const server = {
       name: 'site',
       program: process.execPath,
       args: [join(__dirname, 'sample', 'site.js'), sample.root, sample.orders, String(sitePort)],
       cwd: state.path,
       env: { PATH: process.env.PATH },
-      stopSignal: 'SIGTERM',
-    });
-    const site = `http://127.0.0.1:${sitePort}`;
+      stopSignal: 'SIGTERM' as const,
+    };
+    await part('Starting the sample site', () => processes.start(server, () => untilAnswers(site)));
     // Your own file wins where it names a target of the sample.
     const read = (): Targets => new Map([...readTargets(sample.configFile), ...ownTargets()]);
     let targets = read();
@@ -184,7 +185,7 @@ export async function up(options: UpOptions): Promise<number> {
       mkdirSync(folder, { recursive: true });
       const wanted = process.env.TEMPORAL_NAMESPACE ?? namespace;
       embed('temporal');
-      await processes.start({
+      const server = {
         name: 'temporal',
         program,
         args: developmentServerArgs({
@@ -194,9 +195,13 @@ export async function up(options: UpOptions): Promise<number> {
           namespace: wanted,
         }),
         cwd: folder,
-        stopSignal: 'SIGTERM',
-      });
-      const temporal = await untilReady({ address: `127.0.0.1:${temporalPort}`, namespace: wanted });
+        // The server looks its user up, and one without a name (in a container) has none but this.
+        env: { USER: 'signalbox', HOME: folder, ...process.env },
+        stopSignal: 'SIGTERM' as const,
+      };
+      const temporal = await processes.start(server, () =>
+        untilReady({ address: `127.0.0.1:${temporalPort}`, namespace: wanted }),
+      );
       return { temporal, temporalUi: `http://127.0.0.1:${uiPort}` };
     }
     /** The port asked for; without one the usual port, or when that is taken a free one, kept from then on. */
@@ -229,6 +234,15 @@ async function untilReady(place: TemporalPlace): Promise<Temporal> {
       await sleep(50);
     }
   }
+}
+
+async function untilAnswers(url: string): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  while (Date.now() < deadline) {
+    if (await fetch(url).catch(() => undefined)) return;
+    await sleep(20);
+  }
+  throw new Error(`${url} does not answer`);
 }
 
 /** Says what is being done once it takes over a second, and how long it took. */

@@ -123,7 +123,8 @@ export async function startPostgres(stateDir: string, port: number, processes: P
     writeFileSync(passwordFile, password, { mode: 0o600 });
   }
   const password = readFileSync(passwordFile, 'utf8');
-  await processes.start({
+  const url = `postgres://signalbox:${password}@127.0.0.1:${port}/signalbox`;
+  const server = {
     name: 'postgres',
     program: join(binaries.folder, 'postgres'),
     args: [
@@ -135,10 +136,9 @@ export async function startPostgres(stateDir: string, port: number, processes: P
     ],
     ...options,
     // Fast shutdown: ends the sessions, writes everything, leaves.
-    stopSignal: 'SIGINT',
-  });
-  const url = `postgres://signalbox:${password}@127.0.0.1:${port}/signalbox`;
-  await untilReady(url, join(stateDir, 'logs', 'postgres.log'));
+    stopSignal: 'SIGINT' as const,
+  };
+  await processes.start(server, () => untilReady(url, join(stateDir, 'logs', 'postgres.log')));
   return url;
 }
 

@@ -20,7 +20,11 @@ export interface ProcessSpec {
   stopSignal: NodeJS.Signals;
 }
 export interface Processes {
-  start(spec: ProcessSpec): Promise<void>;
+  /**
+   * Starts one and waits until `ready` answers. One that ends before that is not tried again.
+   * @throws with the end of its log when it ends before it is ready.
+   */
+  start<T>(spec: ProcessSpec, ready: () => Promise<T>): Promise<T>;
   /** Ends what an earlier `up` left behind. @returns their names. */
   reclaim(): Promise<string[]>;
   stop(name: string): Promise<void>;
@@ -53,7 +57,9 @@ export function createProcesses(stateDir: string, say: (line: string) => void): 
     writeFileSync(listFile, JSON.stringify(list));
   };
 
-  const start = async (spec: ProcessSpec): Promise<void> => {
+  const started = new Set<string>();
+
+  const launch = async (spec: ProcessSpec): Promise<{ exited: Promise<void> }> => {
     const out = openSync(join(logs, `${spec.name}.log`), 'a');
     const { uid, gid } = spec;
     const child = spawn(spec.program, spec.args, {
@@ -73,7 +79,7 @@ export function createProcesses(stateDir: string, say: (line: string) => void): 
         resolve();
         running.delete(spec.name);
         write();
-        if (stopping.has(spec.name)) return;
+        if (stopping.has(spec.name) || !started.has(spec.name)) return;
         say(
           `${spec.name} ended (${signal ?? `exit ${code}`}); starting it again. Its log: ${join(logs, spec.name)}.log`,
         );
@@ -82,13 +88,15 @@ export function createProcesses(stateDir: string, say: (line: string) => void): 
     });
     running.set(spec.name, { child, spec, exited });
     write();
+    return { exited };
   };
   const again = async (spec: ProcessSpec): Promise<void> => {
     for (let wait = restartMs; !stopping.has(spec.name); wait = Math.min(wait * 2, 5_000)) {
       await sleep(wait);
       if (stopping.has(spec.name)) return;
       try {
-        return await start(spec);
+        await launch(spec);
+        return;
       } catch (thrown) {
         say(String(thrown));
       }
@@ -96,7 +104,21 @@ export function createProcesses(stateDir: string, say: (line: string) => void): 
   };
 
   return {
-    start,
+    async start(spec, ready) {
+      const { exited } = await launch(spec);
+      const died = exited.then(() => {
+        if (started.has(spec.name)) return undefined as never;
+        const log = join(logs, `${spec.name}.log`);
+        const last = readFileSync(log, 'utf8').trim().split('\n').at(-1) ?? '';
+        throw new Error(
+          `${spec.name} ended before it was ready; its log is ${log}. Last line: ${last.slice(-400)}`,
+        );
+      });
+      const answer = await Promise.race([ready(), died]);
+      started.add(spec.name);
+      died.catch(() => undefined);
+      return answer;
+    },
     async stop(name) {
       stopping.add(name);
       const entry = running.get(name);

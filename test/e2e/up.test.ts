@@ -1,0 +1,326 @@
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import pg from 'pg';
+import {
+  cleanUp,
+  cli,
+  newFolder,
+  processesOf,
+  runProgram,
+  startUp,
+  stopUp,
+  until,
+  type Up,
+} from '../helpers/up';
+
+/** How `signalbox up` behaves when things are not as they should be. */
+afterEach(cleanUp);
+
+const deployment = async (up: Up, key: string) => {
+  const { out } = await cli(up, 'status', key, '--json');
+  return JSON.parse(out) as { status: string; outcome: string };
+};
+const children = (up: Up) =>
+  JSON.parse(readFileSync(join(up.state, 'children.json'), 'utf8')) as { name: string; pid: number }[];
+
+/** A target of one's own whose build waits until a file appears. */
+async function slowConfig(): Promise<{ config: string; go: () => void }> {
+  const folder = newFolder();
+  const gate = join(folder, 'go');
+  const repository = join(folder, 'repo');
+  mkdirSync(join(folder, 'data'));
+  mkdirSync(repository);
+  writeFileSync(
+    join(repository, 'build.js'),
+    `const fs = require('node:fs'); console.log('waiting'); const t = setInterval(() => { if (!fs.existsSync(${JSON.stringify(gate)})) return; clearInterval(t); fs.mkdirSync('dist'); fs.writeFileSync('dist/a', 'a'); console.log('built'); }, 50);`,
+  );
+  for (const args of [
+    ['init', '-q'],
+    ['add', '-A'],
+    ['-c', 'user.name=t', '-c', 'user.email=t@localhost', 'commit', '-qm', 'one'],
+    ['tag', 'one'],
+  ])
+    spawnSync('git', ['-C', repository, ...args]);
+  const config = join(folder, 'signalbox.config.yaml');
+  const server = createServer((_, response) => response.setHeader('connection', 'close').end('fine'));
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  writeFileSync(
+    config,
+    `targets:
+  slow:
+    repository: repo
+    build: { argv: ["${process.execPath}", build.js] }
+    driver: { kind: directory, root: site }
+    backup: { kind: files, paths: [data] }
+    health: { kind: http, url: "http://127.0.0.1:${port}/", version: none, successes: 1, deadlineSeconds: 5 }
+`,
+  );
+  return { config, go: () => writeFileSync(gate, '') };
+}
+const servers: ReturnType<typeof createServer>[] = [];
+afterEach(() => servers.splice(0).forEach((server) => server.close()));
+
+/** Ships, approves and starts the slow target; returns once its build waits. */
+async function inMidBuild(up: Up): Promise<string> {
+  const { key } = JSON.parse((await cli(up, 'ship', 'slow', 'one', '--json')).out) as { key: string };
+  await cli(up, 'approve', key);
+  const { key: attempt } = JSON.parse((await cli(up, 'deploy', key, '--json')).out) as { key: string };
+  await until('the build to wait', async () => {
+    const { tokens, api } = up.endpoints();
+    const log = await fetch(`${api}/deployments/${attempt}/log`, {
+      headers: { authorization: `Bearer ${tokens.sre}` },
+    });
+    return (await log.text()).includes('waiting');
+  });
+  return attempt;
+}
+
+it('refuses a second start on the same state, naming the pid; the first goes on', async () => {
+  const up = await startUp({ args: ['--no-sample'] });
+  const second = await runProgram(['up', '--state', up.state, '--port', '0']);
+  expect(second.code).toBe(1);
+  expect(second.err).toContain(`process ${up.pid}`);
+  expect((await fetch(`${up.endpoints().page}health/ready`)).status).toBe(200);
+  // No sample deployment was asked for; the target is there all the same.
+  expect(JSON.parse((await cli(up, 'status', '--json')).out)).toMatchObject({
+    targets: [{ name: 'shop', current: null }],
+    promotions: [],
+  });
+  await stopUp(up);
+});
+
+it('says which port is taken and what to do, and leaves nothing', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  servers.push(server);
+  const { port } = server.address() as { port: number };
+  const state = join(newFolder(), 'state');
+  const refused = await runProgram(['up', '--state', state, '--port', String(port)]);
+  expect(refused.code).toBe(1);
+  expect(refused.err).toMatch(new RegExp(`Port ${port} is taken.*--port`));
+  expect(existsSync(state)).toBe(false);
+});
+
+it('with no network and nothing cached, names each way to provide the part, and leaves nothing', async () => {
+  const folder = newFolder();
+  const bin = join(folder, 'bin');
+  mkdirSync(bin);
+  // The programs it may use, but no `temporal`.
+  for (const name of ['git', 'python3', 'rm', 'ps'])
+    symlinkSync(
+      (process.env.PATH ?? '')
+        .split(':')
+        .map((p) => join(p, name))
+        .find(existsSync)!,
+      join(bin, name),
+    );
+  const dead = 'http://127.0.0.1:9';
+  const state = join(folder, 'state');
+  const refused = await runProgram(['up', '--state', state, '--port', '0'], {
+    env: {
+      PATH: bin,
+      XDG_CACHE_HOME: join(folder, 'cache'),
+      TEMPORAL_CLI: undefined,
+      PIP_NO_INDEX: '1',
+      PIP_FIND_LINKS: join(folder, 'none'),
+      HTTP_PROXY: dead,
+      HTTPS_PROXY: dead,
+      http_proxy: dead,
+      https_proxy: dead,
+    },
+  });
+  expect(refused.code).toBe(1);
+  for (const way of ['TEMPORAL_ADDRESS', 'TEMPORAL_CLI', 'PATH', 'pip', 'Temporal SDK'])
+    expect(refused.err).toContain(way);
+  expect(processesOf(state)).toEqual([]);
+});
+
+it.each([
+  ['a targets file that is not there', ['--config', 'missing.yaml'], /missing\.yaml could not be read/],
+  ['a targets file that is wrong', ['--config', 'wrong.yaml'], /targets\.shop\.build: found nothing/],
+  ['a port that is none', ['--port', 'x'], /number from 0 to 65535/],
+  ['an unknown option', ['--prot', '1'], /unknown option/],
+])('refuses %s before it starts anything', async (_name, args, told) => {
+  const folder = newFolder();
+  writeFileSync(join(folder, 'wrong.yaml'), 'targets: { shop: { repository: x } }');
+  const refused = await runProgram(['up', '--state', join(folder, 'state'), ...args], { cwd: folder });
+  expect(refused.code).not.toBe(0);
+  expect(refused.err).toMatch(told);
+  expect(existsSync(join(folder, 'state'))).toBe(false);
+});
+
+it('Ctrl-C in mid-build, twice as npm sends it: stops in order; the next start takes the deployment to its end', async () => {
+  const { config, go } = await slowConfig();
+  const args = ['--no-sample', '--config', config];
+  const up = await startUp({ args });
+  const attempt = await inMidBuild(up);
+  up.kill('SIGINT');
+  up.kill('SIGINT');
+  expect(await up.ended).toBe(0);
+  expect(processesOf(up.state)).toEqual([]);
+  go();
+  const again = await startUp({ state: up.state, args });
+  await until('its end', async () => (await deployment(again, attempt)).status === 'succeeded');
+  await stopUp(again);
+});
+
+it('kill -9 in mid-build: the next start ends what was left, and the deployment goes on to its end', async () => {
+  const { config, go } = await slowConfig();
+  const args = ['--no-sample', '--config', config];
+  const up = await startUp({ args });
+  const { tokens, site } = up.endpoints();
+  const attempt = await inMidBuild(up);
+  up.kill('SIGKILL');
+  await up.ended;
+  // What it ran beside itself lives on, the site too: killing the control plane takes nothing down.
+  expect((await fetch(site)).status).toBe(503);
+  go();
+  const again = await startUp({ state: up.state, args });
+  expect(again.output()).toMatch(/Ended what an earlier start left running/);
+  await until('its end', async () => (await deployment(again, attempt)).status === 'succeeded');
+  expect(again.endpoints().tokens).toEqual(tokens);
+  await stopUp(again);
+});
+
+it.each(['postgres', 'temporal', 'site'])(
+  'kill -9 of %s in mid-build: it is started again and the deployment goes on',
+  async (name) => {
+    const { config, go } = await slowConfig();
+    const up = await startUp({ args: ['--no-sample', '--config', config] });
+    const attempt = await inMidBuild(up);
+    const { pid } = children(up).find((child) => child.name === name)!;
+    process.kill(pid, 'SIGKILL');
+    await up.says(`${name} ended (SIGKILL); starting it again`);
+    go();
+    await until('its end', async () => (await deployment(up, attempt)).status === 'succeeded');
+    expect(children(up).find((child) => child.name === name)!.pid).not.toBe(pid);
+    await stopUp(up);
+  },
+);
+
+const asRoot = process.getuid?.() === 0 ? it : it.skip;
+
+it('from a path with spaces, under a home that others can not enter', async () => {
+  const home = newFolder();
+  chmodSync(home, 0o700);
+  const up = await startUp({ state: join(home, 'my state', '.signalbox'), env: { HOME: home } });
+  await up.says('"version":"v1"');
+  expect(up.output()).toContain(`--state '${up.state}'`);
+  await stopUp(up);
+});
+
+asRoot('as an ordinary user too', async () => {
+  const home = newFolder();
+  chownSync(home, 65_534, 65_534);
+  chmodSync(home, 0o700);
+  // A program that this user can reach, wherever the one of this run lies.
+  const temporal = join(newFolder(), 'temporal');
+  copyFileSync(process.env.TEST_TEMPORAL!, temporal);
+  chmodSync(join(temporal, '..'), 0o755);
+  const up = await startUp({
+    state: join(home, 'state'),
+    env: { HOME: home, XDG_CACHE_HOME: join(home, '.cache'), TEMPORAL_CLI: temporal },
+    uid: 65_534,
+    gid: 65_534,
+  });
+  await up.says('"version":"v1"');
+  await stopUp(up);
+});
+
+it('worker and API run alone against servers that run elsewhere', async () => {
+  const { config, go } = await slowConfig();
+  go();
+  const host = await startUp({ args: ['--no-sample'] });
+  const { databaseUrl, temporalAddress } = host.endpoints();
+  const folder = newFolder();
+  const { Client } = pg;
+  const admin = new Client({ connectionString: databaseUrl });
+  await admin.connect();
+  await admin.query('CREATE DATABASE elsewhere');
+  await admin.end();
+  const url = Object.assign(new URL(databaseUrl), { pathname: '/elsewhere' }).href;
+  const env = {
+    ...process.env,
+    DATABASE_URL: url,
+    TEMPORAL_ADDRESS: temporalAddress,
+    TEMPORAL_NAMESPACE: 'elsewhere',
+  };
+  const alone = (...args: string[]) => {
+    const child = spawn(
+      process.execPath,
+      [join(process.cwd(), 'cli/bin.js'), ...args, '--config', config, '--state', folder],
+      { env },
+    );
+    let text = '';
+    child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+    return { child, ended, text: () => text };
+  };
+  const missing = await runProgram(['worker', '--config', config], {
+    env: { DATABASE_URL: undefined, TEMPORAL_ADDRESS: undefined },
+  });
+  expect(missing).toMatchObject({ code: 1, err: expect.stringContaining('DATABASE_URL is not set') });
+
+  const worker = alone('worker', '--grace-seconds', '1');
+  const api = alone('api', '--port', '0');
+  const address = await until('the API', () => /http:\/\/127\.0\.0\.1:\d+/.exec(api.text())?.[0]);
+  await until('the worker', () => worker.text().includes('polling'));
+  const token = async (person: string, ...roles: string[]) => {
+    const made = await runProgram(['token', '--person', person, '--role', ...roles], {
+      env: { DATABASE_URL: url },
+    });
+    return made.out.trim();
+  };
+  const carla = {
+    SIGNALBOX_URL: address,
+    SIGNALBOX_TOKEN: await token('carla', 'contributor', 'release-manager'),
+  };
+  const amir = { SIGNALBOX_URL: address, SIGNALBOX_TOKEN: await token('amir', 'approver') };
+  expect((await runProgram(['ship', 'slow', 'one'], { env: carla })).code).toBe(0);
+  expect((await runProgram(['approve', 'CP-1'], { env: carla })).code).toBe(1);
+  expect((await runProgram(['approve', 'CP-1'], { env: amir })).code).toBe(0);
+  expect((await runProgram(['deploy', 'CP-1', '--wait'], { env: carla })).code).toBe(0);
+  for (const { child, ended } of [worker, api]) {
+    child.kill('SIGTERM');
+    expect(await ended).toBe(0);
+  }
+  await stopUp(host);
+});
+
+it('rereads the targets file on SIGHUP: a valid one counts, a wrong one is refused and the old one stays', async () => {
+  const { config } = await slowConfig();
+  const up = await startUp({ args: ['--no-sample', '--config', config] });
+  const text = readFileSync(config, 'utf8');
+  writeFileSync(
+    config,
+    text.replace(
+      'repository: repo',
+      'repository: repo\n    promotionsEnabled: false\n    promotionsDisabledReason: stocktaking',
+    ),
+  );
+  up.kill('SIGHUP');
+  await up.says('Targets file read again');
+  const { targets } = JSON.parse((await cli(up, 'status', '--json')).out) as {
+    targets: { name: string; promotionsDisabledReason: string }[];
+  };
+  expect(targets.find(({ name }) => name === 'slow')?.promotionsDisabledReason).toBe('stocktaking');
+  writeFileSync(config, 'targets: nonsense');
+  up.kill('SIGHUP');
+  await up.says('the old one stays');
+  expect(JSON.parse((await cli(up, 'status', '--json')).out).targets).toHaveLength(2);
+  await stopUp(up);
+});

@@ -1,0 +1,156 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Endpoints } from '../../cli/state-dir';
+
+/** The real program, as a user runs it: `signalbox up` as a process of its own, and its client commands. */
+export const program = resolve('cli/bin.js');
+
+export interface Up {
+  state: string;
+  pid: number;
+  output(): string;
+  endpoints(): Endpoints;
+  /** Waits for something in the output. */
+  says(what: string | RegExp): Promise<void>;
+  kill(signal: NodeJS.Signals): void;
+  /** The exit code; null when it was killed. */
+  ended: Promise<number | null>;
+}
+export interface UpOptions {
+  state?: string;
+  args?: string[];
+  env?: Record<string, string | undefined>;
+  cwd?: string;
+  uid?: number;
+  gid?: number;
+}
+
+const waitMs = 60_000;
+const folders: string[] = [];
+const running = new Set<Up>();
+
+export function newFolder(prefix = 'signalbox-up-'): string {
+  const folder = mkdtempSync(join(tmpdir(), prefix));
+  folders.push(folder);
+  return folder;
+}
+
+/** Starts it and waits until it is ready (or, with `ready: false`, just starts it). */
+export async function startUp(options: UpOptions & { ready?: boolean } = {}): Promise<Up> {
+  const state = options.state ?? join(newFolder(), 'state');
+  const { uid, gid } = options;
+  const child = spawn(
+    process.execPath,
+    [program, 'up', '--state', state, '--port', '0', ...(options.args ?? [])],
+    {
+      cwd: options.cwd ?? tmpdir(),
+      env: { ...process.env, NO_COLOR: '1', ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...(uid === undefined ? {} : { uid, gid }),
+    },
+  );
+  let text = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  let over = false;
+  const ended = new Promise<number | null>((done) =>
+    child.once('close', (code) => {
+      over = true;
+      running.delete(up);
+      done(code);
+    }),
+  );
+  const file = join(state, 'endpoints.json');
+  const up: Up = {
+    state,
+    pid: child.pid!,
+    output: () => text,
+    endpoints: () => JSON.parse(readFileSync(file, 'utf8')) as Endpoints,
+    async says(what) {
+      const deadline = Date.now() + waitMs;
+      while (!(typeof what === 'string' ? text.includes(what) : what.test(text))) {
+        if (over || Date.now() > deadline) throw new Error(`it never said ${what}; it said:\n${text}`);
+        await sleep(20);
+      }
+    },
+    kill: (signal) => void child.kill(signal),
+    ended,
+  };
+  running.add(up);
+  if (options.ready !== false) await up.says('Signalbox is ready');
+  return up;
+}
+
+/** Stops it as Ctrl-C does, and fails when it leaves a process. */
+export async function stopUp(up: Up): Promise<void> {
+  up.kill('SIGINT');
+  await up.ended;
+  const left = processesOf(up.state);
+  if (left.length > 0) throw new Error(`left running: ${left.join('\n')}\n${up.output()}`);
+}
+
+/** Processes that work in, or were started with, a state directory: their command lines. */
+export function processesOf(state: string): string[] {
+  const { stdout } = spawnSync('ps', ['-axww', '-o', 'pid=,args='], { encoding: 'utf8' });
+  const children = existsSync(join(state, 'children.json'))
+    ? (JSON.parse(readFileSync(join(state, 'children.json'), 'utf8')) as { pid: number }[]).map(
+        ({ pid }) => pid,
+      )
+    : [];
+  return stdout
+    .split('\n')
+    .filter((row) => row.includes(state) || children.includes(Number.parseInt(row, 10)))
+    .filter((row) => !row.includes('<defunct>'));
+}
+
+export interface Ran {
+  code: number | null;
+  out: string;
+  err: string;
+}
+/** Runs a client command. */
+export function cli(up: Up, ...args: string[]): Promise<Ran> {
+  return runProgram([...args, '--state', up.state]);
+}
+export function runProgram(args: string[], options: UpOptions = {}): Promise<Ran> {
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd: options.cwd ?? tmpdir(),
+    env: { ...process.env, NO_COLOR: '1', ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
+  return new Promise((done) => child.once('close', (code) => done({ code, out, err })));
+}
+
+export const modeOf = (file: string) => (statSync(file).mode & 0o777).toString(8);
+
+export async function until<T>(
+  what: string,
+  read: () => Promise<T | undefined | false> | T | undefined | false,
+): Promise<T> {
+  const deadline = Date.now() + waitMs;
+  for (;;) {
+    const found = await Promise.resolve()
+      .then(read)
+      .catch(() => undefined);
+    if (found) return found;
+    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
+    await sleep(50);
+  }
+}
+
+/** Ends whatever a failed test left, and removes its folders. */
+export async function cleanUp(): Promise<void> {
+  for (const up of [...running]) {
+    up.kill('SIGTERM');
+    await Promise.race([up.ended, sleep(20_000, undefined, { ref: false })]);
+    up.kill('SIGKILL');
+  }
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+}

@@ -1,0 +1,210 @@
+import { useRef, useState } from 'react';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { actionRole, actionsFor, type Action } from '../../../domain/actions';
+import type { ChangeRequestView, DeploymentView, PromotionView, TargetView } from '../../../domain/schemas';
+import { useApi, usePeople } from '../api';
+import { short } from '../format';
+
+interface Props {
+  promotion: PromotionView;
+  change: ChangeRequestView;
+  target: TargetView;
+  open: DeploymentView | undefined;
+}
+const label: Record<Action, string> = {
+  submit: 'Submit for approval',
+  approve: 'Approve',
+  reject: 'Reject …',
+  deploy: 'Deploy Now',
+  retry: 'Retry',
+  rollback: 'Roll back …',
+  cancel: 'Cancel deployment …',
+  resolve: 'Resolve failed rollback …',
+  withdraw: 'Withdraw',
+};
+const primary: Action[] = ['submit', 'approve', 'deploy', 'retry', 'resolve'];
+/** Asked before: what it will do, and for some a reason. */
+const asks: Partial<Record<Action, 'confirm' | 'reason'>> = {
+  deploy: 'confirm',
+  retry: 'confirm',
+  rollback: 'reason',
+  reject: 'reason',
+  cancel: 'confirm',
+  resolve: 'reason',
+};
+
+/** The buttons that fit the promotion's state. What the server refuses is shown in its own words. */
+export function Actions(props: Props) {
+  const { promotion: p, change, target, open } = props;
+  const api = useApi();
+  const queries = useQueryClient();
+  const people = usePeople();
+  const [asking, setAsking] = useState<Action>();
+  const act = useMutation({
+    mutationFn: ({ action, body }: { action: Action; body: object }) => {
+      const [path, fixed] = request(action, props);
+      return api.write(actionRole[action], path, { ...fixed, ...body });
+    },
+    onSettled: () => queries.invalidateQueries(),
+  });
+  const actions = actionsFor({
+    promotion: p.status,
+    changeRequest: change.status,
+    attempt: open?.status,
+    canReturn:
+      p.live && (p.deployments.findLast(({ status }) => status === 'succeeded')?.from ?? null) !== null,
+  });
+  const off = (action: Action) =>
+    (action === 'deploy' || action === 'retry') && !target.promotionsEnabled
+      ? `Promotions to ${target.name} are switched off: ${target.promotionsDisabledReason}`
+      : undefined;
+  const run = (action: Action, body: object = {}) => act.mutate({ action, body });
+  return (
+    <div className="actions">
+      {actions.map((action) => (
+        <button
+          key={action}
+          type="button"
+          className={primary.includes(action) ? 'primary' : ''}
+          disabled={act.isPending || off(action) !== undefined}
+          title={off(action) ?? (people[actionRole[action]] ? `as ${people[actionRole[action]]}` : undefined)}
+          onClick={() => (asks[action] ? setAsking(action) : run(action))}
+        >
+          {label[action]}
+        </button>
+      ))}
+      {act.isPending && <span className="muted">Sent; waiting for the verdict …</span>}
+      {actions.map(
+        (action) =>
+          off(action) && (
+            <span key={action} className="muted">
+              {off(action)}
+            </span>
+          ),
+      )}
+      {act.error && (
+        <p role="alert" className="refusal">
+          Refused: {act.error.message}
+        </p>
+      )}
+      {asking && (
+        <Ask
+          action={asking}
+          {...props}
+          person={people[actionRole[asking]]}
+          close={() => setAsking(undefined)}
+          run={(body) => {
+            setAsking(undefined);
+            run(asking, body);
+          }}
+        />
+      )}
+    </div>
+  );
+}
+
+function request(action: Action, { promotion: p, change, open }: Props): [string, object] {
+  switch (action) {
+    case 'submit':
+      return [`/change-requests/${change.key}/submit`, {}];
+    case 'approve':
+    case 'reject':
+      return [`/change-requests/${change.key}/decisions`, { decision: action }];
+    case 'cancel':
+    case 'resolve':
+      return [`/deployments/${open!.key}/${action}`, {}];
+    default:
+      return [`/promotions/${p.key}/${action}`, {}];
+  }
+}
+
+function Ask(
+  props: Props & {
+    action: Action;
+    person: string | undefined;
+    close: () => void;
+    run: (body: object) => void;
+  },
+) {
+  const { action, person, close, run } = props;
+  const reason = useRef<HTMLInputElement>(null);
+  const needsReason = asks[action] === 'reason';
+  const send = (more: object = {}) => {
+    const text = reason.current?.value.trim();
+    if (needsReason && !text) return reason.current?.focus();
+    run({ ...(text ? { [action === 'reject' ? 'comment' : 'reason']: text } : {}), ...more });
+  };
+  return (
+    <dialog
+      ref={(dialog) => {
+        if (dialog && !dialog.open) dialog.showModal();
+      }}
+      onClose={close}
+      aria-label={label[action]}
+    >
+      <h3>{label[action].replace(' …', '')}</h3>
+      <Consequence {...props} />
+      {person && <p className="muted">You do this as {person}.</p>}
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          send(action === 'resolve' ? { action: 'retry' } : {});
+        }}
+      >
+        <label>
+          {needsReason ? 'Reason' : 'Reason (optional)'}{' '}
+          <input ref={reason} required={needsReason} autoFocus />
+        </label>
+        <span className="row">
+          <button type="submit" className="primary">
+            {action === 'resolve' ? 'Undo again' : label[action].replace(' …', '')}
+          </button>
+          {action === 'resolve' && (
+            <button type="button" onClick={() => send({ action: 'accept' })}>
+              Accept the target as it is
+            </button>
+          )}
+          <button type="button" onClick={close}>
+            Not now
+          </button>
+        </span>
+      </form>
+    </dialog>
+  );
+}
+
+/** What will happen, in plain words. */
+function Consequence({ action, promotion: p, target, open }: Props & { action: Action }) {
+  const now = target.current ? `${target.current.revision} (${short(target.current.release)})` : 'no release';
+  switch (action) {
+    case 'deploy':
+    case 'retry':
+      return (
+        <>
+          <p>
+            {target.name} goes from <strong>{now}</strong> to <strong>{p.revision}</strong>: build, backup
+            (verified), swap, health check. If a step fails, {now} is put back by itself.
+          </p>
+          {target.lane && <p>{target.lane} holds the lane; this waits its turn behind it.</p>}
+        </>
+      );
+    case 'rollback':
+      return (
+        <p>
+          {target.name} returns from {now} to the release before, after a new backup. Data is left as it is.
+        </p>
+      );
+    case 'cancel':
+      return (
+        <p>
+          {open?.status === 'running'
+            ? 'The running step is stopped and everything it did is undone.'
+            : 'It has not begun; it ends without touching anything.'}
+        </p>
+      );
+    case 'resolve':
+      return <p>{open?.waitingFor}</p>;
+    default:
+      return <p>{p.title}</p>;
+  }
+}

@@ -1,0 +1,92 @@
+import { useEffect, useState } from 'react';
+import { isTerminal } from '../../../domain/machines';
+import type { DeploymentView } from '../../../domain/schemas';
+import { Badge } from '../badge';
+import { elapsed, short, time } from '../format';
+import { Log } from './log';
+
+/** The steps every deployment goes through; the ones that did not begin yet are shown too. */
+const expected = ['build', 'backup', 'swap', 'health-check'];
+const title: Record<string, string> = {
+  build: 'Build',
+  backup: 'Backup',
+  migrate: 'Migrate',
+  swap: 'Swap',
+  'health-check': 'Health check',
+  'undo-migrate': 'Undo migrate',
+  'undo-swap': 'Undo swap',
+  'verify-rollback': 'Check what was restored',
+};
+
+/** One attempt as it goes: steps, what it waits for, how it ended, its log. */
+export function Attempt({ attempt: a }: { attempt: DeploymentView }) {
+  const running = !isTerminal('deployment', a.status);
+  useTick(running);
+  const begun = a.steps.map(({ name }) => name);
+  const toCome =
+    a.status === 'running' || a.status === 'queued'
+      ? expected.filter((name) => !begun.includes(name) && !(name === 'build' && a.trigger === 'rollback'))
+      : [];
+  return (
+    <article aria-label={a.key} className="attempt">
+      <header>
+        <h3>
+          {a.key} <small>{a.trigger}</small>
+        </h3>
+        <Badge machine="deployment" state={a.status} />
+        <span className="muted">
+          by {a.startedBy}
+          {a.startedAt && `, ${time(a.startedAt)}, ${elapsed(a.startedAt, a.finishedAt)}`}
+        </span>
+        {a.temporal.url && (
+          <a href={a.temporal.url} target="_blank" rel="noreferrer">
+            Open in the Temporal UI
+          </a>
+        )}
+      </header>
+      <p className="muted">
+        from <code>{short(a.from)}</code> to <code>{short(a.to)}</code>
+        {a.fence !== null && `, fencing number ${a.fence}`}
+      </p>
+      {a.waitingFor && (
+        <p className="waiting" role="status">
+          Waits for {a.waitingFor}
+        </p>
+      )}
+      {a.outcome && (
+        <p className={`outcome ${a.status === 'succeeded' ? 'good' : 'bad'}`} role="status">
+          {a.outcome}
+        </p>
+      )}
+      <ol className="steps">
+        {a.steps.map((step) => (
+          <li key={step.name} className={`step ${step.status}`}>
+            <span className="lamp" aria-hidden="true" />
+            <strong>{title[step.name] ?? step.name}</strong>
+            <span className="step-state">{step.status}</span>
+            <span className="muted">{elapsed(step.startedAt, step.finishedAt)}</span>
+            <span className="detail">{step.detail}</span>
+          </li>
+        ))}
+        {toCome.map((name) => (
+          <li key={name} className="step to-come">
+            <span className="lamp" aria-hidden="true" />
+            <strong>{title[name]}</strong>
+            <span className="step-state">to come</span>
+          </li>
+        ))}
+      </ol>
+      <Log deployment={a.key} running={running} />
+    </article>
+  );
+}
+
+/** Draws again every half second while something runs, so that elapsed times move. */
+function useTick(running: boolean): void {
+  const [, draw] = useState(0);
+  useEffect(() => {
+    if (!running) return;
+    const timer = setInterval(() => draw((n) => n + 1), 500);
+    return () => clearInterval(timer);
+  }, [running]);
+}

@@ -1,0 +1,34 @@
+import type { PromotionView } from '../../../domain/schemas';
+import { Badge } from '../badge';
+
+export function PromotionList(props: {
+  items: PromotionView[];
+  loaded: boolean;
+  chosen: string | undefined;
+  choose: (key: string) => void;
+}) {
+  if (props.loaded && props.items.length === 0) return <p className="muted">No promotions yet.</p>;
+  return (
+    <ul className="promotions">
+      {props.items.map((p) => (
+        <li key={p.key}>
+          <button
+            type="button"
+            aria-current={p.key === props.chosen ? 'true' : undefined}
+            onClick={() => props.choose(p.key)}
+          >
+            <span className="row">
+              <strong>{p.key}</strong>
+              <Badge machine="promotion" state={p.status} />
+              {p.live && <span className="live-mark">live</span>}
+            </span>
+            <span className="title">{p.title}</span>
+            <span className="muted">
+              {p.revision} → {p.target}
+            </span>
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}
