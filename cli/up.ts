@@ -45,6 +45,8 @@ export async function up(options: UpOptions): Promise<number> {
   if (options.port && !(await isFree(options.port))) throw portTaken(options.port);
   const state = takeStateDir(options.state);
 
+  // A reader that goes away (`up | head`) must not take the processes' keeper with it.
+  process.stdout.on('error', () => undefined);
   let interrupted!: (why: string) => void;
   const interruption = new Promise<string>((resolve) => (interrupted = resolve));
   let stopping = false;
@@ -62,7 +64,9 @@ export async function up(options: UpOptions): Promise<number> {
   const undo: (() => Promise<unknown> | void)[] = [() => state.release()];
   const part = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
     if (stopping) throw new Interrupted();
-    return progress(what, work, say);
+    // A Ctrl-C does not wait for a download; what the part started is on the list of what is stopped.
+    const stop = interruption.then(() => Promise.reject(new Interrupted()));
+    return Promise.race([progress(what, work, say), stop]);
   };
   try {
     await start();

@@ -60,6 +60,8 @@ export function createProcesses(stateDir: string, say: (line: string) => void): 
   const started = new Set<string>();
 
   const launch = async (spec: ProcessSpec): Promise<{ exited: Promise<void> }> => {
+    if (stopping.has(spec.name))
+      throw new Error(`${spec.name} was not started, because everything is stopping`);
     const out = openSync(join(logs, `${spec.name}.log`), 'a');
     const { uid, gid } = spec;
     const child = spawn(spec.program, spec.args, {

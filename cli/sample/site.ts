@@ -62,10 +62,9 @@ const server = createServer((request, response) => {
         return answer(200, { status: 'ok', version, release: digest, items: items.length });
       } catch (thrown) {
         return answer(500, {
-          status: 'broken',
+          error: `catalogue.json: ${(thrown as Error).message}`,
           version,
           release: digest,
-          error: `catalogue.json: ${String(thrown)}`,
         });
       }
     }

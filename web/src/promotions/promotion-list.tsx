@@ -24,7 +24,7 @@ export function PromotionList(props: {
             </span>
             <span className="title">{p.title}</span>
             <span className="muted">
-              {p.revision} → {p.target}
+              {p.revision} to {p.target}
             </span>
           </button>
         </li>

@@ -33,7 +33,7 @@ export function Promotion({ promotionKey }: { promotionKey: string }) {
       <dl className="facts">
         <dt>Revision</dt>
         <dd>
-          {p.revision} <code title={p.commit}>{short(p.commit)}</code> → {p.target}
+          {p.revision} <code title={p.commit}>{short(p.commit)}</code> to {p.target}
         </dd>
         <dt>Shipped</dt>
         <dd>

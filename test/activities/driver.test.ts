@@ -1,0 +1,165 @@
+import { spawn } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { packCanonical } from '../../activities/archive';
+import { directoryDriver, type Driver } from '../../activities/drivers/directory';
+
+/** What every driver has to do; a new kind of target passes the same list. */
+const kinds: [string, (root: string) => Driver][] = [['directory', directoryDriver]];
+
+describe.each(kinds)('%s', (_kind, make) => {
+  let folder: string;
+  let root: string;
+  let driver: Driver;
+  const archives: { digest: string; file: string }[] = [];
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'signalbox-driver-'));
+    for (const name of ['one', 'two', 'three', 'four']) {
+      mkdirSync(join(folder, name));
+      writeFileSync(join(folder, name, 'version.txt'), name);
+      const file = join(folder, `${name}.tar`);
+      archives.push({ file, digest: (await packCanonical(join(folder, name), file)).sha256 });
+    }
+  });
+  beforeEach(() => {
+    root = mkdtempSync(join(folder, 'root '));
+    driver = make(root);
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const install = (n: number) => driver.install(archives[n]!.digest, archives[n]!.file);
+  const digest = (n: number) => archives[n]!.digest;
+
+  it('runs nothing at first', async () => expect(await driver.observe()).toBeNull());
+
+  it('installs a release once, also when asked side by side, and it changes nothing that runs', async () => {
+    const places = await Promise.all([install(0), install(0), install(0)]);
+    expect(new Set(places).size).toBe(1);
+    expect(readFileSync(join(places[0]!, 'version.txt'), 'utf8')).toBe('one');
+    expect(await driver.observe()).toBeNull();
+    expect(readdirSync(join(root, '.signalbox')).filter((name) => name.startsWith('unpack'))).toEqual([]);
+  });
+
+  it('switches, says what was before, and does nothing when it is so already', async () => {
+    await install(0);
+    await install(1);
+    expect(await driver.switchTo(digest(0), 1, 'a')).toMatchObject({ result: 'switched', from: null });
+    expect(await driver.switchTo(digest(1), 2, 'a')).toMatchObject({ result: 'switched', from: digest(0) });
+    expect(await driver.switchTo(digest(1), 3, 'a')).toMatchObject({ result: 'already' });
+    expect(await driver.observe()).toBe(digest(1));
+  });
+
+  it('refuses a lower fencing number and changes nothing; the same number may repeat', async () => {
+    await install(0);
+    await install(1);
+    await driver.switchTo(digest(0), 7, 'a');
+    expect(await driver.switchTo(digest(1), 6, 'zombie')).toMatchObject({ result: 'refused', fence: 7 });
+    expect(await driver.observe()).toBe(digest(0));
+    expect(await driver.switchTo(digest(0), 7, 'a')).toMatchObject({ result: 'already' });
+  });
+
+  it('goes back to no release, twice without harm', async () => {
+    await install(0);
+    await driver.switchTo(digest(0), 1, 'a');
+    expect(await driver.switchTo(null, 2, 'undo')).toMatchObject({ result: 'switched', from: digest(0) });
+    expect(await driver.switchTo(null, 3, 'undo')).toMatchObject({ result: 'already' });
+    expect(await driver.observe()).toBeNull();
+  });
+
+  it('refuses a release that is not installed and leaves what runs', async () => {
+    await install(0);
+    await driver.switchTo(digest(0), 1, 'a');
+    await expect(driver.switchTo(digest(1), 2, 'b')).rejects.toThrow('not installed');
+    expect(await driver.observe()).toBe(digest(0));
+  });
+
+  it('of many that switch side by side, the highest number is what stays', async () => {
+    await Promise.all([0, 1, 2].map(install));
+    // A lower number is refused, or killed where it stands by a higher one that needs the lock.
+    await Promise.allSettled(
+      [3, 9, 5, 1, 7].map((fence) => driver.switchTo(digest(fence % 3), fence, `try ${fence}`)),
+    );
+    expect(await driver.observe()).toBe(digest(9 % 3));
+    const fences = readFileSync(join(root, '.signalbox', 'journal.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { fence: number }).fence);
+    expect(fences).toEqual([...fences].sort((a, b) => a - b));
+  });
+
+  it('keeps the newest releases and those in use or to return to', async () => {
+    for (const n of [0, 1, 2, 3]) {
+      await install(n);
+      await sleep(15);
+    }
+    const removed = await driver.prune(1, [digest(0)]);
+    expect(removed.sort()).toEqual([digest(1), digest(2)].sort());
+    expect(readdirSync(join(root, 'releases')).sort()).toEqual([digest(0), digest(3)].sort());
+  });
+});
+
+describe('directory, beneath', () => {
+  let root: string;
+  beforeEach(() => (root = mkdtempSync(join(tmpdir(), 'signalbox-driver-'))));
+  afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+  it('kills an older holder of the lock that was stopped, and goes on', async () => {
+    mkdirSync(join(root, '.signalbox'), { recursive: true });
+    mkdirSync(join(root, 'releases', 'r2'), { recursive: true });
+    const holder = spawn(
+      process.execPath,
+      [
+        '-e',
+        `const fs = require('node:fs'); const { tryLock } = require(${JSON.stringify(require.resolve('fs-native-extensions'))});
+         const fd = fs.openSync(process.argv[1] + '/lock', 'a+'); tryLock(fd);
+         const start = fs.readFileSync('/proc/self/stat', 'latin1').replace(/^.*\\) /s, '').split(' ')[19];
+         fs.writeFileSync(process.argv[1] + '/holder.json', JSON.stringify({ pid: process.pid, start, fence: 1 }));
+         process.kill(process.pid, 'SIGSTOP');`,
+        join(root, '.signalbox'),
+      ],
+      { stdio: 'inherit' },
+    );
+    const ended = new Promise((resolve) => holder.once('exit', (_code, signal) => resolve(signal)));
+    while (!existsSync(join(root, '.signalbox', 'holder.json'))) await sleep(10);
+    expect(await directoryDriver(root).switchTo('r2', 2, 'newer')).toMatchObject({ result: 'switched' });
+    expect(await ended).toBe('SIGKILL');
+  });
+
+  it('says so when something else stands where its link belongs, and leaves it', async () => {
+    mkdirSync(join(root, 'releases', 'r1'), { recursive: true });
+    mkdirSync(join(root, 'current'));
+    await expect(directoryDriver(root).switchTo('r1', 1, 'a')).rejects.toThrow('is not a link');
+    expect(existsSync(join(root, 'current'))).toBe(true);
+  });
+
+  it('never shows a moment without a release', async () => {
+    const driver = directoryDriver(root);
+    for (const name of ['a', 'b']) mkdirSync(join(root, 'releases', name), { recursive: true });
+    await driver.switchTo('a', 1, 'first');
+    let looks = 0;
+    let stop = false;
+    const seen = new Set<string>();
+    const prober = (async () => {
+      while (!stop) {
+        seen.add(readlinkSync(join(root, 'current')));
+        looks += 1;
+        if (looks % 200 === 0) await sleep(0);
+      }
+    })();
+    for (let fence = 2; fence < 12; fence++) await driver.switchTo(fence % 2 ? 'a' : 'b', fence, 'flip');
+    stop = true;
+    await prober;
+    expect(looks).toBeGreaterThan(1000);
+    expect([...seen].sort()).toEqual(['releases/a', 'releases/b']);
+  });
+});

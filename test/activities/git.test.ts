@@ -1,0 +1,90 @@
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createSource, git, type Source } from '../../activities/git';
+
+/** Reading a repository that may mean harm. */
+let folder: string;
+let repository: string;
+let source: Source;
+const commit = (message: string) =>
+  git([
+    '-C',
+    repository,
+    '-c',
+    'user.name=t',
+    '-c',
+    'user.email=t@localhost',
+    'commit',
+    '--quiet',
+    '--allow-empty',
+    '-m',
+    message,
+  ]);
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'signalbox-git-'));
+  repository = join(folder, 'repo');
+  await git(['init', '--quiet', '--initial-branch=main', repository]);
+  mkdirSync(join(repository, '.githooks'));
+  const hook = join(repository, '.git/hooks/post-checkout');
+  writeFileSync(hook, `#!/bin/sh\ntouch ${join(folder, 'hook-ran')}\n`);
+  chmodSync(hook, 0o755);
+  writeFileSync(
+    join(repository, '.gitmodules'),
+    '[submodule "s"]\n\tpath = s\n\turl = ext::sh -c "touch /tmp/owned"\n',
+  );
+  writeFileSync(join(repository, 'a.txt'), 'one');
+  await git(['-C', repository, 'add', '--all']);
+  await commit('one');
+  await git(['-C', repository, 'tag', 'v1']);
+  await commit('two');
+  await git(['-C', repository, 'tag', '-a', '-m', 'annotated', 'v2']);
+  source = createSource(join(folder, 'mirrors'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+it('resolves tags (annotated too), branches and commits to a commit', async () => {
+  const v1 = await source.resolve('t', repository, 'v1');
+  expect(v1).toMatch(/^[0-9a-f]{40}$/);
+  expect(await source.resolve('t', repository, v1.slice(0, 10))).toBe(v1);
+  expect(await source.resolve('t', repository, 'v2')).toBe(await source.resolve('t', repository, 'main'));
+});
+
+it('sees what was pushed since', async () => {
+  await commit('three');
+  await git(['-C', repository, 'tag', 'v3']);
+  expect(await source.resolve('t', repository, 'v3')).toMatch(/^[0-9a-f]{40}$/);
+});
+
+it.each([
+  ['v4', 'Nearest: v1, v2, v3'],
+  ['mian', 'Nearest: main'],
+  ['--output=/tmp/owned', 'no revision'],
+  ['v1:a.txt', 'no revision'],
+])('an unknown revision %s is told with the nearest names', async (revision, told) => {
+  await expect(source.resolve('t', repository, revision)).rejects.toMatchObject({
+    code: 'unknown-revision',
+    message: expect.stringContaining(told),
+  });
+});
+
+it.each(['/no/such/repository', 'ext::sh -c "touch /tmp/owned"'])(
+  'a repository that can not be read: %s',
+  async (where) => {
+    await expect(source.resolve('u', where, 'v1')).rejects.toMatchObject({ code: 'repository-unreachable' });
+    expect(existsSync('/tmp/owned')).toBe(false);
+  },
+);
+
+it('checks out clean, side by side; no hook runs, no submodule is fetched', async () => {
+  const v1 = await source.resolve('t', repository, 'v1');
+  const into = join(folder, 'work');
+  mkdirSync(into);
+  writeFileSync(join(into, 'left over'), '');
+  await source.checkout('t', repository, v1, into);
+  expect(readdirSync(into).sort()).toEqual(['.git', '.gitmodules', 'a.txt']);
+  const names = ['w1', 'w2', 'w3'].map((name) => join(folder, name));
+  await Promise.all(names.map((name) => source.checkout('t', repository, v1, name)));
+  for (const name of names) expect(existsSync(join(name, 'a.txt'))).toBe(true);
+  expect(existsSync(join(folder, 'hook-ran'))).toBe(false);
+});

@@ -1,0 +1,123 @@
+import { mkdtempSync, rmSync, readFileSync, existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { reap, runCommand, type Command } from '../../activities/process';
+
+/** A target's commands: how they are started, stopped, and what they leave. */
+let folder: string;
+beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'signalbox-process-'))));
+afterEach(async () => {
+  expect(await reap(folder)).toBe(0);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function node(script: string, more: Partial<Command> = {}, ...args: string[]) {
+  const lines: string[] = [];
+  const end = runCommand({
+    argv: [process.execPath, '-e', script, ...args],
+    cwd: folder,
+    env: { PATH: process.env.PATH! },
+    mark: folder,
+    timeoutMs: 20_000,
+    signal: new AbortController().signal,
+    onLine: (stream, text) => lines.push(`${stream} ${text}`),
+    ready: () => undefined,
+    ...more,
+  });
+  return { end, lines };
+}
+
+it('gives arguments as they are, without a shell, and nothing of its own environment', async () => {
+  process.env.NOT_FOR_BUILDS = 'secret';
+  const { end, lines } = node(
+    'console.log(JSON.stringify(process.argv.slice(1)), process.env.NOT_FOR_BUILDS)',
+    {},
+    '$HOME; `id`',
+    '*',
+  );
+  expect(await end).toEqual({ kind: 'exited', code: 0 });
+  expect(lines).toEqual(['out ["$HOME; `id`","*"] undefined']);
+});
+
+it('tells how it ended', async () => {
+  expect(await node('process.exit(7)').end).toEqual({ kind: 'exited', code: 7 });
+  expect(await node("process.kill(process.pid, 'SIGKILL')").end).toEqual({
+    kind: 'signalled',
+    signal: 'SIGKILL',
+  });
+  await expect(node('', { argv: ['/no/such/program'] }).end).rejects.toThrow('ENOENT');
+});
+
+it('splits lines as they come, keeps the last one without an end, and breaks up endless ones', async () => {
+  const { end, lines } = node(
+    "process.stdout.write('a\\r\\nb\\n\\nhal'); setTimeout(() => { process.stdout.write('f'); process.stderr.write('x'.repeat(40000)); }, 100)",
+  );
+  await end;
+  expect(lines.filter((l) => l.startsWith('out'))).toEqual(['out a', 'out b', 'out ', 'out half']);
+  const long = lines.filter((l) => l.startsWith('err')).map((l) => l.length - 4);
+  expect(long.reduce((a, b) => a + b)).toBe(40_000);
+  expect(Math.max(...long)).toBeLessThanOrEqual(16_384);
+});
+
+it('at its deadline, kills one that ignores TERM, with its children', async () => {
+  const { end } = node(
+    `process.on('SIGTERM', () => undefined);
+     require('node:child_process').spawn(process.execPath, ['-e', "process.on('SIGTERM', () => undefined); setInterval(() => undefined, 1000)"]);
+     setInterval(() => undefined, 1000);`,
+    { timeoutMs: 500 },
+  );
+  expect(await end).toEqual({ kind: 'timed-out' });
+});
+
+it('when cancelled, ends at once', async () => {
+  const abort = new AbortController();
+  const { end } = node("console.log('there'); setInterval(() => undefined, 1000)", {
+    signal: abort.signal,
+    onLine: () => abort.abort(),
+  });
+  expect(await end).toEqual({ kind: 'aborted' });
+});
+
+it('what moved itself into a session of its own does not outlive its step', async () => {
+  const { end } = node(
+    `const c = require('node:child_process').spawn(process.execPath, ['-e', "setInterval(() => require('node:fs').appendFileSync('ticks', 'x'), 20)"], { detached: true, stdio: 'ignore' });
+     c.unref(); setTimeout(() => undefined, 300);`,
+  );
+  expect(await end).toEqual({ kind: 'exited', code: 0 });
+  const ticks = () => (existsSync(join(folder, 'ticks')) ? readFileSync(join(folder, 'ticks')).length : 0);
+  const before = ticks();
+  expect(before).toBeGreaterThan(0);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(ticks()).toBe(before);
+});
+
+it('holds the output back while the reader is behind, so that memory stays bounded', async () => {
+  let behind = 0;
+  let most = 0;
+  let drained: Promise<void> | undefined;
+  const before = process.memoryUsage().rss;
+  let peak = before;
+  const { end } = node(
+    "const l = 'y'.repeat(99) + '\\n'; let n = 0; (function more() { while (n++ < 500000) if (!process.stdout.write(l)) return process.stdout.once('drain', more); })()",
+    {
+      onLine: () => {
+        behind += 1;
+        most = Math.max(most, behind);
+      },
+      ready: () => {
+        peak = Math.max(peak, process.memoryUsage().rss);
+        if (behind < 1000) return undefined;
+        return (drained ??= new Promise<void>((resolve) =>
+          setTimeout(() => {
+            behind = 0;
+            drained = undefined;
+            resolve();
+          }, 2),
+        ));
+      },
+    },
+  );
+  expect(await end).toEqual({ kind: 'exited', code: 0 });
+  expect(most).toBeLessThan(5_000);
+  expect(peak - before).toBeLessThan(150 * 1024 * 1024);
+});

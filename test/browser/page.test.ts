@@ -1,0 +1,126 @@
+import { mkdirSync } from 'node:fs';
+import type { Browser, Page } from 'playwright-core';
+import { launchChromium } from '../helpers/chromium';
+import { cleanUp, startUp, stopUp, type Up } from '../helpers/up';
+
+/** The page in a real browser, on the real stack: ship, approve, Deploy Now, follow, rolled back. */
+let up: Up;
+let browser: Browser;
+let page: Page;
+const problems: string[] = [];
+const shots = process.env.SCREENSHOTS;
+
+beforeAll(async () => {
+  [up, browser] = await Promise.all([startUp(), launchChromium()]);
+  await up.says('Running. Ctrl-C');
+  page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+  page.setDefaultTimeout(20_000);
+  page.on('pageerror', (error) => problems.push(String(error)));
+  page.on('console', (message) => {
+    // The browser itself writes a line for each refused request; those are the page's to show.
+    if (message.type() === 'error' && !message.text().includes('the server responded with a status'))
+      problems.push(message.text());
+  });
+  page.on('request', (request) => {
+    if (!request.url().startsWith(up.endpoints().page)) problems.push(`a request to ${request.url()}`);
+  });
+});
+afterAll(async () => {
+  await browser?.close();
+  await cleanUp();
+});
+const shot = async (name: string) => {
+  if (!shots) return;
+  mkdirSync(shots, { recursive: true });
+  await page.screenshot({ path: `${shots}/${name}.png`, fullPage: true });
+};
+const button = (name: string | RegExp) => page.getByRole('button', { name });
+const promotion = () => page.getByRole('region', { name: /^CP-\d+$/ });
+
+it('asks who you are, and says where to find out', async () => {
+  await page.goto(up.endpoints().page);
+  await page.getByText('Open the link that').waitFor();
+  await page.getByLabel('API token').fill('nonsense');
+  await button('Sign in').click();
+  await page.getByText('Open the link that').waitFor();
+});
+
+it('signs in by the link, which leaves the address', async () => {
+  await page.goto('about:blank');
+  await page.goto(up.endpoints().signIn);
+  await page.getByRole('heading', { name: 'CP-1 · Open the shop' }).waitFor();
+  expect(page.url()).not.toContain('sign-in');
+  await promotion().getByText('live on shop').waitFor();
+  await promotion().getByText('v1 is deployed to shop and healthy.').waitFor();
+  await promotion()
+    .getByRole('definition')
+    .filter({ hasText: /sha256 .* verified/ })
+    .waitFor();
+  const link = await promotion().getByRole('link', { name: 'Open in the Temporal UI' }).getAttribute('href');
+  expect((await fetch(link!)).status).toBe(200);
+  await shot('deployed');
+});
+
+it('ships a broken release, approves it, deploys it and shows how it rolled back', async () => {
+  await button('Ship a revision …').click();
+  await page.getByLabel('Revision').fill('broken');
+  await page.getByLabel('Title').fill('Spring catalogue');
+  await button('Ship and submit').click();
+  await page.getByRole('heading', { name: 'CP-2 · Spring catalogue' }).waitFor();
+  expect(page.url()).toContain('promotion=CP-2');
+  expect(await button('Deploy Now').count()).toBe(0);
+  await button('Approve').click();
+  await promotion().getByText('approved by amir').waitFor();
+  await button('Deploy Now').click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText(/shop goes from v1/).waitFor();
+  await dialog.getByText('You do this as rosa.').waitFor();
+  await shot('deploy-now');
+  await dialog.getByRole('button', { name: 'Deploy Now' }).click();
+  await promotion().getByRole('listitem').filter({ hasText: 'Health check' }).getByText('running').waitFor();
+  await shot('deploying');
+  await promotion().getByText('Check what was restored').waitFor();
+  await promotion().locator('.outcome.bad').filter({ hasText: 'Rolled back' }).waitFor();
+  await promotion().getByText('made index.html for broken').waitFor();
+  await button('Retry').waitFor();
+  await page.getByRole('region', { name: 'Targets' }).getByText('v1').waitFor();
+  await shot('rolled-back');
+});
+
+it('shows a refusal in the words of the server', async () => {
+  await button('Ship a revision …').click();
+  await page.getByLabel('Revision').fill('brokn');
+  await button('Ship and submit').click();
+  await page.getByRole('alert').getByText('Nearest: broken').waitFor();
+  await button('Not now').click();
+});
+
+it('keeps what it shows across a reload, and the back button works', async () => {
+  await page.reload();
+  await page.getByRole('heading', { name: 'CP-2 · Spring catalogue' }).waitFor();
+  await button(/^CP-1 /).click();
+  await page.getByRole('heading', { name: 'CP-1 · Open the shop' }).waitFor();
+  await page.goBack();
+  await page.getByRole('heading', { name: 'CP-2 · Spring catalogue' }).waitFor();
+});
+
+it('fits a phone, light and dark', async () => {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width: 390, height: 844 });
+    const wide = await page.evaluate('document.documentElement.scrollWidth');
+    expect(wide).toBeLessThanOrEqual(390);
+    await shot(`phone-${colorScheme}`);
+  }
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await shot('rolled-back-dark');
+});
+
+it('says that it is stale when the server is away', async () => {
+  await stopUp(up);
+  await page.getByText(/Signalbox does not answer. This is what was known at/).waitFor();
+});
+
+it('made no error and asked nobody else', () => {
+  expect(problems.filter((text) => !text.includes('ERR_CONNECTION_REFUSED'))).toEqual([]);
+});

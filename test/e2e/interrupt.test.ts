@@ -1,0 +1,43 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { cleanUp, newFolder, processesOf, program, startUp, until } from '../helpers/up';
+
+/** Leaving `up` at awkward moments. */
+afterEach(cleanUp);
+
+it.each([
+  ['while it starts', /Making the sample repository/],
+  ['while the sample is deployed', /pressed Deploy Now/],
+])('Ctrl-C %s stops everything', async (_when, moment) => {
+  const up = await startUp({ ready: false });
+  await up.says(moment);
+  up.kill('SIGINT');
+  expect(await up.ended).toBe(0);
+  await until('nothing to be left', () => processesOf(up.state).length === 0);
+});
+
+it('a reader that goes away takes nothing with it', async () => {
+  const state = join(newFolder(), 'state');
+  const child = spawn(
+    'sh',
+    [
+      '-c',
+      '"$1" "$2" up --state "$3" --port 0 --no-sample | head -1',
+      'sh',
+      process.execPath,
+      program,
+      state,
+    ],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  child.stdout.resume();
+  const endpoints = join(state, 'endpoints.json');
+  await until('it to be ready', () => existsSync(endpoints));
+  const pid = Number(readFileSync(join(state, 'up.lock'), 'utf8'));
+  expect(processesOf(state).length).toBeGreaterThan(0);
+  process.kill(pid, 'SIGTERM');
+  await until('nothing to be left', () => processesOf(state).length === 0);
+});
