@@ -49,7 +49,7 @@ export interface StateDir {
  * @throws when another `up` has it, naming its pid.
  */
 export function takeStateDir(path: string): StateDir {
-  mkdirSync(path, { recursive: true, mode: 0o711 });
+  mkdirSync(path, { recursive: true, mode: 0o700 });
   const real = realpathSync(path);
   const lockFile = join(real, 'up.lock');
   const fd = openSync(lockFile, 'a+');

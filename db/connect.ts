@@ -20,13 +20,21 @@ export function connect(url: string, poolSize = 10): Db {
 
 const migrations: Record<string, Knex.Migration> = { '001-deploy-now': deployNow };
 
-/** Brings the schema up to date. Safe to run from several processes: knex holds a lock row. */
+const migrationLock = 4_600_001;
+const migrationSource = {
+  getMigrations: () => Promise.resolve(Object.keys(migrations)),
+  getMigrationName: (name: string) => name,
+  getMigration: (name: string) => Promise.resolve(migrations[name]!),
+};
+
+/**
+ * Brings the schema up to date. Processes that start together take turns under a lock of the session, which ends
+ * with its holder. Knex's own lock is a row: it races on an empty database, and stays when its holder is killed.
+ */
 export async function migrate(db: Db): Promise<void> {
-  await db.migrate.latest({
-    migrationSource: {
-      getMigrations: () => Promise.resolve(Object.keys(migrations)),
-      getMigrationName: (name: string) => name,
-      getMigration: (name: string) => Promise.resolve(migrations[name]!),
-    },
+  await db.transaction(async (tx) => {
+    await tx.raw('SELECT pg_advisory_xact_lock(?)', [migrationLock]);
+    await db.migrate.forceFreeMigrationsLock({ migrationSource });
+    await db.migrate.latest({ migrationSource });
   });
 }

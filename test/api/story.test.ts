@@ -1,3 +1,4 @@
+import { ApplicationFailure } from '@temporalio/activity';
 import { makeWorld, type World } from '../helpers/world';
 import { serveWorld, type Served } from '../helpers/api';
 
@@ -219,6 +220,26 @@ it('cancel: a waiting attempt ends, a running one is rolled back, an ended one i
     reason: 'x',
   });
   expect(resolve).toMatchObject({ status: 409, body: { code: 'illegal-transition' } });
+});
+
+it('an SRE resolves a failed rollback; until then the lane is held', async () => {
+  const key = await approved('sick');
+  world.faults.undoSwap = () =>
+    Promise.reject(ApplicationFailure.nonRetryable('the disk is read-only', 'Broke'));
+  await api.post('release-manager', `/api/promotions/${key}/deploy`);
+  await world.until('the rollback to fail', async () => {
+    const { body } = await api.get(`/api/deployments/${key}.1`);
+    return body.status === 'rollback-failed' && body.waitingFor.includes('the disk is read-only');
+  });
+  expect((await api.get('/api/targets/shop')).body.lane).toBe(`${key}.1`);
+  expect((await api.get(`/api/promotions/${key}`)).body.status).toBe('executing');
+  expect((await api.post('sre', `/api/deployments/${key}.1/cancel`)).status).toBe(409);
+  delete world.faults.undoSwap;
+  const resolve = { action: 'retry', reason: 'remounted' };
+  expect((await api.post('release-manager', `/api/deployments/${key}.1/resolve`, resolve)).status).toBe(403);
+  expect((await api.post('sre', `/api/deployments/${key}.1/resolve`, resolve)).status).toBe(202);
+  expect(await ended(`${key}.1`)).toMatchObject({ status: 'rolled-back' });
+  expect((await api.get('/api/targets/shop')).body.lane).toBeNull();
 });
 
 it('a target that is switched off refuses Deploy Now and says why', async () => {

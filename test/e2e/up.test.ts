@@ -8,7 +8,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -26,6 +26,8 @@ import {
 
 /** How `signalbox up` behaves when things are not as they should be. */
 afterEach(cleanUp);
+const alone: ChildProcess[] = [];
+afterEach(() => alone.splice(0).forEach((child) => child.kill('SIGKILL')));
 
 const deployment = async (up: Up, key: string) => {
   const { out } = await cli(up, 'status', key, '--json');
@@ -258,7 +260,7 @@ it('worker and API run alone against servers that run elsewhere', async () => {
     TEMPORAL_ADDRESS: temporalAddress,
     TEMPORAL_NAMESPACE: 'elsewhere',
   };
-  const alone = (...args: string[]) => {
+  const runAlone = (...args: string[]) => {
     const child = spawn(
       process.execPath,
       [join(process.cwd(), 'cli/bin.js'), ...args, '--config', config, '--state', folder],
@@ -268,17 +270,25 @@ it('worker and API run alone against servers that run elsewhere', async () => {
     child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()));
     const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-    return { child, ended, text: () => text };
+    alone.push(child);
+    const says = (what: RegExp) =>
+      Promise.race([
+        until(`${args[0]} to say ${what}`, () => what.exec(text)?.[0]),
+        ended.then((code): never => {
+          throw new Error(`${args[0]} ended with ${code}: ${text}`);
+        }),
+      ]);
+    return { child, ended, says };
   };
   const missing = await runProgram(['worker', '--config', config], {
     env: { DATABASE_URL: undefined, TEMPORAL_ADDRESS: undefined },
   });
   expect(missing).toMatchObject({ code: 1, err: expect.stringContaining('DATABASE_URL is not set') });
 
-  const worker = alone('worker', '--grace-seconds', '1');
-  const api = alone('api', '--port', '0');
-  const address = await until('the API', () => /http:\/\/127\.0\.0\.1:\d+/.exec(api.text())?.[0]);
-  await until('the worker', () => worker.text().includes('polling'));
+  const worker = runAlone('worker', '--grace-seconds', '1');
+  const api = runAlone('api', '--port', '0');
+  const address = await api.says(/http:\/\/127\.0\.0\.1:\d+/);
+  await worker.says(/polling/);
   const token = async (person: string, ...roles: string[]) => {
     const made = await runProgram(['token', '--person', person, '--role', ...roles], {
       env: { DATABASE_URL: url },
@@ -299,6 +309,31 @@ it('worker and API run alone against servers that run elsewhere', async () => {
     expect(await ended).toBe(0);
   }
   await stopUp(host);
+});
+
+it('up itself takes servers that run elsewhere, each by its variable', async () => {
+  const host = await startUp({ args: ['--no-sample'] });
+  const { databaseUrl, temporalAddress } = host.endpoints();
+  const admin = new pg.Client({ connectionString: databaseUrl });
+  await admin.connect();
+  await admin.query('CREATE DATABASE guest');
+  await admin.end();
+  const url = Object.assign(new URL(databaseUrl), { pathname: '/guest' }).href;
+  const env = { DATABASE_URL: url, TEMPORAL_ADDRESS: temporalAddress, TEMPORAL_NAMESPACE: 'guest' };
+  const guest = await startUp({ env });
+  await guest.says('"version":"v1"');
+  expect(guest.endpoints()).toMatchObject({ databaseUrl: url, temporalAddress });
+  expect(children(guest).map(({ name }) => name)).toEqual(['site']);
+  await stopUp(guest);
+  expect((await fetch(`${host.endpoints().page}health/ready`)).status).toBe(200);
+  await stopUp(host);
+
+  const wrong = { DATABASE_URL: 'postgres://nobody:hush@127.0.0.1:9/none', TEMPORAL_ADDRESS: undefined };
+  const refused = await runProgram(['up', '--state', join(newFolder(), 'state'), '--port', '0'], {
+    env: wrong,
+  });
+  expect(refused).toMatchObject({ code: 1, err: expect.stringContaining('correct DATABASE_URL') });
+  expect(refused.err + refused.out).not.toContain('hush');
 });
 
 it('rereads the targets file on SIGHUP: a valid one counts, a wrong one is refused and the old one stays', async () => {

@@ -1,5 +1,4 @@
 import { mkdtempSync } from 'node:fs';
-import { chmod } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, migrate } from '../../db/connect';
@@ -11,7 +10,6 @@ import { findTemporal } from '../../cli/embedded/temporal-server';
 /** One real PostgreSQL for the whole run, with a migrated template; and the Temporal program, fetched once. */
 export default async function setUp(): Promise<void> {
   const state = mkdtempSync(join(tmpdir(), 'signalbox-jest-'));
-  await chmod(state, 0o711);
   const processes = createProcesses(state, console.error);
   const port = await rememberedPorts(state).take('postgres');
   const url = await startPostgres(state, port, processes);

@@ -125,6 +125,18 @@ it('undoing the first deployment of a target means no release, and says so', asy
   await world.checkEnded(row);
 });
 
+it('data that a migration changed is left alone where the policy says so', async () => {
+  const { migrate } = world.targets.get('shop')!;
+  migrate!.restoreDataOnRollback = false;
+  try {
+    const d = await world.deploy('sick');
+    expect(await d.row()).toMatchObject({ status: 'rolled-back' });
+    expect(world.orders()).toBe(`${orders}migrated to sick\n`);
+  } finally {
+    migrate!.restoreDataOnRollback = true;
+  }
+});
+
 it('live writes survive a rollback where no migration had begun', async () => {
   world.faults.swap = async () => {
     world.addOrder('an order that came in meanwhile\n');
