@@ -8,6 +8,7 @@ import { personByToken } from '../db/tokens';
 import { changeRequestRoutes } from './change-requests';
 import type { ApiDeps } from './deps';
 import { deploymentRoutes } from './deployments';
+import { eventStream } from './events';
 import { openApiDocument } from './openapi';
 import { problemHandler } from './problem';
 import { promotionRoutes } from './promotions';
@@ -78,6 +79,7 @@ export function createApp(deps: ApiDeps): Express {
     response.locals.person = person;
     next();
   });
+  api.get('/events', eventStream(deps.changes));
   api.use(express.json({ limit: '256kb', strict: true, type: () => true }));
   for (const route of routes) register(api, deps.db, route);
   api.use((request) => {

@@ -84,11 +84,12 @@ export async function serveApi(options: {
       port,
       async stop() {
         const closed = new Promise((resolve) => server.close(resolve));
+        // Ends the event streams; what waits for a verdict gets the time it was promised.
+        await changes.close();
         server.closeIdleConnections();
         const late = setTimeout(() => server.closeAllConnections(), verdictMs + 1_000);
         await closed;
         clearTimeout(late);
-        await changes.close();
       },
     };
   } catch (thrown) {

@@ -10,13 +10,32 @@ export interface Changes {
    * @returns what was read, or undefined after `timeoutMs`.
    */
   until<T>(read: () => Promise<T | undefined>, timeoutMs: number): Promise<T | undefined>;
+  /**
+   * Hears of every change; undefined stands for "something may have been missed, read everything again".
+   * @returns what ends it.
+   */
+  listen(listener: (change: Change | undefined) => void): () => void;
+  /** Aborts when following ends. */
+  closing: AbortSignal;
   close(): Promise<void>;
+}
+
+/** That something changed: which entity, its key, its version (of a log: the number of its last line). */
+export interface Change {
+  entity: string;
+  key: string;
+  version: number;
 }
 
 export function followChanges(databaseUrl: string): Changes {
   const waiters = new Set<() => void>();
-  const wakeAll = () => waiters.forEach((wake) => wake());
+  const listeners = new Set<(change: Change | undefined) => void>();
+  const tell = (change: Change | undefined) => {
+    waiters.forEach((wake) => wake());
+    listeners.forEach((listener) => listener(change));
+  };
   let client: pg.Client | undefined;
+  const closing = new AbortController();
   let closed = false;
   let retry: NodeJS.Timeout | undefined;
 
@@ -32,13 +51,16 @@ export function followChanges(databaseUrl: string): Changes {
     };
     next.on('error', again);
     next.on('end', again);
-    next.on('notification', wakeAll);
+    next.on('notification', ({ payload }) => {
+      const [entity, key, version] = (payload ?? '').split(' ');
+      tell({ entity: entity!, key: key!, version: Number(version) });
+    });
     try {
       await next.connect();
       await next.query('LISTEN signalbox');
       if (closed) return again();
       client = next;
-      wakeAll();
+      tell(undefined);
     } catch {
       again();
     }
@@ -74,8 +96,14 @@ export function followChanges(databaseUrl: string): Changes {
         }
       }
     },
+    listen(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    closing: closing.signal,
     async close() {
       closed = true;
+      closing.abort();
       clearTimeout(retry);
       await first;
       await client?.end().catch(() => undefined);

@@ -24,8 +24,6 @@ export const errorCodes = {
   'own-change': { status: 403, title: 'Your own change needs somebody else' },
   'not-found': { status: 404, title: 'Not found' },
   'illegal-transition': { status: 409, title: 'Not possible in this state' },
-  'in-progress': { status: 409, title: 'The same request is still being worked on' },
-  'stale-version': { status: 412, title: 'It changed since you read it' },
   'too-large': { status: 413, title: 'The request is too large' },
   'unsupported-media': { status: 415, title: 'The body must be JSON' },
   'unknown-revision': { status: 422, title: 'No such revision in the repository' },

@@ -183,22 +183,50 @@ export async function up(knex: Knex): Promise<void> {
       PRIMARY KEY (person, key)
     );
 
-    -- Every change is announced with its key alone (a payload is limited to 8,000 bytes); listeners re-read.
-    CREATE FUNCTION announce() RETURNS trigger LANGUAGE plpgsql AS $$
+    -- Every change is announced as "entity key number" (a payload is limited to 8,000 bytes); listeners re-read.
+    -- The number is the row's version, for a log the number of its last line.
+    CREATE FUNCTION announce(entity text, key text, number integer) RETURNS void LANGUAGE sql AS $$
+      SELECT pg_notify('signalbox', entity || ' ' || key || ' ' || number)
+    $$;
+    CREATE FUNCTION announce_promotion() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM announce('promotion', 'CP-' || NEW.id, NEW.version); RETURN NULL; END $$;
+    CREATE FUNCTION announce_change_request() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM announce('change-request', 'RFC-' || NEW.id, NEW.version); RETURN NULL; END $$;
+    CREATE FUNCTION announce_decision() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-      PERFORM pg_notify('signalbox', TG_ARGV[0] || ' ' || (to_jsonb(NEW) ->> TG_ARGV[1]));
+      PERFORM announce('change-request', 'RFC-' || id, version) FROM change_requests WHERE id = NEW.change_request;
       RETURN NULL;
     END $$;
+    CREATE FUNCTION announce_deployment() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF TG_OP = 'UPDATE' AND NEW.log_seq <> OLD.log_seq THEN
+        PERFORM announce('log', 'CP-' || NEW.promotion || '.' || NEW.attempt, NEW.log_seq);
+      ELSE
+        PERFORM announce('deployment', 'CP-' || NEW.promotion || '.' || NEW.attempt, NEW.version);
+      END IF;
+      RETURN NULL;
+    END $$;
+    CREATE FUNCTION announce_step() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      PERFORM announce('deployment', 'CP-' || promotion || '.' || attempt, version)
+        FROM deployments WHERE id = NEW.deployment;
+      RETURN NULL;
+    END $$;
+    CREATE FUNCTION announce_target() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM announce('target', NEW.name, NEW.version); RETURN NULL; END $$;
+
     CREATE TRIGGER announce AFTER INSERT OR UPDATE ON promotions
-      FOR EACH ROW EXECUTE FUNCTION announce('promotion', 'id');
+      FOR EACH ROW EXECUTE FUNCTION announce_promotion();
     CREATE TRIGGER announce AFTER INSERT OR UPDATE ON change_requests
-      FOR EACH ROW EXECUTE FUNCTION announce('change-request', 'id');
+      FOR EACH ROW EXECUTE FUNCTION announce_change_request();
     CREATE TRIGGER announce AFTER INSERT ON decisions
-      FOR EACH ROW EXECUTE FUNCTION announce('change-request', 'change_request');
+      FOR EACH ROW EXECUTE FUNCTION announce_decision();
     CREATE TRIGGER announce AFTER INSERT OR UPDATE ON deployments
-      FOR EACH ROW EXECUTE FUNCTION announce('deployment', 'id');
+      FOR EACH ROW EXECUTE FUNCTION announce_deployment();
     CREATE TRIGGER announce AFTER INSERT OR UPDATE ON deployment_steps
-      FOR EACH ROW EXECUTE FUNCTION announce('deployment', 'deployment');
+      FOR EACH ROW EXECUTE FUNCTION announce_step();
+    CREATE TRIGGER announce AFTER UPDATE ON targets
+      FOR EACH ROW EXECUTE FUNCTION announce_target();
   `);
 }
 

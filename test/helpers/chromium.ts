@@ -15,5 +15,7 @@ export async function launchChromium(): Promise<Browser> {
   const { default: packed } = (await import('@sparticuz/chromium')) as unknown as {
     default: { executablePath(): Promise<string>; args: string[] };
   };
-  return chromium.launch({ executablePath: await packed.executablePath(), args: [...packed.args, ...quiet] });
+  // In one process the whole browser would end with the first page that is closed.
+  const args = [...packed.args.filter((arg) => !['--single-process', '--no-zygote'].includes(arg)), ...quiet];
+  return chromium.launch({ executablePath: await packed.executablePath(), args });
 }

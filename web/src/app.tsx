@@ -1,5 +1,15 @@
-import { useEffect, useMemo, useState, useSyncExternalStore } from 'react';
-import { ApiContext, createApi, Problem, usePeople, usePromotions } from './api';
+import { useEffect, useMemo, useState, useSyncExternalStore, type ReactNode } from 'react';
+import {
+  ApiContext,
+  createApi,
+  LiveContext,
+  Problem,
+  useApi,
+  useEventStream,
+  useLive,
+  usePeople,
+  usePromotions,
+} from './api';
 import { Promotion } from './promotions/promotion';
 import { PromotionList } from './promotions/promotion-list';
 import { ShipForm } from './promotions/ship-form';
@@ -25,9 +35,15 @@ export function App({ tokens: given }: { tokens: Tokens | undefined }) {
     );
   return (
     <ApiContext value={api}>
-      <Operations signOut={signOut} />
+      <Live>
+        <Operations signOut={signOut} />
+      </Live>
     </ApiContext>
   );
+}
+
+function Live({ children }: { children: ReactNode }) {
+  return <LiveContext value={useEventStream(useApi())}>{children}</LiveContext>;
 }
 
 function Operations({ signOut }: { signOut: () => void }) {
@@ -66,6 +82,7 @@ function Operations({ signOut }: { signOut: () => void }) {
 
 function Header({ failing, since, signOut }: { failing: boolean; since: number; signOut: () => void }) {
   const people = usePeople();
+  const live = useLive();
   const names = Object.entries(people).map(([role, person]) => `${person} (${role})`);
   return (
     <header>
@@ -75,7 +92,9 @@ function Header({ failing, since, signOut }: { failing: boolean; since: number; 
       <p className={failing ? 'live stale' : 'live'} role="status">
         {failing
           ? `Signalbox does not answer. This is what was known at ${new Date(since).toLocaleTimeString()}; trying again every second.`
-          : 'Updating every second'}
+          : live
+            ? 'Live: every change shows as it happens'
+            : 'Updating every second; the live stream is being connected'}
       </p>
       <p className="who" title={names.join('\n')}>
         You act as{' '}
