@@ -22,7 +22,7 @@ const checks = {
     ...rooms,
   ],
 };
-const suites = ['unit', 'db', 'activities', 'api', 'workflows', 'e2e', 'browser'];
+const suites = ['unit', 'db', 'activities', 'api', 'workflows', 'replay', 'e2e', 'browser'];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((part) => part !== 'static' && !suites.includes(part));

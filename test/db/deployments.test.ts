@@ -145,6 +145,13 @@ describe('admission', () => {
     expect(new Set(rows.map((row) => row.id)).size).toBe(1);
     expect(await database.db('deployments').where({ promotion: id })).toHaveLength(1);
   });
+  it('cannot make a second open attempt even past the code: the index refuses it', async () => {
+    const id = await approved();
+    const { id: _, ...row } = await deployments.admit(database.db, request(id));
+    await expect(database.db('deployments').insert({ ...row, attempt: 2 })).rejects.toThrow(
+      'one_open_attempt',
+    );
+  });
   it('refuses a target that is switched off, with its reason', async () => {
     const id = await approved();
     const row = await deployments.admit(database.db, { ...request(id), switchedOff: 'stocktaking' });

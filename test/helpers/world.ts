@@ -152,11 +152,15 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
     faults,
     startWorkers,
     stopWorkers,
-    /** Ships and approves a revision. @returns the promotion's number. */
-    async approved(revision: string, target = names[0]!): Promise<number> {
+    /** Ships a revision. @returns the promotion's number. */
+    async shipped(revision: string, target = names[0]!): Promise<number> {
       const commit = await deps.source.resolve(target, repository, revision);
       const change = { type: 'normal' as const, risk: 'medium' as const, description: '' };
-      const id = await ship(db, { target, title: revision, revision, commit, shippedBy: 'carla', change });
+      return ship(db, { target, title: revision, revision, commit, shippedBy: 'carla', change });
+    },
+    /** Ships and approves a revision. @returns the promotion's number. */
+    async approved(revision: string, target = names[0]!): Promise<number> {
+      const id = await world.shipped(revision, target);
       await submit(db, id, 1);
       await decide(db, {
         id: randomUUID(),
