@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { Activities } from '../../activities';
 import { makeWorld, type Fault, type World } from '../helpers/world';
@@ -175,6 +176,28 @@ describe('what fails by itself', () => {
     await again.handle.result();
     expect(await again.row()).toMatchObject({ status: 'rolled-back', attempt: 2, trigger: 'retry' });
     await world.checkEnded(await again.row());
+  });
+  it('an undo waits for a step that still acts after it was cancelled', async () => {
+    let reached!: () => void;
+    const there = new Promise<void>((resolve) => (reached = resolve));
+    let wrote = false;
+    const d = await deployWith('migrate', async (run) => {
+      await run();
+      const { cancelled } = Context.current();
+      const beat = setInterval(() => Context.current().heartbeat(), 50);
+      reached();
+      await cancelled.catch(() => undefined);
+      // Its process group took a while to die, and wrote once more.
+      await sleep(1_000);
+      world.addOrder('a late write\n');
+      wrote = true;
+      clearInterval(beat);
+    });
+    await there;
+    await d.handle.cancel();
+    await world.until('the late write', () => wrote);
+    await d.handle.result();
+    await expectRolledBack(d, /Cancelled from Temporal/);
   });
   it("a stale release's 200 does not count", async () => {
     // The swap reports success without having switched: what answers is healthy, but it is the release before.
