@@ -30,7 +30,21 @@ export async function viewTarget(tx: Tx, config: TargetConfig): Promise<TargetVi
     current: live,
     lane: holder ? deploymentKey(holder.promotion, holder.attempt) : null,
     fence: row?.fence ?? 0,
+    expectedMs: await expectedMs(tx, config.name),
   };
+}
+
+async function expectedMs(tx: Tx, target: string): Promise<Record<string, number>> {
+  const { rows } = await tx.raw(
+    `SELECT name, round(percentile_cont(0.5) WITHIN GROUP (ORDER BY ms))::integer AS ms
+       FROM (SELECT s.name, extract(epoch FROM s.finished_at - s.started_at) * 1000 AS ms,
+                    row_number() OVER (PARTITION BY s.name ORDER BY s.deployment DESC) AS nth
+               FROM deployment_steps s JOIN deployments d ON d.id = s.deployment
+              WHERE d.target = ? AND s.status = 'done') AS runs
+      WHERE nth <= 20 GROUP BY name`,
+    [target],
+  );
+  return Object.fromEntries((rows as { name: string; ms: number }[]).map(({ name, ms }) => [name, ms]));
 }
 
 export interface Live {

@@ -167,6 +167,9 @@ export const targetView = z
       .describe('what it runs; null: nothing was deployed, or the first deployment was undone'),
     lane: z.string().nullable().describe('key of the attempt that holds the lane'),
     fence: z.number().int(),
+    expectedMs: z
+      .record(z.string(), z.number())
+      .describe('how long each step took lately: the median of its last 20 runs that ended well'),
   })
   .meta({ id: 'Target' });
 

@@ -86,6 +86,8 @@ it('ship -> approve -> deploy -> deployed, then by hand back', async () => {
     const { body } = await api.get(`/api/change-requests/${rfc(key)}`);
     return body.status === 'completed';
   });
+  const { expectedMs } = (await api.get('/api/targets/shop')).body;
+  expect(Object.keys(expectedMs).sort()).toEqual(['backup', 'build', 'health-check', 'migrate', 'swap']);
   const first = await api.post('release-manager', `/api/promotions/${key}/rollback`);
   expect(first).toMatchObject({ status: 422, body: { code: 'nothing-to-return-to' } });
 

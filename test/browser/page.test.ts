@@ -83,6 +83,10 @@ it('ships a broken release, approves it, deploys it and shows how it rolled back
   await promotion().locator('.outcome.bad').filter({ hasText: 'Rolled back' }).waitFor();
   await promotion().getByText('made index.html for broken').waitFor();
   await button('Retry').waitFor();
+  await button('Jump to the first error').click();
+  const first = page.locator('.first-error');
+  expect(await first.textContent()).toContain('Unhealthy');
+  expect(await page.getByLabel('follow').isChecked()).toBe(false);
   await page.getByRole('region', { name: 'Targets' }).getByText('v1').waitFor();
   await shot('rolled-back');
 });

@@ -19,7 +19,13 @@ const title: Record<string, string> = {
 };
 
 /** One attempt as it goes: steps, what it waits for, how it ended, its log. */
-export function Attempt({ attempt: a }: { attempt: DeploymentView }) {
+export function Attempt({
+  attempt: a,
+  expectedMs,
+}: {
+  attempt: DeploymentView;
+  expectedMs: Record<string, number>;
+}) {
   const running = !isTerminal('deployment', a.status);
   useTick(running);
   const begun = a.steps.map(({ name }) => name);
@@ -64,7 +70,10 @@ export function Attempt({ attempt: a }: { attempt: DeploymentView }) {
             <span className="lamp" aria-hidden="true" />
             <strong>{title[step.name] ?? step.name}</strong>
             <span className="step-state">{step.status}</span>
-            <span className="muted">{elapsed(step.startedAt, step.finishedAt)}</span>
+            <span className="muted">
+              {elapsed(step.startedAt, step.finishedAt)}
+              {step.status === 'running' && about(expectedMs[step.name])}
+            </span>
             <span className="detail">{step.detail}</span>
           </li>
         ))}
@@ -73,6 +82,7 @@ export function Attempt({ attempt: a }: { attempt: DeploymentView }) {
             <span className="lamp" aria-hidden="true" />
             <strong>{title[name]}</strong>
             <span className="step-state">to come</span>
+            <span className="muted">{about(expectedMs[name])}</span>
           </li>
         ))}
       </ol>
@@ -80,6 +90,9 @@ export function Attempt({ attempt: a }: { attempt: DeploymentView }) {
     </article>
   );
 }
+
+/** What past runs of this target took. */
+const about = (ms: number | undefined) => (ms === undefined ? '' : ` (about ${(ms / 1000).toFixed(1)} s)`);
 
 /** Draws again every half second while something runs, so that elapsed times move. */
 function useTick(running: boolean): void {

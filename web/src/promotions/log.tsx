@@ -10,14 +10,29 @@ export function Log({ deployment, running }: { deployment: string; running: bool
   useEffect(() => {
     if (following && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [following, lines]);
+  // What a program wrote as an error, else what a step said when it failed.
+  const firstError =
+    lines.find(({ stream }) => stream === 'err') ??
+    lines.find(({ stream, text }) => stream === 'note' && /failed|Unhealthy/.test(text));
+  const jump = () => {
+    follow(false);
+    box.current?.querySelector(`[data-seq="${firstError?.seq}"]`)?.scrollIntoView({ block: 'center' });
+  };
   return (
     <section aria-label="Log" className="log">
       <header>
         <h4>Log</h4>
-        <label>
-          <input type="checkbox" checked={following} onChange={(event) => follow(event.target.checked)} />{' '}
-          follow
-        </label>
+        <span className="row">
+          {firstError && (
+            <button type="button" className="plain" onClick={jump}>
+              Jump to the first error
+            </button>
+          )}
+          <label>
+            <input type="checkbox" checked={following} onChange={(event) => follow(event.target.checked)} />{' '}
+            follow
+          </label>
+        </span>
       </header>
       <div
         ref={box}
@@ -35,7 +50,11 @@ export function Log({ deployment, running }: { deployment: string; running: bool
         )}
         {lines.length === 0 && <p className="muted">Nothing was written yet.</p>}
         {lines.map((line) => (
-          <div key={line.seq} className={`line ${line.stream}`}>
+          <div
+            key={line.seq}
+            data-seq={line.seq}
+            className={`line ${line.stream}${line === firstError ? ' first-error' : ''}`}
+          >
             <span className="seq">{line.seq}</span>
             <time dateTime={line.at} title={line.at}>
               {time(line.at)}

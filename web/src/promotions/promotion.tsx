@@ -89,7 +89,7 @@ export function Promotion({ promotionKey }: { promotionKey: string }) {
         </nav>
       )}
       {attempt ? (
-        <Attempt key={attempt.key} attempt={attempt} />
+        <Attempt key={attempt.key} attempt={attempt} expectedMs={target?.expectedMs ?? {}} />
       ) : (
         <p className="muted">No deployment yet. Once it is approved, a release manager presses Deploy Now.</p>
       )}
