@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { messageOf } from '../domain/errors';
-import { runClientCommand, type Shared } from './commands';
+import { roles } from '../domain/machines';
+import * as run from './commands';
 import { ApiProblem, Unreachable } from './client';
 import { exitCodes } from './exit-codes';
-import { roles } from '../domain/machines';
 
 /** The `signalbox` command: `up`, `api`, `worker`, and the client commands. */
 const number = (text: string) => {
@@ -61,14 +61,12 @@ const client = (name: string, description: string) =>
     .description(description)
     .addOption(stateOption())
     .option('--json', 'print the answer as JSON', false);
-type Handler = Parameters<typeof runClientCommand>[1];
+type Handler = Parameters<typeof run.runClientCommand>[1];
 const action = (handler: (...args: never[]) => ReturnType<Handler>) =>
   async function (this: Command, ...args: unknown[]) {
-    const options = this.opts<Shared>();
-    exit(await runClientCommand(options, (context) => handler(...([context, ...args] as never[]))));
+    const options = this.opts<run.Shared>();
+    exit(await run.runClientCommand(options, (context) => handler(...([context, ...args] as never[]))));
   };
-import * as run from './commands';
-
 client('ship', 'record a promotion of a revision to a target, and submit it for approval')
   .argument('<target>')
   .argument('<revision>', 'tag, branch or commit')

@@ -86,10 +86,12 @@ export async function serveApi(options: {
         const closed = new Promise((resolve) => server.close(resolve));
         // Ends the event streams; what waits for a verdict gets the time it was promised.
         await changes.close();
-        server.closeIdleConnections();
+        // A kept-alive connection is closed as soon as its answer is out, not when its client lets go.
+        const idle = setInterval(() => server.closeIdleConnections(), 50);
         const late = setTimeout(() => server.closeAllConnections(), verdictMs + 1_000);
         await closed;
         clearTimeout(late);
+        clearInterval(idle);
       },
     };
   } catch (thrown) {

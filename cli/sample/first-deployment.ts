@@ -22,6 +22,8 @@ export async function deploySample(
   }
   if (!key || known.length > 1) return next();
   let promotion = await client.promotion(key);
+  // An earlier start may have been stopped anywhere in between; this one goes on from there.
+  const unfinished = ['pending', 'approved', 'executing'].includes(promotion.status);
   if (promotion.status === 'pending') {
     const rfc = await client.decide(promotion.changeRequest, { decision: 'approve', comment: 'The sample' });
     say(`  ${rfc.decisions.at(-1)?.approver} approved ${rfc.key}`);
@@ -32,7 +34,7 @@ export async function deploySample(
     say(`  ${started.startedBy} pressed Deploy Now: ${started.key}`);
     promotion = await client.promotion(key);
   }
-  if (promotion.current && promotion.status !== 'withdrawn' && known.length === 0)
+  if (promotion.current && unfinished)
     await watch(client, promotion.current, (line) => say(`  ${line}`), {
       log: false,
       until: ({ status }) => status === 'rollback-failed',

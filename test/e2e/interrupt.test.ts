@@ -17,6 +17,18 @@ it.each([
   await until('nothing to be left', () => processesOf(up.state).length === 0);
 });
 
+it('a start after one that was stopped in the sample deployment takes it to its end in front of you', async () => {
+  const first = await startUp({ ready: false });
+  await first.says(/amir approved/);
+  first.kill('SIGKILL');
+  await first.ended;
+  const second = await startUp({ state: first.state });
+  await second.says('"version":"v1"');
+  await second.says('CP-1.1: v1 is deployed to shop and healthy.');
+  second.kill('SIGINT');
+  expect(await second.ended).toBe(0);
+});
+
 it('a reader that goes away takes nothing with it', async () => {
   const state = join(newFolder(), 'state');
   const child = spawn(
