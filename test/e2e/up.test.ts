@@ -220,7 +220,7 @@ it('from a path with spaces, under a home that others can not enter', async () =
   chmodSync(home, 0o700);
   const up = await startUp({ state: join(home, 'my state', '.signalbox'), env: { HOME: home } });
   await up.says('"version":"v1"');
-  expect(up.output()).toContain(`--state '${up.state}'`);
+  await up.says(`--state '${up.state}'`);
   await stopUp(up);
 });
 
