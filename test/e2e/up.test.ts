@@ -8,15 +8,16 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
-import pg from 'pg';
 import {
   cleanUp,
   cli,
+  elsewhere,
   newFolder,
   processesOf,
+  runAlone,
   runProgram,
   startUp,
   stopUp,
@@ -26,8 +27,6 @@ import {
 
 /** How `signalbox up` behaves when things are not as they should be. */
 afterEach(cleanUp);
-const alone: ChildProcess[] = [];
-afterEach(() => alone.splice(0).forEach((child) => child.kill('SIGKILL')));
 
 const deployment = async (up: Up, key: string) => {
   const { out } = await cli(up, 'status', key, '--json');
@@ -246,52 +245,21 @@ it('worker and API run alone against servers that run elsewhere', async () => {
   const { config, go } = await slowConfig();
   go();
   const host = await startUp({ args: ['--no-sample'] });
-  const { databaseUrl, temporalAddress } = host.endpoints();
   const folder = newFolder();
-  const { Client } = pg;
-  const admin = new Client({ connectionString: databaseUrl });
-  await admin.connect();
-  await admin.query('CREATE DATABASE elsewhere');
-  await admin.end();
-  const url = Object.assign(new URL(databaseUrl), { pathname: '/elsewhere' }).href;
-  const env = {
-    ...process.env,
-    DATABASE_URL: url,
-    TEMPORAL_ADDRESS: temporalAddress,
-    TEMPORAL_NAMESPACE: 'elsewhere',
-  };
-  const runAlone = (...args: string[]) => {
-    const child = spawn(
-      process.execPath,
-      [join(process.cwd(), 'cli/bin.js'), ...args, '--config', config, '--state', folder],
-      { env },
-    );
-    let text = '';
-    child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()));
-    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-    alone.push(child);
-    const says = (what: RegExp) =>
-      Promise.race([
-        until(`${args[0]} to say ${what}`, () => what.exec(text)?.[0]),
-        ended.then((code): never => {
-          throw new Error(`${args[0]} ended with ${code}: ${text}`);
-        }),
-      ]);
-    return { child, ended, says };
-  };
+  const env = await elsewhere(host, 'elsewhere');
+  const places = ['--config', config, '--state', folder];
   const missing = await runProgram(['worker', '--config', config], {
     env: { DATABASE_URL: undefined, TEMPORAL_ADDRESS: undefined },
   });
   expect(missing).toMatchObject({ code: 1, err: expect.stringContaining('DATABASE_URL is not set') });
 
-  const worker = runAlone('worker', '--grace-seconds', '1');
-  const api = runAlone('api', '--port', '0');
+  const worker = runAlone(env, 'worker', '--grace-seconds', '1', ...places);
+  const api = runAlone(env, 'api', '--port', '0', ...places);
   const address = await api.says(/http:\/\/127\.0\.0\.1:\d+/);
   await worker.says(/polling/);
   const token = async (person: string, ...roles: string[]) => {
     const made = await runProgram(['token', '--person', person, '--role', ...roles], {
-      env: { DATABASE_URL: url },
+      env,
     });
     return made.out.trim();
   };
@@ -313,16 +281,13 @@ it('worker and API run alone against servers that run elsewhere', async () => {
 
 it('up itself takes servers that run elsewhere, each by its variable', async () => {
   const host = await startUp({ args: ['--no-sample'] });
-  const { databaseUrl, temporalAddress } = host.endpoints();
-  const admin = new pg.Client({ connectionString: databaseUrl });
-  await admin.connect();
-  await admin.query('CREATE DATABASE guest');
-  await admin.end();
-  const url = Object.assign(new URL(databaseUrl), { pathname: '/guest' }).href;
-  const env = { DATABASE_URL: url, TEMPORAL_ADDRESS: temporalAddress, TEMPORAL_NAMESPACE: 'guest' };
+  const env = await elsewhere(host, 'guest');
   const guest = await startUp({ env });
   await guest.says('"version":"v1"');
-  expect(guest.endpoints()).toMatchObject({ databaseUrl: url, temporalAddress });
+  expect(guest.endpoints()).toMatchObject({
+    databaseUrl: env.DATABASE_URL,
+    temporalAddress: env.TEMPORAL_ADDRESS,
+  });
   expect(children(guest).map(({ name }) => name)).toEqual(['site']);
   await stopUp(guest);
   expect((await fetch(`${host.endpoints().page}health/ready`)).status).toBe(200);

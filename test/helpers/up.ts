@@ -1,8 +1,9 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 import type { Endpoints } from '../../cli/state-dir';
 
 /** The real program, as a user runs it: `signalbox up` as a process of its own, and its client commands. */
@@ -106,6 +107,36 @@ export function processesOf(state: string): string[] {
     .filter((row) => !row.includes('<defunct>'));
 }
 
+/** Database and namespace of their own on the servers of an `up`, as the environment of processes that run alone. */
+export async function elsewhere(host: Up, name: string): Promise<Record<string, string>> {
+  const { databaseUrl, temporalAddress } = host.endpoints();
+  const admin = new pg.Client({ connectionString: databaseUrl });
+  await admin.connect();
+  await admin.query(`CREATE DATABASE ${name}`);
+  await admin.end();
+  const url = Object.assign(new URL(databaseUrl), { pathname: `/${name}` }).href;
+  return { DATABASE_URL: url, TEMPORAL_ADDRESS: temporalAddress, TEMPORAL_NAMESPACE: name };
+}
+
+const alone = new Set<ChildProcess>();
+/** `signalbox worker` or `signalbox api` as a process of its own. */
+export function runAlone(env: Record<string, string>, ...args: string[]) {
+  const child = spawn(process.execPath, [program, ...args], { env: { ...process.env, ...env } });
+  alone.add(child);
+  let text = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  const ended = new Promise<number | null>((done) => child.once('close', done));
+  const says = (what: RegExp): Promise<string> =>
+    Promise.race([
+      until(`${args[0]} to say ${what}`, () => what.exec(text)?.[0]),
+      ended.then((code): never => {
+        throw new Error(`${args[0]} ended with ${code}: ${text}`);
+      }),
+    ]);
+  return { child, ended, says };
+}
+
 export interface Ran {
   code: number | null;
   out: string;
@@ -147,6 +178,8 @@ export async function until<T>(
 
 /** Ends whatever a failed test left, and removes its folders. */
 export async function cleanUp(): Promise<void> {
+  for (const child of alone) child.kill('SIGKILL');
+  alone.clear();
   for (const up of [...running]) {
     up.kill('SIGTERM');
     await Promise.race([up.ended, sleep(20_000, undefined, { ref: false })]);

@@ -1,0 +1,144 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { join } from 'node:path';
+import { cleanUp, elsewhere, newFolder, runAlone, runProgram, startUp, until, type Up } from '../helpers/up';
+
+/**
+ * Workers killed and stopped with the swap done but unreported. The target's reload command is the barrier: it
+ * runs after the link was switched, says so, and waits for a gate.
+ */
+let host: Up;
+let folder: string;
+let site: Server;
+let address: string;
+const env: Record<string, string> = {};
+const people: Record<string, Record<string, string>> = {};
+const at = (name: string) => join(folder, name);
+
+beforeAll(async () => {
+  host = await startUp({ args: ['--no-sample'] });
+  folder = newFolder();
+  mkdirSync(at('data'));
+  mkdirSync(at('repo'));
+  writeFileSync(
+    join(at('repo'), 'build.js'),
+    "const fs = require('node:fs'); fs.mkdirSync('dist'); fs.copyFileSync('v', 'dist/v');",
+  );
+  const run = (...args: string[]) =>
+    spawnSync('git', ['-C', at('repo'), '-c', 'user.name=t', '-c', 'user.email=t@localhost', ...args]);
+  run('init', '-q');
+  for (const tag of ['v1', 'v2', 'v3']) {
+    writeFileSync(join(at('repo'), 'v'), tag);
+    run('add', '-A');
+    run('commit', '-qm', tag);
+    run('tag', tag);
+  }
+  writeFileSync(
+    at('reload.js'),
+    `const fs = require('node:fs'); const [said, gate] = process.argv.slice(2);
+     fs.appendFileSync(said, process.pid + '\\n');
+     const timer = setInterval(() => { if (fs.existsSync(gate)) clearInterval(timer); }, 20);`,
+  );
+  site = createServer((_, response) =>
+    response.setHeader('connection', 'close').end(readlinkSync(join(at('site'), 'current'))),
+  );
+  await new Promise<void>((done) => site.listen(0, '127.0.0.1', done));
+  const { port } = site.address() as { port: number };
+  writeFileSync(
+    at('config.yaml'),
+    `targets:
+  shop:
+    repository: repo
+    build: { argv: ["${process.execPath}", build.js] }
+    driver: { kind: directory, root: site, reload: { argv: ["${process.execPath}", "${at('reload.js')}", "${at('said')}", "${at('gate')}"], timeoutSeconds: 120 } }
+    backup: { kind: files, paths: [data] }
+    health: { kind: http, url: "http://127.0.0.1:${port}/", successes: 1, deadlineSeconds: 10 }
+`,
+  );
+  Object.assign(env, await elsewhere(host, 'kills'));
+  address = await runAlone(env, 'api', '--port', '0', ...places()).says(/http:\/\/127\.0\.0\.1:\d+/);
+  for (const [person, roles] of [
+    ['carla', ['contributor', 'release-manager']],
+    ['amir', ['approver']],
+  ] as const) {
+    const { out } = await runProgram(['token', '--person', person, '--role', ...roles], { env });
+    people[person] = { SIGNALBOX_URL: address, SIGNALBOX_TOKEN: out.trim() };
+  }
+});
+afterAll(async () => {
+  await cleanUp();
+  site.close();
+});
+
+const places = () => ['--config', at('config.yaml'), '--state', at('state')];
+async function worker() {
+  const made = runAlone(env, 'worker', '--grace-seconds', '1', ...places());
+  await made.says(/polling/);
+  return made;
+}
+const as = (person: string, ...args: string[]) => runProgram(args, { env: people[person] });
+async function started(revision: string): Promise<string> {
+  const { key } = JSON.parse((await as('carla', 'ship', 'shop', revision, '--json')).out) as { key: string };
+  await as('amir', 'approve', key);
+  return (JSON.parse((await as('carla', 'deploy', key, '--json')).out) as { key: string }).key;
+}
+const status = async (key: string) =>
+  JSON.parse((await as('carla', 'status', key, '--json')).out) as {
+    status: string;
+    to: string;
+    steps: { name: string; status: string }[];
+  };
+const reloads = () =>
+  existsSync(at('said')) ? readFileSync(at('said'), 'utf8').trim().split('\n').map(Number) : [];
+const fences = () =>
+  readFileSync(join(at('site'), '.signalbox', 'journal.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { fence: number }).fence);
+const current = () => readlinkSync(join(at('site'), 'current')).replace('releases/', '');
+const openGate = () => writeFileSync(at('gate'), '');
+const shutGate = () => spawnSync('rm', ['-f', at('gate'), at('said')]);
+const alive = (pid: number) =>
+  existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z ');
+
+it('killed: another worker looks at the target, finds the swap done, and takes it to its end', async () => {
+  const first = await worker();
+  const key = await started('v1');
+  await until('the swap', () => reloads().length === 1);
+  const release = current();
+  expect((await status(key)).steps.find(({ name }) => name === 'swap')?.status).toBe('running');
+  first.child.kill('SIGKILL');
+  await first.ended;
+  const second = await worker();
+  await until('the second try', () => reloads().length === 2);
+  // The command that the first one left was ended before the second one began.
+  expect(alive(reloads()[0]!)).toBe(false);
+  openGate();
+  await until('its end', async () => (await status(key)).status === 'succeeded');
+  expect(current()).toBe(release);
+  second.child.kill('SIGTERM');
+  expect(await second.ended).toBe(0);
+}, 120_000);
+
+it('stopped: another worker takes over; continued, the first one changes nothing', async () => {
+  shutGate();
+  const first = await worker();
+  const key = await started('v2');
+  await until('the swap', () => reloads().length === 1);
+  first.child.kill('SIGSTOP');
+  const second = await worker();
+  await until('the second try', () => reloads().length === 2);
+  openGate();
+  await until('its end', async () => (await status(key)).status === 'succeeded');
+  const after = { ...(await status(key)), current: current() };
+  first.child.kill('SIGCONT');
+  // The continued worker works again: the next deployment may be its own.
+  const next = await started('v3');
+  await until('the next', async () => (await status(next)).status === 'succeeded');
+  expect(await status(key)).toEqual({ ...after, current: undefined });
+  expect(current()).toBe((await status(next)).to);
+  expect(fences()).toEqual([...fences()].sort((a, b) => a - b));
+  for (const { child } of [first, second]) child.kill('SIGTERM');
+  expect(await Promise.all([first.ended, second.ended])).toEqual([0, 0]);
+}, 180_000);
