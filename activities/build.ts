@@ -8,7 +8,7 @@ import { messageOf } from '../domain/errors';
 import { deploymentById, setRelease } from '../db/deployments';
 import { packCanonical, readBack, removeTree, settle } from './archive';
 import type { Deps } from './deps';
-import { reap, runCommand, type CommandEnd } from './process';
+import { runCommand, type CommandEnd } from './process';
 import { cancelled, verdict, type RunStep, type StepContext, type StepInput } from './step';
 
 /**
@@ -22,10 +22,6 @@ export const createBuild =
       const { target, room, note } = context;
       const { commit } = await deps.db('promotions').where({ id: context.row.promotion }).first('commit');
       const recipe = recipeDigest(target);
-      // Whatever an earlier try left running would write into the same workspace.
-      const left = await reap(room.workspace);
-      if (left > 0) note(`build: killed ${left} processes that an earlier try left behind`);
-
       const known = await deps.db('builds').where({ target: target.name, commit, recipe }).first();
       if (known && (await intact(room.artifact(known.digest), known.digest)))
         return {

@@ -34,8 +34,6 @@ const maxLine = 16_384;
 
 export async function runCommand(command: Command): Promise<CommandEnd> {
   const [program, ...args] = command.argv;
-  // A try of a worker that was killed or stopped may have left its command running beside this one.
-  await reap(command.mark);
   const child = spawn(program!, args, {
     cwd: command.cwd,
     env: { ...command.env, [MARK]: command.mark },

@@ -10,6 +10,7 @@ import { beginStep, finishStep, takeFence, type Try } from '../db/steps';
 import type { Deps } from './deps';
 import { directoryDriver, type Driver } from './drivers/directory';
 import { openLog, redactor, type StepLog } from './log';
+import { reap } from './process';
 
 /**
  * Every step runs through here: it opens the step for this try, heartbeats on a timer, offers the log, and
@@ -74,7 +75,11 @@ export function createStepRunner(deps: Deps) {
       const log = openLog(deps.db, input.deployment, name, redactor(secrets), signal);
       const note = (text: string) => log.write('note', text);
       if (info.attempt > 1) note(`${name}: try ${info.attempt}; looking at what the last one left behind`);
+      const workspace = join(deps.stateDir, 'work', input.key);
       try {
+        // A worker that was killed or stopped may have left its command running; nothing acts beside it.
+        const left = await reap(workspace);
+        if (left > 0) note(`${name}: killed ${left} processes that an earlier try left behind`);
         const result = await work({
           row: await deploymentById(deps.db, input.deployment),
           target,
@@ -84,7 +89,7 @@ export function createStepRunner(deps: Deps) {
           signal,
           secrets,
           room: {
-            workspace: join(deps.stateDir, 'work', input.key),
+            workspace,
             artifact: (digest) => join(deps.stateDir, 'artifacts', target.name, `${digest}.tar`),
             backups: join(deps.stateDir, 'backups', target.name),
           },

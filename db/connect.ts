@@ -28,8 +28,8 @@ const migrationSource = {
 };
 
 /**
- * Brings the schema up to date. Processes that start together take turns under a lock of the session, which ends
- * with its holder. Knex's own lock is a row: it races on an empty database, and stays when its holder is killed.
+ * Brings the schema up to date. Processes that start together take turns under an advisory lock, which ends with
+ * its holder. Knex's own lock is a row: it races on an empty database, and stays when its holder is killed.
  */
 export async function migrate(db: Db): Promise<void> {
   await db.transaction(async (tx) => {

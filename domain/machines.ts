@@ -108,7 +108,6 @@ export type State<M extends MachineName> = keyof (typeof machines)[M] & string;
 export type PromotionStatus = State<'promotion'>;
 export type ChangeRequestStatus = State<'changeRequest'>;
 export type DeploymentStatus = State<'deployment'>;
-export type StepStatus = State<'step'>;
 
 /** A state's row; undefined for what is no state of this machine. */
 export const rowOf = (machine: MachineName, state: string): StateRow | undefined =>

@@ -40,7 +40,6 @@ export const deployBody = strict({
   reason: reason.optional(),
 }).meta({ id: 'Deploy' });
 export const reasonBody = strict({ reason: reason.optional() }).meta({ id: 'Reason' });
-export const requiredReasonBody = strict({ reason }).meta({ id: 'RequiredReason' });
 export const decisionBody = strict({
   decision: z.enum(['approve', 'reject']),
   comment: reason.optional(),
@@ -195,6 +194,4 @@ export type PromotionView = z.infer<typeof promotionView>;
 export type ChangeRequestView = z.infer<typeof changeRequestView>;
 export type TargetView = z.infer<typeof targetView>;
 export type StepView = z.infer<typeof stepView>;
-export type BackupView = z.infer<typeof backupView>;
 export type LogLine = z.infer<typeof logLine>;
-export type ShipBody = z.infer<typeof shipBody>;
