@@ -3,7 +3,9 @@
  *
  * WAL with synchronous=2 keeps what was acknowledged through a power loss at most of the speed of memory. The
  * transfer queue's default poll rate makes every hop wait for a 50 ms tick. Eager start lets a workflow begin
- * on the worker that shares its starter's connection.
+ * on the worker that shares its starter's connection. A worker that is stopped or cut off holds its polls open,
+ * and each try it is handed is lost until the heartbeat timeout; asking silent connections for a sign of life
+ * closes it within 8 s instead of 70 s.
  */
 export const developmentServerArgs = (options: {
   port: number;
@@ -35,4 +37,8 @@ export const developmentServerArgs = (options: {
   'history.transferProcessorMaxPollRPS=2000',
   '--dynamic-config-value',
   'system.enableEagerWorkflowStart=true',
+  '--dynamic-config-value',
+  'frontend.keepAliveTime="5s"',
+  '--dynamic-config-value',
+  'frontend.keepAliveTimeout="3s"',
 ];
