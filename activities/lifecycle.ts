@@ -1,5 +1,6 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
+import type { SignalDefinition } from '@temporalio/common';
 import type { TargetConfig } from '../domain/config';
 import { deploymentKey } from '../domain/keys';
 import type { DeploymentStatus, Trigger } from '../domain/machines';
@@ -69,6 +70,14 @@ export function createLifecycle(deps: Deps) {
       throw thrown;
     }
   };
+  /** Signals a workflow, if it is still there. */
+  const signalled = (workflowId: string, signal: SignalDefinition) =>
+    deps.temporal.workflow
+      .getHandle(workflowId)
+      .signal(signal)
+      .catch((thrown: unknown) => {
+        if (!(thrown instanceof WorkflowNotFoundError)) throw thrown;
+      });
   const outcomeOf = (row: DeploymentRow): DeploymentOutcome => ({
     deployment: deploymentKey(row.promotion, row.attempt),
     status: row.status,
@@ -119,8 +128,13 @@ export function createLifecycle(deps: Deps) {
     },
 
     async acquireLane(plan: Plan) {
-      const answer = await acquireLane(db, plan.deployment, me());
-      if (answer.kind === 'waiting') return answer;
+      const concurrency = deps.targets().get(plan.target)?.concurrency;
+      const answer = await acquireLane(db, plan.deployment, me(), concurrency);
+      if (answer.kind === 'waiting') {
+        // Each ends itself when it looks again; until then this one waits behind it.
+        for (const older of answer.supersedes) await signalled(older, laneFree);
+        return answer;
+      }
       const row = await deploymentById(db, plan.deployment);
       return answer.kind === 'ended'
         ? { kind: answer.kind, outcome: outcomeOf(row) }
@@ -159,14 +173,10 @@ export function createLifecycle(deps: Deps) {
     async tellOthers(plan: Plan): Promise<void> {
       const { promotion, target } = await deploymentById(db, plan.deployment);
       const next = await nextInLine(db, target);
-      if (next) await ifThere(deps.temporal.workflow.getHandle(next).signal(laneFree));
+      if (next) await signalled(next, laneFree);
       const request = (await findChangeRequest(db, promotion))!;
       if (request.submission > 0)
-        await ifThere(
-          deps.temporal.workflow
-            .getHandle(changeRequestWorkflowId(promotion, request.submission))
-            .signal(changeRequestMoved),
-        );
+        await signalled(changeRequestWorkflowId(promotion, request.submission), changeRequestMoved);
     },
 
     /** Removes workspaces and old releases; never the one in use nor the one to return to. */
@@ -197,12 +207,6 @@ export function createLifecycle(deps: Deps) {
       return { plan: await planOf(row), status: row.status, began, round };
     },
   };
-}
-
-async function ifThere(sent: Promise<void>): Promise<void> {
-  await sent.catch((thrown: unknown) => {
-    if (!(thrown instanceof WorkflowNotFoundError)) throw thrown;
-  });
 }
 
 const marginMs = 60_000;

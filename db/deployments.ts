@@ -1,3 +1,4 @@
+import type { TargetConfig } from '../domain/config';
 import { deploymentKey, promotionKey } from '../domain/keys';
 import { laneHolding, openAttempt, type DeploymentStatus, type Trigger } from '../domain/machines';
 import type { Db, Tx } from './connect';
@@ -189,17 +190,35 @@ export async function admit(db: Db, request: AdmissionRequest): Promise<Deployme
 
 export type LaneAnswer =
   | { kind: 'acquired' }
-  | { kind: 'waiting'; position: number; behind: string }
+  | { kind: 'waiting'; position: number; behind: string; supersedes: string[] }
   | { kind: 'ended'; status: string };
 
-/** Takes the target's lane if it is free and nobody waits in front; then the promotion is executing. */
-export async function acquireLane(db: Db, id: number, owner: string): Promise<LaneAnswer> {
+/**
+ * Takes the target's lane if it is free and nobody waits in front; then the promotion is executing. Where the
+ * target supersedes, an attempt ends here once a newer promotion waits too; `supersedes` names the workflows that
+ * have to look again because this one is newer.
+ */
+export async function acquireLane(
+  db: Db,
+  id: number,
+  owner: string,
+  concurrency: TargetConfig['concurrency'] = 'queue',
+): Promise<LaneAnswer> {
   return db.transaction(async (tx) => {
     const row = await deploymentById(tx, id);
     const target = await tx('targets').where({ name: row.target }).forUpdate().first();
     const now = await deploymentById(tx, id);
     if (now.status === 'running' && now.owner === owner) return { kind: 'acquired' };
     if (now.status !== 'queued' || now.owner !== owner) return { kind: 'ended', status: now.status };
+
+    // A rollback by hand brings back an older release: it neither supersedes nor is superseded.
+    const rivals =
+      concurrency === 'supersede' && now.trigger !== 'rollback' ? await waitingForward(tx, row.target) : [];
+    const newer = rivals.find((rival) => rival.promotion > row.promotion);
+    if (newer) {
+      await supersede(tx, now, newer);
+      return { kind: 'ended', status: 'superseded' };
+    }
 
     const holder = await tx('deployments')
       .where({ target: row.target })
@@ -215,7 +234,10 @@ export async function acquireLane(db: Db, id: number, owner: string): Promise<La
       await tx('deployments')
         .where({ id })
         .update({ waiting_for: `the lane of ${row.target}: position ${position}, behind ${behind}` });
-      return { kind: 'waiting', position, behind };
+      const supersedes = rivals
+        .filter((rival) => rival.promotion < row.promotion)
+        .map((rival) => rival.owner);
+      return { kind: 'waiting', position, behind, supersedes };
     }
 
     const refusal = await takeUp(tx, now);
@@ -240,6 +262,20 @@ export async function acquireLane(db: Db, id: number, owner: string): Promise<La
     });
     return { kind: 'acquired' };
   });
+}
+
+/** Attempts that wait to bring a release forward, newest promotion first. */
+const waitingForward = async (tx: Tx, target: string): Promise<DeploymentRow[]> =>
+  (await tx('deployments')
+    .where({ target, status: 'queued' })
+    .whereNot({ trigger: 'rollback' })
+    .orderBy('promotion', 'desc')) as DeploymentRow[];
+
+async function supersede(tx: Tx, row: DeploymentRow, newer: DeploymentRow): Promise<void> {
+  const outcome = `Superseded by ${rowKey(newer)}, which is newer and waits for ${row.target} too. It had not begun; nothing was touched.`;
+  await transition(tx, 'deployment', row.id, 'superseded', { waiting_for: null, outcome });
+  await transition(tx, 'promotion', row.promotion, 'superseded');
+  await transition(tx, 'changeRequest', row.promotion, 'cancelled', { outcome });
 }
 
 /** Moves promotion and change request along; answers why not when they changed while the attempt waited. */

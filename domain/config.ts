@@ -64,6 +64,11 @@ const target = strict({
   health,
   promotionsEnabled: z.boolean('allowed: true or false').default(true),
   promotionsDisabledReason: text('why promotions are off').optional(),
+  /**
+   * What happens to deployments that wait for this target's lane: `queue` runs them in the order of their
+   * clicks; `supersede` lets only the newest promotion among those that wait go on.
+   */
+  concurrency: z.enum(['queue', 'supersede'], 'allowed: queue or supersede').default('queue'),
   /** Values are read from the environment or a file when a command needs them, and never stored. */
   secrets: z
     .record(
