@@ -3,8 +3,8 @@ import type { Db } from '../db/connect';
 import { appendLog, type NewLine } from '../db/log';
 
 /**
- * Writes a step's output line by line to Postgres, in batches. Memory is bounded: while more than `maxWaiting`
- * lines wait, `ready()` holds the producer back. Lines wait through a database that is away.
+ * Writes a step's output line by line to Postgres, in batches. Memory is bounded: while more than `maxLines` or
+ * `maxChars` wait, `ready()` holds the producer back. Lines wait through a database that is away.
  */
 export interface StepLog {
   write(stream: NewLine['stream'], text: string): void;
@@ -13,7 +13,8 @@ export interface StepLog {
   close(): Promise<void>;
 }
 
-const maxWaiting = 4_000;
+const maxLines = 4_000;
+const maxChars = 4_000_000;
 const batch = 1_000;
 const everyMs = 100;
 
@@ -25,6 +26,7 @@ export function openLog(
   signal: AbortSignal,
 ): StepLog {
   const waiting: NewLine[] = [];
+  let chars = 0;
   let flushing: Promise<void> | undefined;
 
   const flush = async (): Promise<void> => {
@@ -38,6 +40,7 @@ export function openLog(
         continue;
       }
       waiting.splice(0, lines.length);
+      chars -= charsOf(lines);
     }
   };
   const started = () =>
@@ -52,15 +55,19 @@ export function openLog(
       // PostgreSQL's text can not hold NUL, nor half of a surrogate pair.
       const clean = redact(text).replaceAll('\0', '\u2400').toWellFormed();
       waiting.push({ at: new Date(), step, stream, text: clean });
+      chars += clean.length;
       started().catch(() => undefined);
     },
-    ready: () => (waiting.length > maxWaiting ? started().catch(() => undefined) : undefined),
+    ready: () =>
+      waiting.length > maxLines || chars > maxChars ? started().catch(() => undefined) : undefined,
     async close() {
       await flushing;
       await flush();
     },
   };
 }
+
+const charsOf = (lines: NewLine[]) => lines.reduce((sum, { text }) => sum + text.length, 0);
 
 /** Replaces each secret, also in its base64 and URL-encoded forms, by its name. */
 export function redactor(secrets: Record<string, string>): (text: string) => string {

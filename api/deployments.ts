@@ -55,7 +55,9 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/deployments/:key/log',
-      summary: 'Log lines after a number, in order; as text when text/plain is asked for',
+      summary:
+        'Log lines after a number, in order, up to `limit` or a MiB; as text when text/plain is asked for. ' +
+        'nextCursor is the `after` of the next part, null at the end.',
       query: logQuery,
       answers: {
         status: 200,
@@ -63,11 +65,13 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
       },
       async handle({ params, query, plainText }) {
         const row = await find(params.key!);
-        const items = await readLog(db, row.id, query.after, query.limit);
+        const tail = query.tail === 'true';
+        const items = await readLog(db, row.id, { ...query, tail });
         if (plainText)
           return { body: items.map((l) => `${l.seq} ${l.at} ${l.step} ${l.stream} ${l.text}\n`).join('') };
-        const more = items.length === query.limit;
-        return { body: { items, nextCursor: more ? String(items.at(-1)!.seq) : null } };
+        const last = items.at(-1)?.seq;
+        const more = !tail && last !== undefined && last < row.log_seq;
+        return { body: { items, nextCursor: more ? String(last) : null } };
       },
     }),
     route({

@@ -31,6 +31,8 @@ export interface DeploymentRow {
   outcome_code: string | null;
   started_at: Date | null;
   finished_at: Date | null;
+  /** Number of the log's last line. */
+  log_seq: number;
   version: number;
   created_at: Date;
   updated_at: Date;

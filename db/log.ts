@@ -35,18 +35,27 @@ export async function appendLog(db: Db, deployment: number, lines: NewLine[]): P
   });
 }
 
-/** Lines with `seq` greater than `after`, at most `limit`, in order. */
-export async function readLog(db: Db, deployment: number, after: number, limit: number) {
-  const rows = await db('deployment_log')
-    .where({ deployment })
-    .andWhere('seq', '>', after)
-    .orderBy('seq')
-    .limit(limit);
-  return (rows as (NewLine & { seq: number })[]).map((r) => ({
-    seq: r.seq,
-    at: r.at.toISOString(),
-    step: r.step,
-    stream: r.stream,
-    text: r.text,
-  }));
+export interface LogPart {
+  /** Lines with a greater `seq`. */
+  after?: number;
+  limit: number;
+  /** The newest lines instead of the first. */
+  tail?: boolean;
+  stream?: NewLine['stream'];
+}
+/** Text of one part of a log, in bytes; a part has at least one line. */
+const maxPartBytes = 1_048_576;
+
+/** A part of a deployment's log, in order of `seq`; it ends early when its text would be over a MiB. */
+export async function readLog(db: Db, deployment: number, { after = 0, limit, tail, stream }: LogPart) {
+  const order = tail ? 'DESC' : 'ASC';
+  const { rows } = await db.raw(
+    `SELECT seq, at, step, stream, text
+       FROM (SELECT *, sum(octet_length(text)) OVER (ORDER BY seq ${order}) - octet_length(text) AS before
+               FROM (SELECT * FROM deployment_log WHERE deployment = ? AND seq > ? AND (? IN (stream, ''))
+                      ORDER BY seq ${order} LIMIT ?) AS part) AS measured
+      WHERE before < ? ORDER BY seq`,
+    [deployment, after, stream ?? '', limit, maxPartBytes],
+  );
+  return (rows as (NewLine & { seq: number })[]).map((line) => ({ ...line, at: line.at.toISOString() }));
 }

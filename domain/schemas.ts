@@ -60,6 +60,11 @@ export const listQuery = strict({
 export const logQuery = strict({
   after: z.coerce.number().int().min(0).max(2_147_483_647).default(0),
   limit: z.coerce.number().int().min(1).max(5000).default(1000),
+  tail: z
+    .literal('true', 'allowed: true')
+    .optional()
+    .describe('the newest lines after `after` instead of the first'),
+  stream: z.enum(['out', 'err', 'note'], 'allowed: out, err or note').optional(),
 });
 
 const at = z.iso.datetime().describe('UTC, ISO 8601');

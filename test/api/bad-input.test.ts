@@ -157,7 +157,7 @@ it.each([
   for (const list of ['promotions', 'change-requests'])
     await expectRefused(api.get(`/api/${list}${query}`), 400);
 });
-it.each(['?after=-1', '?after=x', '?after=99999999999', '?limit=0', '?limit=5001'])(
+it.each(['?after=-1', '?after=x', '?after=99999999999', '?limit=0', '?limit=5001', '?tail=1', '?stream=x'])(
   'the log refuses %s',
   async (query) => {
     await expectRefused(api.get(`/api/deployments/CP-1.1/log${query}`), 400);

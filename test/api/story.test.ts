@@ -119,6 +119,11 @@ it('the log pages by number, as JSON and as text', async () => {
   const rest = (await api.get(`/api/deployments/CP-1.1/log?after=${body.nextCursor}`)).body;
   expect(rest.items[0].seq).toBe(4);
   expect(rest.nextCursor).toBeNull();
+  const all = [...body.items, ...rest.items];
+  const tail = (await api.get('/api/deployments/CP-1.1/log?tail=true&limit=2')).body;
+  expect(tail).toEqual({ items: all.slice(-2), nextCursor: null });
+  const notes = (await api.get('/api/deployments/CP-1.1/log?stream=note&limit=2')).body;
+  expect(notes.items).toEqual(all.filter((l: { stream: string }) => l.stream === 'note').slice(0, 2));
   const text = await api.call('sre', 'GET', '/api/deployments/CP-1.1/log', undefined, {
     accept: 'text/plain',
   });

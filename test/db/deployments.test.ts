@@ -270,10 +270,28 @@ describe('the log', () => {
       }
     });
     await Promise.all(writers);
-    const lines = await readLog(database.db, row.id, 0, 1000);
+    const lines = await readLog(database.db, row.id, { limit: 1000 });
     expect(lines.map((l) => l.seq)).toEqual(Array.from({ length: 200 }, (_, n) => n + 1));
     expect(lines.some((l) => l.text === 'fine')).toBe(false);
     const own = lines.filter((l) => l.text.startsWith('3.')).map((l) => l.text);
     expect(own).toEqual(Array.from({ length: 10 }, (_, n) => [`3.${n}a`, `3.${n}b`]).flat());
+  });
+  it('is read in parts of bounded size, from either end, and whole', async () => {
+    const row = await deployments.admit(database.db, request(await approved('other')));
+    const text = 'x'.repeat(16_384);
+    const line = { at: new Date(), step: 'build', stream: 'out' as const, text };
+    for (let n = 0; n < 3; n++) await appendLog(database.db, row.id, Array(50).fill(line));
+    const sizes: number[] = [];
+    const seen: number[] = [];
+    for (let after = 0; ; after = seen.at(-1)!) {
+      const part = await readLog(database.db, row.id, { after, limit: 5000 });
+      if (part.length === 0) break;
+      sizes.push(part.length);
+      seen.push(...part.map(({ seq }) => seq));
+    }
+    expect(sizes).toEqual([64, 64, 22]);
+    expect(seen).toEqual(Array.from({ length: 150 }, (_, n) => n + 1));
+    const tail = await readLog(database.db, row.id, { limit: 5000, tail: true });
+    expect(tail.map(({ seq }) => seq)).toEqual(seen.slice(-64));
   });
 });

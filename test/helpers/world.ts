@@ -214,7 +214,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
     addOrder: (line: string, target = names[0]!) =>
       writeFileSync(join(data(target), 'orders.txt'), line, { flag: 'a' }),
     async log(row: DeploymentRow) {
-      return readLog(db, row.id, 0, 10_000);
+      return readLog(db, row.id, { limit: 10_000 });
     },
     /** What must hold for an attempt that ended, however it ended: in the record, on the target, on the disk. */
     async checkEnded(row: DeploymentRow): Promise<void> {

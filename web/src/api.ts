@@ -127,25 +127,63 @@ export const usePeople = () => {
   return useQuery({ queryKey: ['people'], queryFn: () => api.people(), staleTime: Infinity }).data ?? {};
 };
 
-/** The lines of a deployment's log, read on from where the last read ended; the newest `keep` stay. */
-export function useLog(key: string, running: boolean, keep = 2_000): { lines: LogLine[]; dropped: boolean } {
+export interface LogWindow {
+  lines: LogLine[];
+  /** Whether lines before the first one shown are left out. */
+  cut: boolean;
+}
+const nothing: LogWindow = { lines: [], cut: false };
+const keepLines = 2_000;
+const keepChars = 2_097_152;
+
+/**
+ * The newest lines of a deployment's log, as it grows. Whatever a build writes, the page reads at most two parts
+ * for each change and keeps a bounded part: when it fell behind, it goes on from the newest lines.
+ */
+export function useLog(key: string, running: boolean): LogWindow {
   const api = useApi();
   const live = useLive();
   const { data } = useQuery({
     queryKey: ['log', key],
     queryFn: async ({ client, queryKey }) => {
-      const before = client.getQueryData<{ lines: LogLine[]; dropped: boolean }>(queryKey);
-      let lines = before?.lines ?? [];
-      let dropped = before?.dropped ?? false;
-      for (let more = true; more;) {
-        const page = await api.read<Page<LogLine>>(`/deployments/${key}/log?after=${lines.at(-1)?.seq ?? 0}`);
-        lines = [...lines, ...page.items];
-        if (lines.length > keep) [lines, dropped] = [lines.slice(-keep), true];
-        more = page.nextCursor !== null;
-      }
-      return { lines, dropped };
+      const before = client.getQueryData<LogWindow>(queryKey) ?? nothing;
+      const last = before.lines.at(-1)?.seq ?? 0;
+      const next = await logPart(api, key, `after=${last}&limit=${keepLines}`);
+      if (next.nextCursor === null) return newest([...before.lines, ...next.items]);
+      return newest((await logPart(api, key, `after=${last}&limit=${keepLines}&tail=true`)).items);
     },
     refetchInterval: running ? (live ? livePollMs : pollMs) : false,
   });
-  return data ?? { lines: [], dropped: false };
+  return data ?? nothing;
+}
+/** The part of a log that begins with this line; nothing without one. */
+export function useLogFrom(key: string, from: number | undefined): LogWindow | undefined {
+  const api = useApi();
+  const read = () => logPart(api, key, `after=${from! - 1}`);
+  const query = { queryKey: ['log-part', key, from], queryFn: read, enabled: from !== undefined };
+  const { data } = useQuery({ ...query, staleTime: Infinity });
+  return data && { lines: data.items, cut: from! > 1 };
+}
+const logPart = (api: Api, key: string, query: string) =>
+  api.read<Page<LogLine>>(`/deployments/${key}/log?${query}`);
+
+function newest(lines: LogLine[]): LogWindow {
+  let first = Math.max(0, lines.length - keepLines);
+  let chars = lines.slice(first).reduce((sum, { text }) => sum + text.length, 0);
+  for (; chars > keepChars; first++) chars -= lines[first]!.text.length;
+  const kept = lines.slice(first);
+  return { lines: kept, cut: (kept[0]?.seq ?? 1) > 1 };
+}
+
+/** What a program wrote as an error first, else what a step said when it failed. */
+export const errorIn = (lines: LogLine[]): LogLine | undefined =>
+  lines.find(({ stream }) => stream === 'err') ??
+  lines.find(({ stream, text }) => stream === 'note' && /failed|Unhealthy/.test(text));
+/** The first error of a whole log, wherever it is. */
+export async function findFirstError(api: Api, key: string): Promise<LogLine | undefined> {
+  const [errors, notes] = await Promise.all([
+    logPart(api, key, 'stream=err&limit=1'),
+    logPart(api, key, 'stream=note'),
+  ]);
+  return errorIn([...errors.items, ...notes.items]);
 }

@@ -1,35 +1,56 @@
 import { useEffect, useRef, useState } from 'react';
-import { useLog } from '../api';
+import { errorIn, findFirstError, useApi, useLog, useLogFrom } from '../api';
 import { time } from '../format';
 
-/** The log, following its end until one scrolls up. Lines are text, never markup. */
+/** Lines shown before the one that was jumped to. */
+const before = 20;
+
+/** The log, following its end until one scrolls up or jumps to the first error. Lines are text, never markup. */
 export function Log({ deployment, running }: { deployment: string; running: boolean }) {
-  const { lines, dropped } = useLog(deployment, running);
+  const api = useApi();
+  const end = useLog(deployment, running);
   const box = useRef<HTMLDivElement>(null);
   const [following, follow] = useState(true);
+  const [jumpedTo, jumpTo] = useState<number>();
+  const part = useLogFrom(deployment, jumpedTo === undefined ? undefined : Math.max(1, jumpedTo - before));
+  const { lines, cut } = part ?? end;
+  const firstError = cut ? undefined : errorIn(lines);
+  const marked = jumpedTo ?? firstError?.seq;
+
   useEffect(() => {
     if (following && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [following, lines]);
-  // What a program wrote as an error, else what a step said when it failed.
-  const firstError =
-    lines.find(({ stream }) => stream === 'err') ??
-    lines.find(({ stream, text }) => stream === 'note' && /failed|Unhealthy/.test(text));
-  const jump = () => {
+  useEffect(() => {
+    if (part) box.current?.querySelector('.first-error')?.scrollIntoView({ block: 'center' });
+  }, [part]);
+
+  const jump = async () => {
     follow(false);
-    box.current?.querySelector(`[data-seq="${firstError?.seq}"]`)?.scrollIntoView({ block: 'center' });
+    // Where lines are left out, the first error may be among those.
+    const error = firstError ?? (await findFirstError(api, deployment));
+    if (!firstError && error) return jumpTo(error.seq);
+    box.current?.querySelector('.first-error')?.scrollIntoView({ block: 'center' });
+  };
+  const setFollowing = (on: boolean) => {
+    follow(on);
+    if (on) jumpTo(undefined);
   };
   return (
     <section aria-label="Log" className="log">
       <header>
         <h4>Log</h4>
         <span className="row">
-          {firstError && (
-            <button type="button" className="plain" onClick={jump}>
+          {(firstError ?? cut) && (
+            <button type="button" className="plain" onClick={() => void jump()}>
               Jump to the first error
             </button>
           )}
           <label>
-            <input type="checkbox" checked={following} onChange={(event) => follow(event.target.checked)} />{' '}
+            <input
+              type="checkbox"
+              checked={following}
+              onChange={({ target }) => setFollowing(target.checked)}
+            />{' '}
             follow
           </label>
         </span>
@@ -43,9 +64,10 @@ export function Log({ deployment, running }: { deployment: string; running: bool
           if (!atEnd && following) follow(false);
         }}
       >
-        {dropped && (
+        {cut && (
           <p className="muted">
-            The newest lines are shown; "npx signalbox watch {deployment}" prints them all.
+            Lines {lines[0]?.seq} to {lines.at(-1)?.seq}; &quot;npx signalbox watch {deployment}&quot; prints
+            them all.
           </p>
         )}
         {lines.length === 0 && <p className="muted">Nothing was written yet.</p>}
@@ -53,7 +75,7 @@ export function Log({ deployment, running }: { deployment: string; running: bool
           <div
             key={line.seq}
             data-seq={line.seq}
-            className={`line ${line.stream}${line === firstError ? ' first-error' : ''}`}
+            className={`line ${line.stream}${line.seq === marked ? ' first-error' : ''}`}
           >
             <span className="seq">{line.seq}</span>
             <time dateTime={line.at} title={line.at}>
