@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { cp, mkdir, rename } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
+import { failpoint } from '../domain/failpoint';
 import { packPaths, readBack, removeTree, settle, unpack } from './archive';
 import type { Deps } from './deps';
 import { verdict, type RunStep, type StepInput } from './step';
@@ -31,6 +32,7 @@ export const createBackup =
       const fresh = `${reference}.new`;
       const packed = await packPaths(target.backup.paths, fresh);
       await settle(fresh, reference);
+      await failpoint('backup/middle');
       if (!(await verify(reference, packed)))
         throw new Error(`the backup ${reference} does not read back as it was written`);
       const verifiedAt = new Date();
@@ -74,6 +76,7 @@ export const createRestoreData =
       await removeTree(fresh);
       await mkdir(fresh, { recursive: true });
       await unpack(backup.reference, fresh, true);
+      await failpoint('undo-migrate/middle');
       for (const path of target.backup.paths)
         await replace(resolve(path), join(fresh, relative('/', resolve(path))), input.key);
       await removeTree(fresh);

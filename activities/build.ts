@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { TargetConfig } from '../domain/config';
 import { messageOf } from '../domain/errors';
+import { failpoint } from '../domain/failpoint';
 import { deploymentById, setRelease } from '../db/deployments';
 import { packCanonical, readBack, removeTree, settle } from './archive';
 import type { Deps } from './deps';
@@ -49,6 +50,7 @@ export const createBuild =
         TMPDIR: temporary,
       });
 
+      await failpoint('build/middle');
       const output = join(source, target.build.output);
       if (!(await stat(output).catch(() => undefined))?.isDirectory())
         throw verdict(

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TargetConfig } from '../domain/config';
 import { messageOf } from '../domain/errors';
+import { failpoint } from '../domain/failpoint';
 import { deploymentById } from '../db/deployments';
 import { short } from './build';
 import type { Deps } from './deps';
@@ -54,7 +55,7 @@ async function versionOf(deps: Deps, deployment: number): Promise<Version> {
   return { release: row.to_release!, commit, revision };
 }
 
-async function untilHealthy({ target, note, signal }: StepContext, version: Version): Promise<string> {
+async function untilHealthy({ step, target, note, signal }: StepContext, version: Version): Promise<string> {
   const { health } = target;
   const expected = health.version === 'none' ? undefined : version[health.version];
   const deadline = Date.now() + health.deadlineSeconds * 1000;
@@ -69,6 +70,7 @@ async function untilHealthy({ target, note, signal }: StepContext, version: Vers
     const wrong = await probe(health, expected, signal);
     if (signal.aborted) throw cancelled();
     tries += 1;
+    await failpoint(`${step}/middle`);
     if (wrong !== last && wrong) note(`health check: ${wrong}`);
     last = wrong ?? '';
     row = wrong ? 0 : row + 1;

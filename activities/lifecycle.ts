@@ -2,6 +2,7 @@ import { ApplicationFailure, Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { SignalDefinition } from '@temporalio/common';
 import type { TargetConfig } from '../domain/config';
+import { failpoint } from '../domain/failpoint';
 import { deploymentKey } from '../domain/keys';
 import type { DeploymentStatus, Trigger } from '../domain/machines';
 import {
@@ -118,18 +119,22 @@ export function createLifecycle(deps: Deps) {
           'invalid-input',
         );
       const target = deps.targets().get(promotion.target);
+      await failpoint('admit/before');
       const row = await admit(db, {
         ...request,
         owner: me(),
         runId,
         switchedOff: target ? switchedOff(target) : 'the targets file no longer names this target',
       });
+      await failpoint('admit/recorded-unreported');
       return row.status === 'queued' && row.owner === me() ? planOf(row) : outcomeOf(row);
     },
 
     async acquireLane(plan: Plan) {
       const concurrency = deps.targets().get(plan.target)?.concurrency;
+      await failpoint('lane/before');
       const answer = await acquireLane(db, plan.deployment, me(), concurrency);
+      await failpoint('lane/recorded-unreported');
       if (answer.kind === 'waiting') {
         // Each ends itself when it looks again; until then this one waits behind it.
         for (const older of answer.supersedes) await signalled(older, laneFree);
@@ -164,7 +169,9 @@ export function createLifecycle(deps: Deps) {
 
     recordEnd: (plan: Plan, to: 'succeeded' | 'rolled-back' | 'cancelled', outcome: string) =>
       owned(async (owner) => {
+        await failpoint('record/before');
         await recordEnd(db, plan.deployment, owner, to, outcome);
+        await failpoint('record/recorded-unreported');
         deps.log.info({ deployment: plan.key, target: plan.target, status: to }, outcome);
         return outcomeOf(await deploymentById(db, plan.deployment));
       }),

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TargetConfig } from '../domain/config';
 import { messageOf, SignalboxError } from '../domain/errors';
+import { failpoint } from '../domain/failpoint';
 import type { DeploymentStatus } from '../domain/machines';
 import type { Tx } from '../db/connect';
 import { deploymentById, type DeploymentRow } from '../db/deployments';
@@ -26,6 +27,7 @@ export interface StepInput {
   round: number;
 }
 export interface StepContext {
+  step: string;
   row: DeploymentRow;
   target: TargetConfig;
   driver: Driver;
@@ -80,7 +82,9 @@ export function createStepRunner(deps: Deps) {
         // A worker that was killed or stopped may have left its command running; nothing acts beside it.
         const left = await reap(workspace);
         if (left > 0) note(`${name}: killed ${left} processes that an earlier try left behind`);
+        await failpoint(`${name}/before`);
         const result = await work({
+          step: name,
           row: await deploymentById(deps.db, input.deployment),
           target,
           driver: directoryDriver(target.driver.root),
@@ -99,12 +103,14 @@ export function createStepRunner(deps: Deps) {
             return fence;
           },
         });
+        await failpoint(`${name}/effect-unreported`);
         note(`${name}: ${result.detail}`);
         await log.close();
         await deps.db.transaction(async (tx) => {
           await result.record?.(tx);
           await finishStep(tx, mine, 'done', result.detail);
         });
+        await failpoint(`${name}/recorded-unreported`);
         return result.value;
       } catch (thrown) {
         const failure = asFailure(thrown, name);

@@ -1,3 +1,4 @@
+import { failpoint } from '../domain/failpoint';
 import { archiveOf, releaseOf, runTargetCommand, short } from './build';
 import type { Deps } from './deps';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
@@ -12,6 +13,7 @@ export const createMigrate =
       const folder = await driver.install(release, await archiveOf(context, release));
       // Noted first: from here on data may have changed, and rolling back has to mind it.
       await deps.db('deployments').where({ id: input.deployment }).update({ migration_began: true });
+      await failpoint('migrate/middle');
       await runTargetCommand(context, 'migrate', target.migrate!, folder, { SIGNALBOX_RELEASE: release });
       return { value: undefined, detail: 'the migration command succeeded' };
     });
@@ -23,7 +25,7 @@ export const createSwap =
     runStep('swap', ['running'], input, async (context) => {
       const release = await releaseOf(deps, input.deployment);
       await context.driver.install(release, await archiveOf(context, release));
-      return { value: undefined, detail: await makeCurrent(context, release, `${input.key} swap`) };
+      return { value: undefined, detail: await makeCurrent(context, release, input.key) };
     });
 
 /** Undo of swap: what was current before is current again. Harmless when the swap never happened. */
@@ -33,12 +35,13 @@ export const createUndoSwap =
     runStep('undo-swap', ['rolling-back'], input, async (context) => {
       const before = context.row.from_release;
       if (before) await context.driver.install(before, await archiveOf(context, before));
-      return { value: undefined, detail: await makeCurrent(context, before, `${input.key} undo-swap`) };
+      return { value: undefined, detail: await makeCurrent(context, before, input.key) };
     });
 
-async function makeCurrent(context: StepContext, release: string | null, by: string): Promise<string> {
+async function makeCurrent(context: StepContext, release: string | null, key: string): Promise<string> {
   const fence = await context.fence();
-  const switched = await context.driver.switchTo(release, fence, by);
+  await failpoint(`${context.step}/middle`);
+  const switched = await context.driver.switchTo(release, fence, `${key} ${context.step}`);
   if (switched.result === 'refused')
     throw verdict(
       'Fenced',

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { notFound, SignalboxError, type ErrorCode } from '../domain/errors';
+import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, parseChangeRequestKey, promotionKey } from '../domain/keys';
 import { changeRequestView, decisionBody, emptyBody, listQuery, reasonBody } from '../domain/schemas';
 import { findChangeRequest, findDecision, type ChangeRequestRow } from '../db/change-requests';
@@ -70,12 +71,14 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
           return randomUUID();
         });
         const read = () => findDecision(db, id);
+        await failpoint('api-decide/before');
         if (!(await read()))
           await deps.temporal.workflow.signalWithStart('changeRequest', {
             ...startOptions(row.id, row.submission, row.requester),
             signal: approvalDecision,
             signalArgs: [{ id, approver: call.person, ...call.body }],
           });
+        await failpoint('api-decide/sent-unanswered');
         const decision = await deps.changes.until(read, deps.verdictMs);
         if (decision && !decision.counted)
           throw new SignalboxError(decision.refusal_code as ErrorCode, decision.refusal!);

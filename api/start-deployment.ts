@@ -1,5 +1,6 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { SignalboxError, type ErrorCode } from '../domain/errors';
+import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
 import type { Trigger } from '../domain/machines';
 import type { DeploymentView } from '../domain/schemas';
@@ -53,7 +54,9 @@ export async function startDeployment(
     startedBy: call.person,
     reason: call.body.reason,
   };
+  await failpoint('api-deploy/before');
   if (!(await read())) await start(deps, request, promotion);
+  await failpoint('api-deploy/started-unanswered');
   const row = await changes.until(read, deps.verdictMs);
   if (!row)
     return { status: 202, body: unanswered(promotion, request, runUrl(deployWorkflowId(id, attempt), '')) };

@@ -3,5 +3,5 @@ import { defineConfig } from 'vite';
 
 export default defineConfig({
   plugins: [react()],
-  build: { outDir: '../dist/web', emptyOutDir: true, modulePreload: { polyfill: false } },
+  build: { outDir: '../dist-failpoints/web', emptyOutDir: true, modulePreload: { polyfill: false } },
 });

@@ -2,11 +2,13 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
+import { barriers } from '../helpers/barriers';
 import { cleanUp, elsewhere, newFolder, runAlone, runProgram, startUp, until, type Up } from '../helpers/up';
 
 /**
- * Workers killed and stopped with the swap done but unreported. The target's reload command is the barrier: it
- * runs after the link was switched, says so, and waits for a gate.
+ * Workers killed and stopped with the swap done but unreported; the API killed between start and answer. In the
+ * swap, the target's reload command is the barrier: it runs after the link was switched, says so, and waits for a
+ * gate. Elsewhere it is a failpoint.
  */
 let host: Up;
 let folder: string;
@@ -15,6 +17,7 @@ let address: string;
 const env: Record<string, string> = {};
 const people: Record<string, Record<string, string>> = {};
 const at = (name: string) => join(folder, name);
+const listening = /http:\/\/127\.0\.0\.1:\d+/;
 
 beforeAll(async () => {
   host = await startUp({ args: ['--no-sample'] });
@@ -57,7 +60,7 @@ beforeAll(async () => {
 `,
   );
   Object.assign(env, await elsewhere(host, 'kills'));
-  address = await runAlone(env, 'api', '--port', '0', ...places()).says(/http:\/\/127\.0\.0\.1:\d+/);
+  address = await api().says(listening);
   for (const [person, roles] of [
     ['carla', ['contributor', 'release-manager']],
     ['amir', ['approver']],
@@ -72,15 +75,20 @@ afterAll(async () => {
 });
 
 const places = () => ['--config', at('config.yaml'), '--state', at('state')];
-async function worker() {
-  const made = runAlone(env, 'worker', '--grace-seconds', '1', ...places());
+const api = (more = {}) => runAlone({ ...env, ...more }, 'api', '--port', '0', ...places());
+async function worker(more = {}) {
+  const made = runAlone({ ...env, ...more }, 'worker', '--grace-seconds', '1', ...places());
   await made.says(/polling/);
   return made;
 }
 const as = (person: string, ...args: string[]) => runProgram(args, { env: people[person] });
-async function started(revision: string): Promise<string> {
+async function approved(revision: string): Promise<string> {
   const { key } = JSON.parse((await as('carla', 'ship', 'shop', revision, '--json')).out) as { key: string };
   await as('amir', 'approve', key);
+  return key;
+}
+async function started(revision: string): Promise<string> {
+  const key = await approved(revision);
   return (JSON.parse((await as('carla', 'deploy', key, '--json')).out) as { key: string }).key;
 }
 const status = async (key: string) =>
@@ -142,3 +150,62 @@ it('stopped: another worker takes over; continued, the first one changes nothing
   for (const { child } of [first, second]) child.kill('SIGTERM');
   expect(await Promise.all([first.ended, second.ended])).toEqual([0, 0]);
 }, 180_000);
+
+it('the API killed between start and answer: a retry finds the attempt that it started', async () => {
+  openGate();
+  const barrier = barriers();
+  const first = await worker();
+  const mortal = api(barrier.env);
+  const click = (base: string, key: string) =>
+    fetch(`${base}/api/promotions/${key}/deploy`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${people.carla!.SIGNALBOX_TOKEN}`,
+        'idempotency-key': 'the-click',
+        'content-type': 'application/json',
+      },
+      body: '{}',
+    });
+  const base = await mortal.says(listening);
+  const key = await approved('v2');
+  barrier.arm('api-deploy/started-unanswered');
+  const lost = click(base, key).then(
+    (answer) => answer.status,
+    () => 'no answer',
+  );
+  await barrier.reached('api-deploy/started-unanswered');
+  mortal.child.kill('SIGKILL');
+  expect(await lost).toBe('no answer');
+
+  const answers = await Promise.all([click(address, key), click(address, key)]);
+  expect(answers.map(({ status }) => status)).toEqual([202, 202]);
+  for (const answer of answers) expect(await answer.json()).toMatchObject({ key: `${key}.1` });
+  await until('its end', async () => (await status(`${key}.1`)).status === 'succeeded');
+  const { deployments } = JSON.parse((await as('carla', 'status', key, '--json')).out) as {
+    deployments: unknown[];
+  };
+  expect(deployments).toHaveLength(1);
+  first.child.kill('SIGTERM');
+  await first.ended;
+}, 120_000);
+
+it.each(['swap/effect-unreported', 'swap/recorded-unreported', 'record/recorded-unreported'])(
+  'a worker killed at %s: another one takes the deployment to its end',
+  async (point) => {
+    openGate();
+    const barrier = barriers();
+    const first = await worker(barrier.env);
+    barrier.arm(point);
+    const key = await started('v3');
+    await barrier.reached(point);
+    first.child.kill('SIGKILL');
+    await first.ended;
+    const second = await worker();
+    await until('its end', async () => (await status(key)).status === 'succeeded');
+    expect(current()).toBe((await status(key)).to);
+    expect(fences()).toEqual([...fences()].sort((a, b) => a - b));
+    second.child.kill('SIGTERM');
+    await second.ended;
+  },
+  120_000,
+);

@@ -8,6 +8,12 @@ import type { Endpoints } from '../../cli/state-dir';
 
 /** The real program, as a user runs it: `signalbox up` as a process of its own, and its client commands. */
 export const program = resolve('cli/bin.js');
+/** The same with its failpoints left in, and the barrier that holds it at those. */
+const withFailpoints = [
+  '--require',
+  resolve('test/helpers/barrier.cjs'),
+  resolve('dist-failpoints/cli/main.js'),
+];
 
 export interface Up {
   state: string;
@@ -119,9 +125,10 @@ export async function elsewhere(host: Up, name: string): Promise<Record<string, 
 }
 
 const alone = new Set<ChildProcess>();
-/** `signalbox worker` or `signalbox api` as a process of its own. */
+/** `signalbox worker` or `signalbox api` as a process of its own; held at failpoints where `env` names barriers. */
 export function runAlone(env: Record<string, string>, ...args: string[]) {
-  const child = spawn(process.execPath, [program, ...args], { env: { ...process.env, ...env } });
+  const start = env.SIGNALBOX_BARRIERS ? withFailpoints : [program];
+  const child = spawn(process.execPath, [...start, ...args], { env: { ...process.env, ...env } });
   alone.add(child);
   let text = '';
   for (const stream of [child.stdout, child.stderr])

@@ -1,0 +1,39 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Failpoints: all there for the fault harness, none in what users run. */
+const textOf = (folder: string) =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.js') && !name.startsWith('web'))
+    .map((name) => readFileSync(join(folder, name), 'utf8'))
+    .join('\n');
+
+it('what users run has none', () => {
+  expect(textOf('dist')).not.toMatch(/failpoint|signalboxBarrier/i);
+  expect(existsSync('dist/domain/failpoint.js')).toBe(false);
+});
+
+it('the harness has these', () => {
+  const found = [...textOf('dist-failpoints').matchAll(/failpoint_1\.failpoint\)\(['"`](.*)['"`]\)/g)];
+  expect(found.map(([, name]) => name).sort()).toEqual([
+    '${context.step}/middle',
+    '${name}/before',
+    '${name}/effect-unreported',
+    '${name}/recorded-unreported',
+    '${step}/middle',
+    'admit/before',
+    'admit/recorded-unreported',
+    'api-decide/before',
+    'api-decide/sent-unanswered',
+    'api-deploy/before',
+    'api-deploy/started-unanswered',
+    'backup/middle',
+    'build/middle',
+    'lane/before',
+    'lane/recorded-unreported',
+    'migrate/middle',
+    'record/before',
+    'record/recorded-unreported',
+    'undo-migrate/middle',
+  ]);
+});
