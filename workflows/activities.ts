@@ -5,14 +5,38 @@ import { targetQueue } from '../temporal-config/names';
 /**
  * How activities are called. Short transactions on Signalbox's own record are local activities; what acts on a
  * target runs on that target's queue, heartbeats, and is waited for when it is cancelled: its undo must not
- * start while it still acts.
+ * start while it still acts. Each has a summary, which the Temporal UI shows in its timeline.
  */
-export const record = proxyLocalActivities<Activities>({
+const recordSummaries = {
+  admit: 'Admit the attempt, or refuse it with the reason',
+  acquireLane: "Take the target's lane, or learn the place in its queue",
+  beginRollback: 'Record why it is rolled back',
+  resumeRollback: 'Record that the rollback is tried again',
+  rollbackFailed: 'Record that the rollback failed and an SRE has to decide',
+  acceptRollback: 'Record what is current, as an SRE accepted it',
+  recordEnd: 'Record the outcome and free the lane',
+  tellOthers: 'Wake the next in line and the change request',
+  tidy: 'Remove the workspace and old releases',
+  takeOver: 'Take the attempt over from the workflow that was lost',
+  submitChangeRequest: 'Record that the request is submitted',
+  changeRequestStatus: 'Read how the request stands',
+  decide: 'Verify a decision and record it, counted or refused',
+  followed: 'Record that the request was followed to its end',
+} as const satisfies Partial<Record<keyof Activities, string>>;
+
+const localOptions = {
   startToCloseTimeout: '30 seconds',
   // Without an end: a record that can not be written now is written when the database is back.
   retry: { initialInterval: '100 milliseconds', backoffCoefficient: 2, maximumInterval: '5 seconds' },
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-});
+} as const;
+
+export const record = Object.fromEntries(
+  Object.entries(recordSummaries).map(([name, summary]) => [
+    name,
+    proxyLocalActivities<Activities>({ ...localOptions, summary })[name as keyof Activities],
+  ]),
+) as Pick<ReturnType<typeof proxyLocalActivities<Activities>>, keyof typeof recordSummaries>;
 
 const heartbeatTimeout = '10 seconds';
 const retry = { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '10 seconds' };
