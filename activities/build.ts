@@ -108,6 +108,7 @@ export async function runTargetCommand(
   cwd: string,
   env: Record<string, string>,
 ): Promise<void> {
+  await mkdir(context.room.workspace, { recursive: true });
   const end = await runCommand({
     argv: command.argv,
     cwd,

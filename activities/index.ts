@@ -7,10 +7,10 @@ import { createLifecycle } from './lifecycle';
 import { createStepRunner } from './step';
 import { createMigrate, createSwap, createUndoSwap } from './swap';
 
-/** All activities. Those of `onTarget` act on a target; the others write Signalbox's own record. */
+/** All activities: those that act on a target, and those that write Signalbox's own record. */
 export function createActivities(deps: Deps) {
   const runStep = createStepRunner(deps);
-  const onTarget = {
+  return {
     build: createBuild(deps, runStep),
     backup: createBackup(deps, runStep),
     migrate: createMigrate(deps, runStep),
@@ -19,14 +19,10 @@ export function createActivities(deps: Deps) {
     undoSwap: createUndoSwap(deps, runStep),
     undoMigrate: createRestoreData(deps, runStep),
     verifyRollback: createVerifyRollback(deps, runStep),
-  };
-  const control = {
     ...createLifecycle(deps),
     ...createChangeRequestActivities(deps),
     ...createReconcileActivities(deps),
   };
-  return { onTarget, control };
 }
 
-type Made = ReturnType<typeof createActivities>;
-export type Activities = Made['onTarget'] & Made['control'];
+export type Activities = ReturnType<typeof createActivities>;

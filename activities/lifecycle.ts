@@ -3,24 +3,24 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import type { SignalDefinition } from '@temporalio/common';
 import type { TargetConfig } from '../domain/config';
 import { failpoint } from '../domain/failpoint';
+import { SignalboxError } from '../domain/errors';
 import { deploymentKey } from '../domain/keys';
 import type { DeploymentStatus, Trigger } from '../domain/machines';
+import { acquireLane, admit, type LaneAnswer } from '../db/admission';
 import {
-  acquireLane,
-  admit,
   beginRollback,
+  currentOf,
   deploymentById,
-  nextAttempt,
   nextInLine,
   NotOwner,
   recordEnd,
+  rowKey,
   rollbackFailed,
   takeOver,
   type DeploymentRow,
 } from '../db/deployments';
 import { findChangeRequest } from '../db/change-requests';
-import { findPromotion } from '../db/promotions';
-import { switchedOff } from '../db/targets';
+import { findPromotion, type PromotionRow } from '../db/promotions';
 import {
   changeRequestMoved,
   changeRequestWorkflowId,
@@ -59,6 +59,12 @@ export interface Plan {
   };
 }
 
+/** How the lane stands, for the workflow. */
+export type LaneNews =
+  | { kind: 'acquired'; hadRelease: boolean }
+  | { kind: 'waiting'; position: number; behind: string }
+  | { kind: 'ended'; outcome: DeploymentOutcome };
+
 /** The transactions by which a deployment's workflow writes the record. Each may be repeated. */
 export function createLifecycle(deps: Deps) {
   const { db } = deps;
@@ -85,9 +91,8 @@ export function createLifecycle(deps: Deps) {
     outcome: row.outcome ?? row.status,
   });
 
-  async function planOf(row: DeploymentRow): Promise<Plan> {
+  function planOf(row: DeploymentRow, promotion: Pick<PromotionRow, 'title' | 'revision' | 'commit'>): Plan {
     const target = targetOf(deps, row.target);
-    const promotion = (await findPromotion(db, row.promotion))!;
     const byHand = row.trigger === 'rollback';
     return {
       deployment: row.id,
@@ -106,44 +111,78 @@ export function createLifecycle(deps: Deps) {
     };
   }
 
+  /** After an attempt's end: wakes who waits and tidies up. Repeating it is harmless. */
+  async function afterEnd(row: DeploymentRow): Promise<DeploymentOutcome> {
+    await tellOthers(row);
+    await tidy(row);
+    return outcomeOf(row);
+  }
+
+  /** Wakes whoever waits for the lane, and the change request's workflow. Lost signals are `reconcile`'s. */
+  async function tellOthers({ promotion, target }: DeploymentRow): Promise<void> {
+    const [next, request] = await Promise.all([nextInLine(db, target), findChangeRequest(db, promotion)]);
+    if (next) await signalled(next, laneFree);
+    if (request!.submission > 0)
+      await signalled(changeRequestWorkflowId(promotion, request!.submission), changeRequestMoved);
+  }
+
+  /** Removes workspaces and old releases; never the one in use nor the one to return to. */
+  async function tidy(ended: DeploymentRow): Promise<void> {
+    try {
+      await removeTree(join(deps.stateDir, 'work', rowKey(ended)));
+      const target = targetOf(deps, ended.target);
+      const row = await currentOf(db, ended.target);
+      if (!row) return;
+      const removed = await directoryDriver(target.driver.root).prune(
+        target.driver.keepReleases,
+        [row.to_release, row.from_release].filter((digest) => digest !== null),
+      );
+      if (removed.length > 0) deps.log.info({ target: ended.target, removed }, 'removed old releases');
+    } catch (thrown) {
+      // Tidying is never worth a deployment's outcome.
+      deps.log.warn({ deployment: rowKey(ended), err: thrown }, 'could not tidy up');
+    }
+  }
+
+  /** What the workflow learns of the lane; older attempts that this one supersedes are told to look again. */
+  async function told(deployment: number, answer: LaneAnswer): Promise<LaneNews> {
+    if (answer.kind === 'ended')
+      return { kind: 'ended', outcome: await afterEnd(await deploymentById(db, deployment)) };
+    // Each ends itself when it looks again; until then this one waits behind it.
+    if (answer.kind === 'waiting') for (const older of answer.supersedes) await signalled(older, laneFree);
+    return answer;
+  }
+
   return {
-    /** Writes the attempt's row. @returns the plan, or the outcome when it was refused or had ended. */
-    async admit(request: DeploymentRequest, runId: string): Promise<Plan | DeploymentOutcome> {
-      const promotion = await findPromotion(db, request.promotion);
-      if (!promotion)
-        throw ApplicationFailure.nonRetryable(`There is no promotion ${request.promotion}.`, 'not-found');
-      const next = await nextAttempt(db, request.promotion);
-      if (request.attempt > next)
-        throw ApplicationFailure.nonRetryable(
-          `The next attempt is ${next}, not ${request.attempt}.`,
-          'invalid-input',
-        );
-      const target = deps.targets().get(promotion.target);
+    /**
+     * Writes the attempt's row and takes the lane if it is free, in one transaction.
+     * @returns the plan and how the lane stands, or the outcome when it was refused or had ended.
+     */
+    async admit(
+      request: DeploymentRequest,
+      runId: string,
+    ): Promise<{ plan: Plan; lane: LaneNews } | DeploymentOutcome> {
       await failpoint('admit/before');
-      const row = await admit(db, {
+      const { row, standing, lane } = await admit(db, {
         ...request,
         owner: me(),
         runId,
-        switchedOff: target ? switchedOff(target) : 'the targets file no longer names this target',
+        configOf: (target) => deps.targets().get(target),
+      }).catch((thrown: unknown) => {
+        if (thrown instanceof SignalboxError)
+          throw ApplicationFailure.nonRetryable(thrown.message, thrown.code);
+        throw thrown;
       });
       await failpoint('admit/recorded-unreported');
-      return row.status === 'queued' && row.owner === me() ? planOf(row) : outcomeOf(row);
+      return lane ? { plan: planOf(row, standing), lane: await told(row.id, lane) } : afterEnd(row);
     },
 
-    async acquireLane(plan: Plan) {
+    async acquireLane(plan: Plan): Promise<LaneNews> {
       const concurrency = deps.targets().get(plan.target)?.concurrency;
       await failpoint('lane/before');
       const answer = await acquireLane(db, plan.deployment, me(), concurrency);
       await failpoint('lane/recorded-unreported');
-      if (answer.kind === 'waiting') {
-        // Each ends itself when it looks again; until then this one waits behind it.
-        for (const older of answer.supersedes) await signalled(older, laneFree);
-        return answer;
-      }
-      const row = await deploymentById(db, plan.deployment);
-      return answer.kind === 'ended'
-        ? { kind: answer.kind, outcome: outcomeOf(row) }
-        : { kind: answer.kind, plan: await planOf(row) };
+      return told(plan.deployment, answer);
     },
 
     beginRollback: (plan: Plan, why: string) =>
@@ -163,47 +202,17 @@ export function createLifecycle(deps: Deps) {
       owned(async (owner) => {
         const release = await directoryDriver(targetOf(deps, plan.target).driver.root).observe();
         const told = `${outcome} Current: ${release ? `release ${short(release)}` : 'no release'}.`;
-        await recordEnd(db, plan.deployment, owner, 'rolled-back', told, { release });
-        return outcomeOf(await deploymentById(db, plan.deployment));
+        return afterEnd(await recordEnd(db, plan.deployment, owner, 'rolled-back', told, { release }));
       }),
 
     recordEnd: (plan: Plan, to: 'succeeded' | 'rolled-back' | 'cancelled', outcome: string) =>
       owned(async (owner) => {
         await failpoint('record/before');
-        await recordEnd(db, plan.deployment, owner, to, outcome);
+        const row = await recordEnd(db, plan.deployment, owner, to, outcome);
         await failpoint('record/recorded-unreported');
         deps.log.info({ deployment: plan.key, target: plan.target, status: to }, outcome);
-        return outcomeOf(await deploymentById(db, plan.deployment));
+        return afterEnd(row);
       }),
-
-    /** Wakes whoever waits for the lane, and the change request's workflow. Lost signals are `reconcile`'s. */
-    async tellOthers(plan: Plan): Promise<void> {
-      const { promotion, target } = await deploymentById(db, plan.deployment);
-      const next = await nextInLine(db, target);
-      if (next) await signalled(next, laneFree);
-      const request = (await findChangeRequest(db, promotion))!;
-      if (request.submission > 0)
-        await signalled(changeRequestWorkflowId(promotion, request.submission), changeRequestMoved);
-    },
-
-    /** Removes workspaces and old releases; never the one in use nor the one to return to. */
-    async tidy(plan: Plan): Promise<void> {
-      try {
-        await removeTree(join(deps.stateDir, 'work', plan.key));
-        const target = targetOf(deps, plan.target);
-        const { current_deployment: current } = await db('targets').where({ name: plan.target }).first();
-        if (!current) return;
-        const row = await deploymentById(db, current);
-        const removed = await directoryDriver(target.driver.root).prune(
-          target.driver.keepReleases,
-          [row.to_release, row.from_release].filter((digest) => digest !== null),
-        );
-        if (removed.length > 0) deps.log.info({ target: plan.target, removed }, 'removed old releases');
-      } catch (thrown) {
-        // Tidying is never worth a deployment's outcome.
-        deps.log.warn({ deployment: plan.key, err: thrown }, 'could not tidy up');
-      }
-    },
 
     /** Hands an attempt to the recovery that calls this. */
     async takeOver(
@@ -211,7 +220,8 @@ export function createLifecycle(deps: Deps) {
     ): Promise<{ plan: Plan; status: DeploymentStatus; began: string[]; round: number }> {
       const { workflowId, runId } = Context.current().info.workflowExecution!;
       const { row, began, round } = await takeOver(db, deployment, workflowId, runId);
-      return { plan: await planOf(row), status: row.status, began, round };
+      const promotion = (await findPromotion(db, row.promotion))!;
+      return { plan: planOf(row, promotion), status: row.status, began, round };
     },
   };
 }

@@ -8,6 +8,8 @@ import { appendLog, type NewLine } from '../db/log';
  */
 export interface StepLog {
   write(stream: NewLine['stream'], text: string): void;
+  /** The text without secrets and without what the database can not hold. */
+  clean(text: string): string;
   ready(): Promise<void> | undefined;
   /** Resolves when every line is stored; rejects when `signal` aborts first. */
   close(): Promise<void>;
@@ -50,12 +52,14 @@ export function openLog(
         flushing = undefined;
       }));
 
+  // PostgreSQL's text can not hold NUL, nor half of a surrogate pair.
+  const clean = (text: string) => redact(text).replaceAll('\0', '\u2400').toWellFormed();
   return {
+    clean,
     write(stream, text) {
-      // PostgreSQL's text can not hold NUL, nor half of a surrogate pair.
-      const clean = redact(text).replaceAll('\0', '\u2400').toWellFormed();
-      waiting.push({ at: new Date(), step, stream, text: clean });
-      chars += clean.length;
+      const cleaned = clean(text);
+      waiting.push({ at: new Date(), step, stream, text: cleaned });
+      chars += cleaned.length;
       started().catch(() => undefined);
     },
     ready: () =>

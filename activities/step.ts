@@ -1,12 +1,12 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TargetConfig } from '../domain/config';
 import { messageOf, SignalboxError } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import type { DeploymentStatus } from '../domain/machines';
 import type { Tx } from '../db/connect';
-import { deploymentById, type DeploymentRow } from '../db/deployments';
+import type { DeploymentRow } from '../db/deployments';
 import { beginStep, finishStep, takeFence, type Try } from '../db/steps';
 import type { Deps } from './deps';
 import { directoryDriver, type Driver } from './drivers/directory';
@@ -71,7 +71,8 @@ export function createStepRunner(deps: Deps) {
     };
     const beat = setInterval(() => activity.heartbeat(), heartbeatMs);
     try {
-      if (!(await beginStep(deps.db, mine))) throw supersededTry(name, input.key);
+      const row = await beginStep(deps.db, mine);
+      if (!row) throw supersededTry(name, input.key);
       const target = targetOf(deps, input.target);
       const secrets = readSecrets(target);
       const log = openLog(deps.db, input.deployment, name, redactor(secrets), signal);
@@ -79,13 +80,14 @@ export function createStepRunner(deps: Deps) {
       if (info.attempt > 1) note(`${name}: try ${info.attempt}; looking at what the last one left behind`);
       const workspace = join(deps.stateDir, 'work', input.key);
       try {
-        // A worker that was killed or stopped may have left its command running; nothing acts beside it.
-        const left = await reap(workspace);
+        // A worker that was killed or stopped may have left its command running; nothing acts beside it. Where a
+        // command was ever started there is a workspace.
+        const left = existsSync(workspace) ? await reap(workspace) : 0;
         if (left > 0) note(`${name}: killed ${left} processes that an earlier try left behind`);
         await failpoint(`${name}/before`);
         const result = await work({
           step: name,
-          row: await deploymentById(deps.db, input.deployment),
+          row,
           target,
           driver: directoryDriver(target.driver.root),
           log,
@@ -104,22 +106,26 @@ export function createStepRunner(deps: Deps) {
           },
         });
         await failpoint(`${name}/effect-unreported`);
-        note(`${name}: ${result.detail}`);
+        const detail = log.clean(result.detail);
         await log.close();
-        await deps.db.transaction(async (tx) => {
-          await result.record?.(tx);
-          await finishStep(tx, mine, 'done', result.detail);
-        });
+        const { record } = result;
+        if (record)
+          await deps.db.transaction(async (tx) => {
+            await record(tx);
+            await finishStep(tx, mine, 'done', detail);
+          });
+        else await finishStep(deps.db, mine, 'done', detail);
         await failpoint(`${name}/recorded-unreported`);
         return result.value;
       } catch (thrown) {
         const failure = asFailure(thrown, name);
-        note(
-          `${name}: ${failure instanceof CancelledFailure ? 'stopped, because it was cancelled' : failure.message}`,
-        );
+        const isVerdict = failure instanceof ApplicationFailure && failure.nonRetryable;
+        if (!isVerdict)
+          note(
+            `${name}: ${failure instanceof CancelledFailure ? 'stopped, because it was cancelled' : failure.message}`,
+          );
         await log.close();
-        if (failure instanceof ApplicationFailure && failure.nonRetryable)
-          await finishStep(deps.db, mine, 'failed', failure.message);
+        if (isVerdict) await finishStep(deps.db, mine, 'failed', log.clean(failure.message));
         throw failure;
       }
     } finally {

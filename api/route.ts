@@ -81,7 +81,7 @@ export function register(router: Router, db: Db, definition: Route): void {
     const once = (make: (tx: Tx) => Promise<string>) =>
       db.transaction(async (tx) => {
         const where = { person: person.person, key };
-        const row = await tx('idempotency_keys').where(where).forUpdate().first();
+        const row = await tx('idempotency_keys').where(where).forNoKeyUpdate().first();
         if (row?.resource) return row.resource as string;
         const resource = await make(tx);
         await tx('idempotency_keys').where(where).update({ resource });

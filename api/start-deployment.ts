@@ -1,12 +1,13 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import { switchedOff, whyNot } from '../domain/admission';
 import { SignalboxError, type ErrorCode } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
 import type { Trigger } from '../domain/machines';
 import type { DeploymentView } from '../domain/schemas';
-import { attemptThatDeployed, findDeployment, nextAttempt, openAttemptOf, whyNot } from '../db/deployments';
+import { standingOf } from '../db/admission';
+import { attemptThatDeployed, findDeployment } from '../db/deployments';
 import type { PromotionRow } from '../db/promotions';
-import { switchedOff } from '../db/targets';
 import { viewDeployment } from '../db/views';
 import { attributes, controlQueue } from '../temporal-config/names';
 import { deployWorkflowId, type DeploymentRequest } from '../workflows/messages';
@@ -28,21 +29,20 @@ export async function startDeployment(
   const target = deps.targets().get(promotion.target);
   const attempt = Number(
     await call.once(async (tx) => {
-      // Admission and lane change the promotion under its lock; without it the two reads below could disagree.
-      const { status } = (await tx('promotions').where({ id }).forShare().first('status')) as PromotionRow;
-      const open = await openAttemptOf(tx, id);
+      const standing = (await standingOf(tx, id))!;
+      const { open } = standing;
       if (open?.trigger === trigger) return String(open.attempt);
       // A click after the end: the answer is the attempt that deployed it.
-      if (trigger === 'deploy' && status === 'deployed') return String(await attemptThatDeployed(tx, id));
+      if (trigger === 'deploy' && standing.promotion === 'deployed')
+        return String(await attemptThatDeployed(tx, id));
       if (open)
         throw new SignalboxError(
           'illegal-transition',
           `${deploymentKey(id, open.attempt)} (${open.trigger}) is ${open.status}; wait for it or cancel it.`,
         );
-      const off = target ? switchedOff(target) : 'the targets file no longer names this target';
-      const refusal = await whyNot(tx, id, trigger, off);
+      const refusal = whyNot(standing, trigger, switchedOff(target));
       if (refusal) throw new SignalboxError(refusal.code as ErrorCode, refusal.message);
-      return String(await nextAttempt(tx, id));
+      return String(standing.lastAttempt + 1);
     }),
   );
   const key = deploymentKey(id, attempt);

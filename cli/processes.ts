@@ -29,13 +29,12 @@ async function open({ state, config }: Alone) {
   const db = await openDatabase(databaseUrl, targets);
   await setUpTemporal(temporal);
   const say = (line: string) => log.info(line);
-  const reread = (also: (targets: Iterable<string>) => Promise<void> = async () => undefined) =>
+  const reread = () =>
     rereadOnHangup(
       () => readTargets(config),
       async (next) => {
         await registerTargets(db, [...next.keys()]);
         targets = next;
-        await also(next.keys());
       },
       say,
     );
@@ -66,7 +65,7 @@ export async function runApi(options: Alone & { port: number }): Promise<number>
 export async function runWorker(options: Alone & { graceSeconds: number }): Promise<number> {
   const { shared, say, reread, close } = await open(options);
   const worker = await serveWorker({ ...shared, graceMs: options.graceSeconds * 1000 });
-  reread(worker.serve);
+  reread();
   say('worker is polling');
   await Promise.race([stopped(), worker.broken]);
   say('worker is stopping: running steps may finish');

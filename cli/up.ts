@@ -144,7 +144,6 @@ export async function up(options: UpOptions): Promise<number> {
         async (next) => {
           await registerTargets(db, [...next.keys()]);
           targets = next;
-          await worker.serve(next.keys());
         },
         say,
       ),

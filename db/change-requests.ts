@@ -88,8 +88,8 @@ export async function decide(db: Db, d: Decision): Promise<DecisionRow> {
 
 /** Locks promotion and request, in this order everywhere, so that two writers never wait for each other. */
 async function locked(tx: Tx, id: number): Promise<ChangeRequestRow> {
-  await tx('promotions').where({ id }).forUpdate().first('id');
-  return (await tx('change_requests').where({ id }).forUpdate().first()) as ChangeRequestRow;
+  await tx('promotions').where({ id }).forNoKeyUpdate().first('id');
+  return (await tx('change_requests').where({ id }).forNoKeyUpdate().first()) as ChangeRequestRow;
 }
 
 function whyNotCounted(d: Decision, request: ChangeRequestRow, shippedBy: string) {

@@ -9,30 +9,27 @@ export interface NewLine {
 
 /**
  * Appends lines to a deployment's log. Numbers are taken from a counter under the row's lock, in the same
- * transaction, so that `seq` is 1..n without gaps whatever fails.
+ * statement, so that `seq` is 1..n without gaps whatever fails.
  */
 export async function appendLog(db: Db, deployment: number, lines: NewLine[]): Promise<void> {
   if (lines.length === 0) return;
-  await db.transaction(async (tx) => {
-    const [row] = await tx('deployments')
-      .where({ id: deployment })
-      .update({ log_seq: tx.raw('log_seq + ?', [lines.length]) })
-      .returning('log_seq');
-    const first = (row as { log_seq: number }).log_seq - lines.length + 1;
-    await tx.raw(
-      `INSERT INTO deployment_log (deployment, seq, at, step, stream, text)
-       SELECT ?, ? + n - 1, at, step, stream, text
-       FROM unnest(?::timestamptz[], ?::text[], ?::text[], ?::text[]) WITH ORDINALITY AS l (at, step, stream, text, n)`,
-      [
-        deployment,
-        first,
-        lines.map((l) => l.at.toISOString()),
-        lines.map((l) => l.step),
-        lines.map((l) => l.stream),
-        lines.map((l) => l.text),
-      ],
-    );
-  });
+  await db.raw(
+    `WITH counted AS (UPDATE deployments SET log_seq = log_seq + ? WHERE id = ? RETURNING log_seq)
+     INSERT INTO deployment_log (deployment, seq, at, step, stream, text)
+     SELECT ?, log_seq - ? + n, at, step, stream, text
+       FROM counted, unnest(?::timestamptz[], ?::text[], ?::text[], ?::text[])
+                       WITH ORDINALITY AS lines (at, step, stream, text, n)`,
+    [
+      lines.length,
+      deployment,
+      deployment,
+      lines.length,
+      lines.map((l) => l.at.toISOString()),
+      lines.map((l) => l.step),
+      lines.map((l) => l.stream),
+      lines.map((l) => l.text),
+    ],
+  );
 }
 
 export interface LogPart {

@@ -1,6 +1,7 @@
 import type { ChangeType, PromotionStatus, Risk } from '../domain/machines';
 import type { Db, Tx } from './connect';
-import { openAttemptOf } from './deployments';
+import { standingOf } from './admission';
+import { rowKey } from './deployments';
 import { transition } from './transition';
 
 export interface PromotionRow {
@@ -58,10 +59,10 @@ export const findPromotion = async (tx: Tx, id: number) =>
 export async function withdraw(db: Db, id: number, outcome: string): Promise<string | undefined> {
   try {
     return await db.transaction(async (tx) => {
-      const promotion = await tx('promotions').where({ id }).forUpdate().first();
-      const open = await openAttemptOf(tx, id);
-      if (open) throw new Stand(`attempt ${open.attempt} is ${open.status}; cancel it first`);
-      if (!(await transition(tx, 'promotion', id, 'withdrawn'))) throw new Stand(`it is ${promotion.status}`);
+      await tx('promotions').where({ id }).forNoKeyUpdate().first('id');
+      const { open, promotion } = (await standingOf(tx, id))!;
+      if (open) throw new Stand(`${rowKey({ promotion: id, ...open })} is ${open.status}; cancel it first`);
+      if (!(await transition(tx, 'promotion', id, 'withdrawn'))) throw new Stand(`it is ${promotion}`);
       if (!(await transition(tx, 'changeRequest', id, 'cancelled', { outcome })))
         throw new Stand('its change request can not be cancelled any more');
       return undefined;

@@ -17,20 +17,23 @@ export interface Try {
   during: readonly DeploymentStatus[];
 }
 
-/** Opens the step for this try. @returns false when a newer try holds it or the attempt has moved on. */
-export async function beginStep(db: Db, t: Try): Promise<boolean> {
-  return db.transaction(async (tx) => {
-    if (!(await stillOurs(tx, t))) return false;
-    const opened = await tx.raw(
-      `INSERT INTO deployment_steps (deployment, name, status, round, attempt) VALUES (?, ?, 'running', ?, ?)
-       ON CONFLICT (deployment, name) DO UPDATE
-         SET status = 'running', round = EXCLUDED.round, attempt = EXCLUDED.attempt, finished_at = NULL,
-             started_at = CASE WHEN deployment_steps.status = 'running' THEN deployment_steps.started_at ELSE now() END
-       WHERE (deployment_steps.round, deployment_steps.attempt) <= (EXCLUDED.round, EXCLUDED.attempt)`,
-      [t.deployment, t.step, t.round, t.attempt],
-    );
-    return opened.rowCount === 1;
-  });
+/** Opens the step for this try. @returns the attempt; undefined when a newer try holds it or it has moved on. */
+export async function beginStep(db: Db, t: Try): Promise<DeploymentRow | undefined> {
+  const { rows } = await db.raw(
+    `WITH ours AS (SELECT * FROM deployments WHERE id = ? AND owner = ? AND status = ANY (?) FOR NO KEY UPDATE),
+          opened AS (
+            INSERT INTO deployment_steps (deployment, name, status, round, attempt)
+            SELECT id, ?, 'running', ?::integer, ?::integer FROM ours
+            ON CONFLICT (deployment, name) DO UPDATE
+              SET status = 'running', round = EXCLUDED.round, attempt = EXCLUDED.attempt, finished_at = NULL,
+                  started_at = CASE WHEN deployment_steps.status = 'running'
+                                    THEN deployment_steps.started_at ELSE now() END
+            WHERE (deployment_steps.round, deployment_steps.attempt) <= (EXCLUDED.round, EXCLUDED.attempt)
+            RETURNING deployment)
+     SELECT ours.* FROM ours JOIN opened ON opened.deployment = ours.id`,
+    [t.deployment, t.owner, [...t.during], t.step, t.round, t.attempt],
+  );
+  return rows[0] as DeploymentRow | undefined;
 }
 
 /** A new, higher fencing number for this try's effect; undefined when the try no longer holds its step. */
@@ -46,18 +49,39 @@ export async function takeFence(db: Db, t: Try): Promise<number | undefined> {
   });
 }
 
-/** Closes the step; belongs into the transaction that records what it did. */
+/**
+ * Closes the step and writes its last log line, in one statement; belongs into the transaction that records what
+ * the step did. @returns false when a newer try holds the step: nothing was written.
+ */
 export async function finishStep(tx: Tx, t: Try, to: 'done' | 'failed', detail: string): Promise<boolean> {
-  const closed = await tx('deployment_steps')
-    .where(lease(t))
-    .whereIn('status', predecessorsOf('step', to))
-    .update({ status: to, detail, finished_at: tx.fn.now() });
-  return closed === 1;
+  const { rowCount } = await tx.raw(
+    `WITH closed AS (
+            UPDATE deployment_steps SET status = ?, detail = ?, finished_at = now()
+             WHERE deployment = ? AND name = ? AND round = ? AND attempt = ? AND status = ANY (?)
+            RETURNING deployment),
+          counted AS (
+            UPDATE deployments SET log_seq = log_seq + 1 FROM closed WHERE id = closed.deployment
+            RETURNING id, log_seq)
+     INSERT INTO deployment_log (deployment, seq, at, step, stream, text)
+     SELECT id, log_seq, now(), ?, 'note', ? FROM counted`,
+    [
+      to,
+      detail,
+      t.deployment,
+      t.step,
+      t.round,
+      t.attempt,
+      predecessorsOf('step', to),
+      t.step,
+      `${t.step}: ${detail}`,
+    ],
+  );
+  return rowCount === 1;
 }
 
 const lease = (t: Try) => ({ deployment: t.deployment, name: t.step, round: t.round, attempt: t.attempt });
 
 async function stillOurs(tx: Tx, t: Try): Promise<DeploymentRow | undefined> {
-  const row = (await tx('deployments').where({ id: t.deployment }).forUpdate().first()) as DeploymentRow;
+  const row = (await tx('deployments').where({ id: t.deployment }).forNoKeyUpdate().first()) as DeploymentRow;
   return row.owner === t.owner && t.during.includes(row.status) ? row : undefined;
 }

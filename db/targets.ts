@@ -1,4 +1,5 @@
 import type { TargetView } from '../domain/schemas';
+import { switchedOff } from '../domain/admission';
 import type { TargetConfig } from '../domain/config';
 import { deploymentKey, promotionKey } from '../domain/keys';
 import { laneHolding } from '../domain/machines';
@@ -37,11 +38,11 @@ export async function viewTarget(tx: Tx, config: TargetConfig): Promise<TargetVi
 async function expectedMs(tx: Tx, target: string): Promise<Record<string, number>> {
   const { rows } = await tx.raw(
     `SELECT name, round(percentile_cont(0.5) WITHIN GROUP (ORDER BY ms))::integer AS ms
-       FROM (SELECT s.name, extract(epoch FROM s.finished_at - s.started_at) * 1000 AS ms,
-                    row_number() OVER (PARTITION BY s.name ORDER BY s.deployment DESC) AS nth
-               FROM deployment_steps s JOIN deployments d ON d.id = s.deployment
-              WHERE d.target = ? AND s.status = 'done') AS runs
-      WHERE nth <= 20 GROUP BY name`,
+       FROM (SELECT s.name, extract(epoch FROM s.finished_at - s.started_at) * 1000 AS ms
+               FROM (SELECT id FROM deployments WHERE target = ? ORDER BY id DESC LIMIT 20) AS latest
+               JOIN deployment_steps s ON s.deployment = latest.id
+              WHERE s.status = 'done') AS runs
+      GROUP BY name`,
     [target],
   );
   return Object.fromEntries((rows as { name: string; ms: number }[]).map(({ name, ms }) => [name, ms]));
@@ -65,9 +66,3 @@ export async function liveOn(tx: Tx, target: string): Promise<Live | null> {
     ? { release: row.release, promotion: promotionKey(row.id), revision: row.revision, commit: row.commit }
     : null;
 }
-
-/** Why a target takes no promotions; undefined when it does. */
-export const switchedOff = (config: TargetConfig): string | undefined =>
-  config.promotionsEnabled
-    ? undefined
-    : (config.promotionsDisabledReason ?? 'the targets file gives no reason');

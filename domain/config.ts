@@ -66,7 +66,7 @@ const target = strict({
   promotionsDisabledReason: text('why promotions are off').optional(),
   /**
    * What happens to deployments that wait for this target's lane: `queue` runs them in the order of their
-   * clicks; `supersede` lets only the newest promotion among those that wait go on.
+   * clicks; `supersede` ends a waiting one when a newer promotion waits, runs or is live.
    */
   concurrency: z.enum(['queue', 'supersede'], 'allowed: queue or supersede').default('queue'),
   /** Values are read from the environment or a file when a command needs them, and never stored. */

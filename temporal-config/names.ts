@@ -1,9 +1,10 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 
-/** Task queue of all workflows and of the activities that only touch Signalbox's own record. */
+/**
+ * Task queue of all workflows and activities. One queue, because a worker that completes a workflow's task then
+ * begins the next activity at once, without another way through the server.
+ */
 export const controlQueue = 'signalbox';
-/** Task queue of the activities that act on one target. */
-export const targetQueue = (target: string): string => `target/${target}`;
 
 const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
 /** What an SRE can list and filter by in the Temporal UI. */

@@ -1,11 +1,9 @@
 import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities';
-import { targetQueue } from '../temporal-config/names';
 
 /**
  * How activities are called. Short transactions on Signalbox's own record are local activities; what acts on a
- * target runs on that target's queue, heartbeats, and is waited for when it is cancelled: its undo must not
- * start while it still acts. Each has a summary, which the Temporal UI shows in its timeline.
+ * target heartbeats, and is waited for when it is cancelled: its undo must not start while it still acts. Each has a summary, which the Temporal UI shows in its timeline.
  */
 const recordSummaries = {
   admit: 'Admit the attempt, or refuse it with the reason',
@@ -14,9 +12,7 @@ const recordSummaries = {
   resumeRollback: 'Record that the rollback is tried again',
   rollbackFailed: 'Record that the rollback failed and an SRE has to decide',
   acceptRollback: 'Record what is current, as an SRE accepted it',
-  recordEnd: 'Record the outcome and free the lane',
-  tellOthers: 'Wake the next in line and the change request',
-  tidy: 'Remove the workspace and old releases',
+  recordEnd: 'Record the outcome, free the lane and wake who waits for it',
   takeOver: 'Take the attempt over from the workflow that was lost',
   submitChangeRequest: 'Record that the request is submitted',
   changeRequestStatus: 'Read how the request stands',
@@ -46,9 +42,8 @@ const retry = { initialInterval: '500 milliseconds', backoffCoefficient: 2, maxi
  * @param limitMs how long one try may take; tries are bounded by time, not by number, because a worker that
  * was stopped may use up any number of them.
  */
-export const onTarget = (target: string, summary: string, limitMs: number) =>
+export const onTarget = (summary: string, limitMs: number) =>
   proxyActivities<Activities>({
-    taskQueue: targetQueue(target),
     summary,
     startToCloseTimeout: limitMs,
     scheduleToCloseTimeout: limitMs * 2 + 900_000,
@@ -58,9 +53,8 @@ export const onTarget = (target: string, summary: string, limitMs: number) =>
   });
 
 /** Undo has neither an attempt cap nor an end: the saga's alarm timer decides when a person is asked. */
-export const undoOnTarget = (target: string, summary: string, limitMs: number) =>
+export const undoOnTarget = (summary: string, limitMs: number) =>
   proxyActivities<Activities>({
-    taskQueue: targetQueue(target),
     summary,
     startToCloseTimeout: limitMs,
     heartbeatTimeout,

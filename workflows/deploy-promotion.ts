@@ -6,7 +6,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { Plan } from '../activities/lifecycle';
+import type { LaneNews } from '../activities/lifecycle';
 import { attributes } from '../temporal-config/names';
 import { onTarget, record } from './activities';
 import {
@@ -52,13 +52,10 @@ export async function deployPromotion(request: DeploymentRequest): Promise<Deplo
 
   // Refused: nothing happened, nothing to undo.
   const admitted = await CancellationScope.nonCancellable(() => record.admit(request, workflowInfo().runId));
-  if ('outcome' in admitted) {
-    show(admitted.status, `**${admitted.status}.** ${admitted.outcome}`);
-    return admitted;
-  }
-  let plan: Plan = admitted;
+  if ('outcome' in admitted) return end(admitted);
+  let { plan } = admitted;
 
-  const ended = await acquireLane();
+  const ended = await untilLaneIsOurs(admitted.lane);
   if (ended) return end(ended);
 
   show('running', `**Deploying ${plan.title} to ${plan.target}.** Build, backup, swap, health check.`);
@@ -69,7 +66,7 @@ export async function deployPromotion(request: DeploymentRequest): Promise<Deplo
         const input = { ...plan, round: 1 };
         const step = (summary: string, limitMs: number) => {
           doing = summary;
-          return onTarget(plan.target, summary, limitMs);
+          return onTarget(summary, limitMs);
         };
 
         // An archive that nobody refers to harms nobody: no undo. A rollback by hand has its release already.
@@ -103,17 +100,15 @@ export async function deployPromotion(request: DeploymentRequest): Promise<Deplo
   return end(outcome);
 
   /** Waits in the target's queue. @returns the outcome when it ended while it waited. */
-  async function acquireLane(): Promise<DeploymentOutcome | undefined> {
+  async function untilLaneIsOurs(lane: LaneNews): Promise<DeploymentOutcome | undefined> {
     for (;;) {
-      lookAgain = false;
-      const answer = await CancellationScope.nonCancellable(() => record.acquireLane(plan));
-      if (answer.kind === 'ended') return answer.outcome;
-      if (answer.kind === 'acquired') {
+      if (lane.kind === 'ended') return lane.outcome;
+      if (lane.kind === 'acquired') {
         waitingFor = null;
-        plan = answer.plan;
+        plan = { ...plan, hadRelease: lane.hadRelease };
         return undefined;
       }
-      waitingFor = `the lane of ${plan.target}: position ${answer.position}, behind ${answer.behind}`;
+      waitingFor = `the lane of ${plan.target}: position ${lane.position}, behind ${lane.behind}`;
       show('queued', `**Waiting for ${waitingFor}.** One deployment at a time runs on a target.`);
       try {
         await stoppable.run(() => condition(() => lookAgain));
@@ -123,15 +118,13 @@ export async function deployPromotion(request: DeploymentRequest): Promise<Deplo
           record.recordEnd(plan, 'cancelled', `${why} It had not begun; nothing was touched.`),
         );
       }
+      lookAgain = false;
+      lane = await CancellationScope.nonCancellable(() => record.acquireLane(plan));
     }
   }
 
-  async function end(outcome: DeploymentOutcome): Promise<DeploymentOutcome> {
+  function end(outcome: DeploymentOutcome): DeploymentOutcome {
     show(outcome.status, `**${outcome.status}.** ${outcome.outcome}`);
-    await CancellationScope.nonCancellable(async () => {
-      await record.tellOthers(plan);
-      await record.tidy(plan);
-    });
     return outcome;
   }
 }

@@ -13,8 +13,6 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
     setCurrentDetails(`**Recovering ${request.key}.** ${request.why}`);
     const { plan, status, began, round } = await record.takeOver(request.deployment);
     const outcome = await settle();
-    await record.tellOthers(plan);
-    await record.tidy(plan);
     setCurrentDetails(`**${outcome.status}.** ${outcome.outcome}`);
     return outcome;
 
@@ -26,11 +24,7 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
       if (began.includes('swap')) undos.push('undoSwap');
       if (status === 'running' && began.includes('health-check')) {
         try {
-          const check = onTarget(
-            plan.target,
-            'Observe: is the new release current and healthy?',
-            plan.limits.healthMs,
-          );
+          const check = onTarget('Observe: is the new release current and healthy?', plan.limits.healthMs);
           await check.healthCheck({ ...plan, round });
           return await record.recordEnd(
             plan,

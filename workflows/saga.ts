@@ -94,7 +94,7 @@ const rolledBackTo = (plan: Plan, touched: boolean) =>
 
 /** Tries one undo until it succeeds, gives a verdict, or the alarm fires. @returns what failed, or undefined. */
 async function untilAlarm(plan: Plan, name: UndoName, round: number): Promise<string | undefined> {
-  const undo = undoOnTarget(plan.target, undoTitle[name], undoLimitMs(plan, name));
+  const undo = undoOnTarget(undoTitle[name], undoLimitMs(plan, name));
   const scope = new CancellationScope();
   const work = scope
     .run(() => undo[name]({ ...plan, round }))

@@ -125,6 +125,7 @@ export async function up(knex: Knex): Promise<void> {
     CREATE UNIQUE INDEX one_lane_holder ON deployments (target) WHERE status IN
       ('running', 'rolling-back', 'rollback-failed');
     CREATE INDEX lane_queue ON deployments (target, id) WHERE status = 'queued';
+    CREATE INDEX deployments_of_target ON deployments (target, id);
 
     CREATE TABLE deployment_steps (
       deployment integer NOT NULL REFERENCES deployments,

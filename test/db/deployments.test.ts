@@ -1,4 +1,6 @@
+import type { TargetConfig } from '../../domain/config';
 import { mayFollow, statesOf } from '../../domain/machines';
+import * as admission from '../../db/admission';
 import * as deployments from '../../db/deployments';
 import { decide, submit } from '../../db/change-requests';
 import { appendLog, readLog } from '../../db/log';
@@ -12,7 +14,7 @@ import { randomUUID } from 'node:crypto';
 let database: TestDatabase;
 beforeAll(async () => {
   database = await testDatabase();
-  await registerTargets(database.db, ['shop', 'other', 'queue', 'race']);
+  await registerTargets(database.db, ['shop', 'other', 'queue', 'race', 'crowd']);
 });
 afterAll(() => database.drop());
 
@@ -44,7 +46,9 @@ const request = (promotion: number, attempt = 1, trigger: 'deploy' | 'retry' | '
   startedBy: 'rosa',
   owner: `deploy/CP-${promotion}/${attempt}`,
   runId: 'run',
+  configOf: () => target,
 });
+const target = { promotionsEnabled: true, concurrency: 'queue' } as TargetConfig;
 const statusOf = async (table: string, id: number) => (await database.db(table).where({ id }).first()).status;
 
 describe('the one function that changes a status', () => {
@@ -57,7 +61,7 @@ describe('the one function that changes a status', () => {
     'obeys the table of %s for every pair of states',
     async (machine) => {
       const promotion = await approved('other');
-      const row = await deployments.admit(database.db, request(promotion));
+      const { row } = await admission.admit(database.db, request(promotion));
       const id = machine === 'deployment' ? row.id : promotion;
       for (const from of statesOf(machine))
         for (const to of statesOf(machine)) {
@@ -133,28 +137,30 @@ describe('decisions', () => {
 describe('admission', () => {
   it('refuses what is not approved, records the refusal and consumes the number', async () => {
     const id = await shipped();
-    const row = await deployments.admit(database.db, request(id));
+    const { row, lane } = await admission.admit(database.db, request(id));
     expect(row).toMatchObject({ status: 'refused', outcome_code: 'not-approved' });
-    expect(await deployments.nextAttempt(database.db, id)).toBe(2);
+    expect(lane).toBeUndefined();
+    expect(await admission.standingOf(database.db, id)).toMatchObject({ lastAttempt: 1, open: null });
   });
   it('makes one attempt of fifty that race, and answers the first verdict to each', async () => {
     const id = await approved('race');
     const rows = await Promise.all(
-      Array.from({ length: 50 }, () => deployments.admit(database.db, request(id))),
+      Array.from({ length: 50 }, () => admission.admit(database.db, request(id))),
     );
-    expect(new Set(rows.map((row) => row.id)).size).toBe(1);
+    expect(new Set(rows.map(({ row }) => row.id)).size).toBe(1);
     expect(await database.db('deployments').where({ promotion: id })).toHaveLength(1);
   });
   it('cannot make a second open attempt even past the code: the index refuses it', async () => {
     const id = await approved();
-    const { id: _, ...row } = await deployments.admit(database.db, request(id));
+    const { id: _, ...row } = (await admission.admit(database.db, request(id))).row;
     await expect(database.db('deployments').insert({ ...row, attempt: 2 })).rejects.toThrow(
       'one_open_attempt',
     );
   });
   it('refuses a target that is switched off, with its reason', async () => {
     const id = await approved();
-    const row = await deployments.admit(database.db, { ...request(id), switchedOff: 'stocktaking' });
+    const off = { ...target, promotionsEnabled: false, promotionsDisabledReason: 'stocktaking' };
+    const { row } = await admission.admit(database.db, { ...request(id), configOf: () => off });
     expect(row).toMatchObject({ status: 'refused', outcome_code: 'promotions-disabled' });
     expect(row.outcome).toContain('stocktaking');
   });
@@ -162,20 +168,37 @@ describe('admission', () => {
 
 describe('the lane', () => {
   it('is held by one, passed on in order, and everybody sees their place', async () => {
-    const ids = await Promise.all([approved('queue'), approved('queue'), approved('queue')]);
-    const rows: deployments.DeploymentRow[] = [];
-    for (const id of ids) rows.push(await deployments.admit(database.db, request(id)));
-    const take = (n: number) => deployments.acquireLane(database.db, rows[n]!.id, rows[n]!.owner);
-    expect(await take(2)).toMatchObject({ kind: 'waiting', position: 3 });
+    const ids = [await approved('queue'), await approved('queue'), await approved('queue')];
+    const admitted = [];
+    for (const id of ids) admitted.push(await admission.admit(database.db, request(id)));
+    expect(admitted.map(({ lane }) => lane?.kind)).toEqual(['acquired', 'waiting', 'waiting']);
+    expect(admitted[1]!.lane).toMatchObject({ position: 1, behind: `CP-${ids[0]}.1` });
+    expect(admitted[2]!.lane).toMatchObject({ position: 2, behind: `CP-${ids[1]}.1` });
+    const rows = admitted.map(({ row }) => row);
+    const take = (n: number) => admission.acquireLane(database.db, rows[n]!.id, rows[n]!.owner);
     const answers = await Promise.all([take(0), take(0), take(1), take(2)]);
     expect(answers.map((answer) => answer.kind)).toEqual(['acquired', 'acquired', 'waiting', 'waiting']);
-    expect(await take(1)).toMatchObject({ position: 1, behind: `CP-${ids[0]}.1` });
-    const next = await deployments.recordEnd(database.db, rows[0]!.id, rows[0]!.owner, 'succeeded', 'done');
-    expect(next).toBe(rows[1]!.owner);
+    await deployments.recordEnd(database.db, rows[0]!.id, rows[0]!.owner, 'succeeded', 'done');
+    expect(await deployments.nextInLine(database.db, 'queue')).toBe(rows[1]!.owner);
     expect(await take(2)).toMatchObject({ kind: 'waiting', position: 2 });
-    expect(await take(1)).toEqual({ kind: 'acquired' });
+    expect(await take(1)).toEqual({ kind: 'acquired', hadRelease: true });
     expect(await statusOf('promotions', ids[1]!)).toBe('executing');
     expect(await statusOf('change_requests', ids[1]!)).toBe('in-progress');
+  });
+  it('many that are admitted at once never wait for each other', async () => {
+    const deadlocks = async () =>
+      Number(
+        (await database.db.raw('SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()'))
+          .rows[0].deadlocks,
+      );
+    const before = await deadlocks();
+    const ids = await Promise.all(Array.from({ length: 8 }, () => approved('crowd')));
+    const admitted = await Promise.all(ids.map((id) => admission.admit(database.db, request(id))));
+    expect(admitted.map(({ lane }) => lane?.kind).sort()).toEqual([
+      'acquired',
+      ...Array.from({ length: 7 }, () => 'waiting'),
+    ]);
+    expect(await deadlocks()).toBe(before);
   });
   it('cannot be held twice even past the code: the index refuses it', async () => {
     const rows = await database.db('deployments').where({ target: 'queue', status: 'queued' });
@@ -196,10 +219,8 @@ describe('the lane', () => {
     await deployments.beginRollback(database.db, holder.id, holder.owner, 'because');
     await deployments.recordEnd(database.db, holder.id, holder.owner, 'rolled-back', 'undone');
     await database.db('promotions').where({ id: waiting.promotion }).update({ status: 'withdrawn' });
-    expect(await deployments.acquireLane(database.db, waiting.id, waiting.owner)).toEqual({
-      kind: 'ended',
-      status: 'refused',
-    });
+    expect(await admission.acquireLane(database.db, waiting.id, waiting.owner)).toEqual({ kind: 'ended' });
+    expect(await statusOf('deployments', waiting.id)).toBe('refused');
   });
 });
 
@@ -217,18 +238,17 @@ describe('steps and fencing numbers', () => {
   beforeAll(async () => {
     const id = await approved('race');
     await database.db('deployments').where({ target: 'race' }).update({ status: 'cancelled' });
-    running = await deployments.admit(database.db, request(id));
-    expect(await deployments.acquireLane(database.db, running.id, running.owner)).toEqual({
-      kind: 'acquired',
-    });
+    const { row, lane } = await admission.admit(database.db, request(id));
+    expect(lane?.kind).toBe('acquired');
+    running = row;
   });
   it('an older try that wakes up late gets neither step nor number', async () => {
-    expect(await beginStep(database.db, aTry(1, 3))).toBe(true);
+    expect(await beginStep(database.db, aTry(1, 3))).toMatchObject({ id: running.id });
     const first = await takeFence(database.db, aTry(1, 3));
-    expect(await beginStep(database.db, aTry(1, 4))).toBe(true);
+    expect(await beginStep(database.db, aTry(1, 4))).toBeDefined();
     const second = await takeFence(database.db, aTry(1, 4));
     expect(second).toBeGreaterThan(first!);
-    expect(await beginStep(database.db, aTry(1, 3))).toBe(false);
+    expect(await beginStep(database.db, aTry(1, 3))).toBeUndefined();
     await expect(takeFence(database.db, aTry(1, 3))).rejects.toThrow('newer try');
     expect(await finishStep(database.db, aTry(1, 3), 'done', 'late')).toBe(false);
     expect(await finishStep(database.db, aTry(1, 4), 'done', 'in time')).toBe(true);
@@ -237,18 +257,18 @@ describe('steps and fencing numbers', () => {
     const former = running.owner;
     await deployments.takeOver(database.db, running.id, 'recover/x', 'run');
     running = { ...running, owner: 'recover/x' };
-    expect(await beginStep(database.db, aTry(9, 9, former))).toBe(false);
+    expect(await beginStep(database.db, aTry(9, 9, former))).toBeUndefined();
     expect(await takeFence(database.db, aTry(9, 9, former))).toBeUndefined();
     await expect(deployments.recordEnd(database.db, running.id, former, 'succeeded', '')).rejects.toThrow(
       'belongs to',
     );
-    expect(await beginStep(database.db, aTry(2, 1))).toBe(true);
+    expect(await beginStep(database.db, aTry(2, 1))).toBeDefined();
   });
   it('no step of going forward begins once rolling back has begun', async () => {
     await deployments.beginRollback(database.db, running.id, running.owner, 'unhealthy');
     const step = await database.db('deployment_steps').where({ deployment: running.id }).first();
     expect(step).toMatchObject({ status: 'failed', detail: 'unhealthy' });
-    expect(await beginStep(database.db, aTry(3, 1))).toBe(false);
+    expect(await beginStep(database.db, aTry(3, 1))).toBeUndefined();
   });
   it('fencing numbers of a target only rise, also when they race', async () => {
     const raised = await Promise.all(
@@ -261,7 +281,7 @@ describe('steps and fencing numbers', () => {
 describe('the log', () => {
   it('is numbered 1..n without gaps under parallel writers and failed batches', async () => {
     const id = await approved('other');
-    const row = await deployments.admit(database.db, request(id));
+    const { row } = await admission.admit(database.db, request(id));
     const line = (text: string) => ({ at: new Date(), step: 'build', stream: 'out' as const, text });
     const writers = Array.from({ length: 10 }, async (_, writer) => {
       for (let n = 0; n < 10; n++) {
@@ -277,7 +297,7 @@ describe('the log', () => {
     expect(own).toEqual(Array.from({ length: 10 }, (_, n) => [`3.${n}a`, `3.${n}b`]).flat());
   });
   it('is read in parts of bounded size, from either end, and whole', async () => {
-    const row = await deployments.admit(database.db, request(await approved('other')));
+    const { row } = await admission.admit(database.db, request(await approved('other')));
     const text = 'x'.repeat(16_384);
     const line = { at: new Date(), step: 'build', stream: 'out' as const, text };
     for (let n = 0; n < 3; n++) await appendLog(database.db, row.id, Array(50).fill(line));

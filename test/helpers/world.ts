@@ -22,12 +22,13 @@ import { createSource, git } from '../../activities/git';
 import { parseTargets, type Targets } from '../../domain/config';
 import { isTerminal } from '../../domain/machines';
 import { decide } from '../../db/change-requests';
-import { findDeployment, nextAttempt, type DeploymentRow } from '../../db/deployments';
+import { standingOf } from '../../db/admission';
+import { findDeployment, type DeploymentRow } from '../../db/deployments';
 import { readLog } from '../../db/log';
 import { ship } from '../../db/promotions';
 import { submit } from '../../db/change-requests';
 import { registerTargets } from '../../db/targets';
-import { controlQueue, targetQueue } from '../../temporal-config/names';
+import { controlQueue } from '../../temporal-config/names';
 import { setUpTemporal } from '../../temporal-config/setup';
 import { deployWorkflowId } from '../../workflows/messages';
 import type { Trigger } from '../../domain/machines';
@@ -116,23 +117,18 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
         },
       ]),
     ) as A;
-  const queues: [string, object][] = [
-    [controlQueue, { activities: faulty(made.control), workflowBundle: await bundle }],
-    ...names.map((name): [string, object] => [targetQueue(name), { activities: faulty(made.onTarget) }]),
-  ];
   let workers: { worker: Worker; done: Promise<void> }[] = [];
   const startWorkers = async () => {
-    for (const [taskQueue, more] of queues) {
-      const worker = await Worker.create({
-        connection: env.nativeConnection,
-        namespace: temporal.namespace,
-        taskQueue,
-        maxHeartbeatThrottleInterval: 200,
-        shutdownGraceTime: 100,
-        ...more,
-      });
-      workers.push({ worker, done: worker.run() });
-    }
+    const worker = await Worker.create({
+      connection: env.nativeConnection,
+      namespace: temporal.namespace,
+      taskQueue: controlQueue,
+      workflowBundle: await bundle,
+      activities: faulty(made),
+      maxHeartbeatThrottleInterval: 200,
+      shutdownGraceTime: 100,
+    });
+    workers.push({ worker, done: worker.run() });
   };
   const stopWorkers = async () => {
     for (const { worker } of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
@@ -172,7 +168,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
       return id;
     },
     async start(promotion: number, trigger: Trigger = 'deploy') {
-      const attempt = await nextAttempt(db, promotion);
+      const attempt = (await standingOf(db, promotion))!.lastAttempt + 1;
       const workflowId = deployWorkflowId(promotion, attempt);
       const handle = await client.workflow.start('deployPromotion', {
         taskQueue: controlQueue,

@@ -50,6 +50,17 @@ export async function recordHistories(folder: string): Promise<void> {
     await waiting.handle.signal('cancelDeployment', { by: 'rosa' });
     await waiting.handle.result();
     await save('cancelled-while-waiting', waiting.handle.workflowId);
+
+    const older = await world.start(await world.approved('v2'));
+    await world.until('it to wait', async () => (await older.row())?.waiting_for?.includes('position 1'));
+    const shop = world.targets.get('shop')!;
+    shop.concurrency = 'supersede';
+    const newer = await world.start(await world.approved('v3'));
+    await older.handle.result();
+    shop.concurrency = 'queue';
+    await save('superseded', older.handle.workflowId);
+    await newer.handle.signal('cancelDeployment', { by: 'rosa' });
+    await newer.handle.result();
     await running.handle.cancel();
     await running.handle.result();
     await save('cancelled-in-build', running.handle.workflowId);

@@ -18,6 +18,7 @@ const outcomes = [
   'rolled-back',
   'rolled-back-by-hand',
   'rolled-back-first',
+  'superseded',
 ];
 let workflowBundle: { code: string };
 beforeAll(async () => {

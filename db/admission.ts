@@ -1,0 +1,219 @@
+import { switchedOff, whyNoReturn, whyNot, type Refusal, type Standing } from '../domain/admission';
+import type { TargetConfig } from '../domain/config';
+import { badInput, notFound } from '../domain/errors';
+import { promotionKey } from '../domain/keys';
+import { laneHolding, openAttempt, type Trigger } from '../domain/machines';
+import type { Db, Tx } from './connect';
+import {
+  deploymentById,
+  findDeployment,
+  raiseFence,
+  releasePutBy,
+  rowKey,
+  type DeploymentRow,
+} from './deployments';
+import { transition } from './transition';
+
+/**
+ * Admission of attempts and the lane of each target. Few statements: this stands between a click and its first
+ * step. Each function is one transaction and may be repeated.
+ */
+export interface AdmissionRequest {
+  promotion: number;
+  attempt: number;
+  trigger: Trigger;
+  startedBy: string;
+  reason?: string;
+  owner: string;
+  runId: string;
+  /** The targets file's entry for a target; undefined when it has none. */
+  configOf(target: string): TargetConfig | undefined;
+}
+
+/** How a promotion stands, read in one statement; undefined when there is none. */
+export async function standingOf(tx: Tx, promotion: number): Promise<Standing | undefined> {
+  const { rows } = await tx.raw(
+    `SELECT p.id, p.target, p.title, p.revision, p.commit, p.status AS promotion, c.status AS "changeRequest",
+            (SELECT coalesce(max(attempt), 0) FROM deployments WHERE promotion = p.id) AS "lastAttempt",
+            (SELECT json_build_object('attempt', attempt, 'status', status, 'trigger', trigger)
+               FROM deployments WHERE promotion = p.id AND status = ANY (?)) AS open,
+            (SELECT json_build_object('promotion', live.promotion, 'before', live.from_deployment)
+               FROM targets JOIN deployments live ON live.id = targets.current_deployment
+              WHERE targets.name = p.target) AS live
+       FROM promotions p JOIN change_requests c USING (id) WHERE p.id = ?`,
+    [[...openAttempt], promotion],
+  );
+  return rows[0] as Standing | undefined;
+}
+
+export type LaneAnswer =
+  | { kind: 'acquired'; hadRelease: boolean }
+  | { kind: 'waiting'; position: number; behind: string; supersedes: string[] }
+  | { kind: 'ended' };
+
+/**
+ * Writes the attempt's row, refused with its reason or queued, and takes the lane at once if it is free. Repeating
+ * it finds the row that was written.
+ */
+export async function admit(
+  db: Db,
+  request: AdmissionRequest,
+): Promise<{ row: DeploymentRow; standing: Standing; lane?: LaneAnswer }> {
+  const { promotion: id, attempt, trigger } = request;
+  return db.transaction(async (tx) => {
+    // Both locks at once. Not FOR UPDATE: rows that refer to the target, such as the attempt written below, hold a
+    // key share of it, and two admissions would wait for each other.
+    await tx.raw(
+      `SELECT 1 FROM promotions p JOIN targets t ON t.name = p.target WHERE p.id = ? FOR NO KEY UPDATE OF p, t`,
+      [id],
+    );
+    const standing = await standingOf(tx, id);
+    if (!standing) throw notFound(`promotion ${promotionKey(id)}`);
+    if (attempt > standing.lastAttempt + 1)
+      throw badInput(`The next attempt is ${standing.lastAttempt + 1}, not ${attempt}.`);
+    const config = request.configOf(standing.target);
+    if (attempt <= standing.lastAttempt) {
+      const row = (await findDeployment(tx, id, attempt))!;
+      if (row.owner !== request.owner) return { row, standing };
+      return { row, standing, lane: await lane(tx, row, config?.concurrency) };
+    }
+    const refusal = standing.open
+      ? {
+          code: 'illegal-transition',
+          message: `${rowKey({ promotion: id, ...standing.open })} is still ${standing.open.status}.`,
+        }
+      : whyNot(standing, trigger, switchedOff(config));
+    // A retry takes the promotion up again under the approval that still binds.
+    if (!refusal && trigger === 'retry') await transition(tx, 'promotion', id, 'approved');
+    const [row] = (await tx('deployments')
+      .insert({
+        promotion: id,
+        attempt,
+        target: standing.target,
+        trigger,
+        started_by: request.startedBy,
+        reason: request.reason ?? null,
+        owner: request.owner,
+        run_id: request.runId,
+        ...(refusal
+          ? {
+              status: 'refused',
+              outcome: refusal.message,
+              outcome_code: refusal.code,
+              finished_at: tx.fn.now(),
+            }
+          : { status: 'queued', waiting_for: 'its turn' }),
+      })
+      .returning('*')) as [DeploymentRow];
+    return refusal ? { row, standing } : { row, standing, lane: await lane(tx, row, config?.concurrency) };
+  });
+}
+
+/**
+ * Takes the target's lane if it is free and nobody waits in front; then the promotion is executing. Where the
+ * target supersedes, an attempt ends here once a newer promotion waits, runs or is live: the older one must not
+ * overwrite it. `supersedes` names the workflows that have to look again because this one is newer.
+ */
+export const acquireLane = (
+  db: Db,
+  id: number,
+  owner: string,
+  concurrency?: TargetConfig['concurrency'],
+): Promise<LaneAnswer> =>
+  db.transaction(async (tx) => {
+    const row = await deploymentById(tx, id);
+    await tx('targets').where({ name: row.target }).forNoKeyUpdate().first('name');
+    return row.owner === owner ? lane(tx, row, concurrency) : { kind: 'ended' };
+  });
+
+/** Takes the lane or the place in its queue; the target's row is locked by then. */
+async function lane(
+  tx: Tx,
+  { id, owner, target: name }: DeploymentRow,
+  concurrency: TargetConfig['concurrency'] = 'queue',
+): Promise<LaneAnswer> {
+  const { rows } = await tx.raw(
+    `SELECT 'holds' AS place, * FROM deployments WHERE target = :name AND status = ANY (:holding)
+     UNION ALL SELECT 'waits', * FROM deployments WHERE target = :name AND status = 'queued'
+     UNION ALL SELECT 'live', d.* FROM targets t JOIN deployments d ON d.id = t.current_deployment
+                WHERE t.name = :name
+     ORDER BY id`,
+    { name, holding: [...laneHolding] },
+  );
+  const at = (place: string) =>
+    (rows as (DeploymentRow & { place: string })[]).filter((r) => r.place === place);
+  const queue = at('waits');
+  const [holder] = at('holds');
+  const [from] = at('live');
+  if (holder?.id === id && holder.owner === owner && holder.status === 'running')
+    return { kind: 'acquired', hadRelease: holder.from_deployment !== null };
+  const row = queue.find((waiting) => waiting.id === id);
+  if (row?.owner !== owner) return { kind: 'ended' };
+
+  // A rollback by hand brings back an older release: it neither supersedes nor is superseded.
+  const forward = (other: DeploymentRow | undefined) => other !== undefined && other.trigger !== 'rollback';
+  const rivals = concurrency === 'supersede' && forward(row) ? [...queue, holder, from].filter(forward) : [];
+  const newer = rivals.find((rival) => rival!.promotion > row.promotion);
+  if (newer) {
+    await supersede(tx, row, newer);
+    return { kind: 'ended' };
+  }
+  const ahead = queue.filter((waiting) => waiting.id < id);
+  if (holder || ahead.length > 0) {
+    const behind = rowKey(ahead.at(-1) ?? holder!);
+    const position = ahead.length + 1;
+    await tx('deployments')
+      .where({ id })
+      .update({ waiting_for: `the lane of ${name}: position ${position}, behind ${behind}` });
+    const supersedes = queue
+      .filter((waiting) => rivals.includes(waiting) && waiting.promotion < row.promotion)
+      .map(({ owner: older }) => older);
+    return { kind: 'waiting', position, behind, supersedes };
+  }
+
+  const refusal = await takeUp(tx, row, from);
+  if (refusal) {
+    await transition(tx, 'deployment', id, 'refused', {
+      waiting_for: null,
+      outcome: refusal.message,
+      outcome_code: refusal.code,
+    });
+    return { kind: 'ended' };
+  }
+  const restored = row.trigger === 'rollback' ? await deploymentById(tx, from!.from_deployment!) : undefined;
+  await transition(tx, 'deployment', id, 'running', {
+    waiting_for: null,
+    fence: await raiseFence(tx, name),
+    from_deployment: from?.id ?? null,
+    from_release: from ? releasePutBy(from) : null,
+    restores: restored?.id ?? null,
+    to_release: restored ? releasePutBy(restored) : null,
+  });
+  return { kind: 'acquired', hadRelease: from !== undefined };
+}
+
+async function supersede(tx: Tx, row: DeploymentRow, newer: DeploymentRow): Promise<void> {
+  const outcome = `Superseded by ${rowKey(newer)} (${newer.status}), a newer promotion to ${row.target}. It had not begun; nothing was touched.`;
+  await transition(tx, 'deployment', row.id, 'superseded', { waiting_for: null, outcome });
+  await transition(tx, 'promotion', row.promotion, 'superseded');
+  await transition(tx, 'changeRequest', row.promotion, 'cancelled', { outcome });
+}
+
+/** Moves promotion and change request along; answers why not when they changed while the attempt waited. */
+async function takeUp(
+  tx: Tx,
+  row: DeploymentRow,
+  from: DeploymentRow | undefined,
+): Promise<Refusal | undefined> {
+  if (row.trigger === 'rollback') {
+    const live = from ? { promotion: from.promotion, before: from.from_deployment } : null;
+    return whyNoReturn(row.promotion, row.target, live);
+  }
+  if (!(await transition(tx, 'promotion', row.promotion, 'executing')))
+    return {
+      code: 'not-approved',
+      message: `${promotionKey(row.promotion)} lost its approval or was withdrawn while it waited.`,
+    };
+  await transition(tx, 'changeRequest', row.promotion, 'in-progress');
+  return undefined;
+}

@@ -1,0 +1,94 @@
+import type { TargetConfig } from './config';
+import { changeRequestKey, promotionKey } from './keys';
+import type { ChangeRequestStatus, DeploymentStatus, PromotionStatus, Trigger } from './machines';
+
+/** Whether an attempt may start: one rule for the click, for admission and for taking the lane. */
+export interface Standing {
+  id: number;
+  target: string;
+  title: string;
+  revision: string;
+  commit: string;
+  promotion: PromotionStatus;
+  changeRequest: ChangeRequestStatus;
+  /** Number of the latest attempt; 0 when there was none. */
+  lastAttempt: number;
+  /** The attempt that has not ended. */
+  open: { attempt: number; status: DeploymentStatus; trigger: Trigger } | null;
+  live: Live | null;
+}
+/** What the target runs: whose release it is, and the deployment that a rollback returns to. */
+export interface Live {
+  promotion: number;
+  before: number | null;
+}
+export interface Refusal {
+  code: string;
+  /** What is wrong and what can be done, for a person. */
+  message: string;
+}
+
+/**
+ * Why this kind of attempt may not start now; undefined when it may.
+ * @param switchedOff why the target takes no promotions; undefined when it does.
+ */
+export function whyNot(s: Standing, trigger: Trigger, switchedOff: string | undefined): Refusal | undefined {
+  const key = promotionKey(s.id);
+  if (trigger === 'rollback')
+    return s.promotion === 'deployed'
+      ? whyNoReturn(s.id, s.target, s.live)
+      : refuse(
+          'illegal-transition',
+          `${key} is ${s.promotion}; only a deployed promotion can be rolled back.`,
+        );
+  if (switchedOff !== undefined)
+    return refuse('promotions-disabled', `Promotions to ${s.target} are switched off: ${switchedOff}`);
+  if (trigger === 'deploy') {
+    if (s.promotion === 'approved') return undefined;
+    if (s.promotion === 'pending')
+      return refuse(
+        'not-approved',
+        `${key} is not approved yet; its change request ${changeRequestKey(s.id)} needs a decision.`,
+      );
+    if (s.promotion === 'rolled-back')
+      return refuse('illegal-transition', `${key} rolled back; retry it instead of deploying it again.`);
+    return refuse('illegal-transition', `${key} is ${s.promotion} and can not be deployed.`);
+  }
+  if (s.promotion !== 'rolled-back')
+    return refuse(
+      'illegal-transition',
+      `${key} is ${s.promotion}; only a promotion that rolled back can be retried.`,
+    );
+  if (s.changeRequest !== 'approved')
+    return refuse(
+      'approval-void',
+      `${changeRequestKey(s.id)} is ${s.changeRequest}, so its approval no longer binds; ship it again.`,
+    );
+  return undefined;
+}
+
+/** Why this promotion can not be rolled back by hand; undefined when it can. */
+export function whyNoReturn(promotion: number, target: string, live: Live | null): Refusal | undefined {
+  const key = promotionKey(promotion);
+  if (live?.promotion !== promotion)
+    return refuse(
+      'not-current',
+      `${key} is not what ${target} runs (${live ? promotionKey(live.promotion) : 'nothing'} is); only the current release can be rolled back.`,
+    );
+  if (live.before === null)
+    return refuse(
+      'nothing-to-return-to',
+      `${key} was the first deployment of ${target}: there is no earlier release to return to.`,
+    );
+  return undefined;
+}
+
+/** Why a target takes no promotions; undefined when it does. @param config its entry in the targets file, if any. */
+export const switchedOff = (config: TargetConfig | undefined): string | undefined =>
+  config === undefined
+    ? 'the targets file no longer names this target'
+    : config.promotionsEnabled
+      ? undefined
+      : (config.promotionsDisabledReason ?? 'the targets file gives no reason');
+
+const refuse = (code: string, message: string): Refusal => ({ code, message });
