@@ -15,9 +15,9 @@ export interface StepLog {
   close(): Promise<void>;
 }
 
-const maxLines = 4_000;
+const maxLines = 10_000;
 const maxChars = 4_000_000;
-const batch = 1_000;
+const batch = 5_000;
 const everyMs = 100;
 
 export function openLog(
@@ -31,47 +31,54 @@ export function openLog(
   let chars = 0;
   let flushing: Promise<void> | undefined;
 
+  const full = () => waiting.length > maxLines || chars > maxChars;
+  let hurry: (() => void) | undefined;
+  const held = new Set<() => void>();
+  const letGo = () => {
+    held.forEach((go) => go());
+    held.clear();
+  };
   const flush = async (): Promise<void> => {
     while (waiting.length > 0) {
       const lines = waiting.slice(0, batch);
       try {
-        await appendLog(db, deployment, lines);
+        await appendLog(db, deployment, step, lines);
       } catch (thrown) {
         if (signal.aborted) throw thrown;
         await sleep(500);
         continue;
       }
       waiting.splice(0, lines.length);
-      chars -= charsOf(lines);
+      chars -= lines.reduce((sum, { text }) => sum + text.length, 0);
+      if (!full()) letGo();
     }
   };
   const started = () =>
-    (flushing ??= sleep(everyMs)
+    (flushing ??= Promise.race([sleep(everyMs), new Promise<void>((now) => (hurry = now))])
       .then(flush)
       .finally(() => {
         flushing = undefined;
+        letGo();
       }));
-
   // PostgreSQL's text can not hold NUL, nor half of a surrogate pair.
   const clean = (text: string) => redact(text).replaceAll('\0', '\u2400').toWellFormed();
+
   return {
     clean,
     write(stream, text) {
       const cleaned = clean(text);
-      waiting.push({ at: new Date(), step, stream, text: cleaned });
+      waiting.push({ at: new Date(), stream, text: cleaned });
       chars += cleaned.length;
       started().catch(() => undefined);
+      if (waiting.length >= batch) hurry?.();
     },
-    ready: () =>
-      waiting.length > maxLines || chars > maxChars ? started().catch(() => undefined) : undefined,
+    ready: () => (full() ? new Promise((go) => held.add(go)) : undefined),
     async close() {
       await flushing;
       await flush();
     },
   };
 }
-
-const charsOf = (lines: NewLine[]) => lines.reduce((sum, { text }) => sum + text.length, 0);
 
 /** Replaces each secret, also in its base64 and URL-encoded forms, by its name. */
 export function redactor(secrets: Record<string, string>): (text: string) => string {

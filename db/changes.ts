@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import pg from 'pg';
 
 /**
@@ -36,6 +37,8 @@ export function followChanges(databaseUrl: string): Changes {
   };
   let client: pg.Client | undefined;
   const closing = new AbortController();
+  // One listener for each open event stream.
+  setMaxListeners(0, closing.signal);
   let closed = false;
   let retry: NodeJS.Timeout | undefined;
 

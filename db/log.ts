@@ -2,32 +2,31 @@ import type { Db } from './connect';
 
 export interface NewLine {
   at: Date;
-  step: string;
   stream: 'out' | 'err' | 'note';
   text: string;
 }
 
 /**
- * Appends lines to a deployment's log. Numbers are taken from a counter under the row's lock, in the same
+ * Appends a step's lines to its deployment's log. Numbers are taken from a counter under the row's lock, in the same
  * statement, so that `seq` is 1..n without gaps whatever fails.
  */
-export async function appendLog(db: Db, deployment: number, lines: NewLine[]): Promise<void> {
+export async function appendLog(db: Db, deployment: number, step: string, lines: NewLine[]): Promise<void> {
   if (lines.length === 0) return;
   await db.raw(
     `WITH counted AS (UPDATE deployments SET log_seq = log_seq + ? WHERE id = ? RETURNING log_seq)
      INSERT INTO deployment_log (deployment, seq, at, step, stream, text)
-     SELECT ?, log_seq - ? + n, at, step, stream, text
-       FROM counted, unnest(?::timestamptz[], ?::text[], ?::text[], ?::text[])
-                       WITH ORDINALITY AS lines (at, step, stream, text, n)`,
+     SELECT ?, log_seq - ? + n, at::timestamptz, ?, stream, text
+       FROM counted, ROWS FROM (json_array_elements_text(?), json_array_elements_text(?),
+                                json_array_elements_text(?)) WITH ORDINALITY AS lines (at, stream, text, n)`,
     [
       lines.length,
       deployment,
       deployment,
       lines.length,
-      lines.map((l) => l.at.toISOString()),
-      lines.map((l) => l.step),
-      lines.map((l) => l.stream),
-      lines.map((l) => l.text),
+      step,
+      JSON.stringify(lines.map((l) => l.at)),
+      JSON.stringify(lines.map((l) => l.stream)),
+      JSON.stringify(lines.map((l) => l.text)),
     ],
   );
 }
@@ -54,5 +53,8 @@ export async function readLog(db: Db, deployment: number, { after = 0, limit, ta
       WHERE before < ? ORDER BY seq`,
     [deployment, after, stream ?? '', limit, maxPartBytes],
   );
-  return (rows as (NewLine & { seq: number })[]).map((line) => ({ ...line, at: line.at.toISOString() }));
+  return (rows as (NewLine & { seq: number; step: string })[]).map((line) => ({
+    ...line,
+    at: line.at.toISOString(),
+  }));
 }

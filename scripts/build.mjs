@@ -11,7 +11,18 @@ import { fileURLToPath } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
 const require = createRequire(import.meta.url);
-const rooms = ['domain', 'workflows', 'activities', 'db', 'api', 'worker', 'temporal-config', 'cli', 'web'];
+const rooms = [
+  'domain',
+  'workflows',
+  'activities',
+  'db',
+  'api',
+  'worker',
+  'temporal-config',
+  'cli',
+  'web',
+  'bench',
+];
 
 const hash = createHash('sha256');
 const read = (file) => hash.update(file).update(readFileSync(file));

@@ -9,7 +9,18 @@ import { fileURLToPath } from 'node:url';
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'));
 const bin = (name, file) => join('node_modules', name, file);
 
-const rooms = ['domain', 'workflows', 'activities', 'db', 'api', 'worker', 'temporal-config', 'web', 'cli'];
+const rooms = [
+  'domain',
+  'workflows',
+  'activities',
+  'db',
+  'api',
+  'worker',
+  'temporal-config',
+  'web',
+  'cli',
+  'bench',
+];
 const checks = {
   types: [bin('typescript', 'bin/tsc'), '--noEmit', '-p', '.'],
   'types of the page': [bin('typescript', 'bin/tsc'), '--noEmit', '-p', 'web'],

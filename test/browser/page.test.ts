@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { launchChromium } from '../helpers/chromium';
-import { cleanUp, startUp, stopUp, type Up } from '../helpers/up';
+import { cleanUp, cli, startUp, stopUp, until, type Up } from '../helpers/up';
 
 /** The page in a real browser, on the real stack: ship, approve, Deploy Now, follow, rolled back. */
 let up: Up;
@@ -119,6 +119,29 @@ it('is live; when the stream breaks it polls and says so; it becomes live again 
   await second.unroute('**/api/events');
   await second.getByText('Live: every change shows as it happens').waitFor();
   await second.close();
+});
+
+it('everyone watching sees the same, also after a reload and a lost connection', async () => {
+  const [reloading, losing] = [await browser.newPage(), await browser.newPage()];
+  const pages = [page, reloading, losing];
+  for (const other of [reloading, losing]) {
+    await other.goto(up.endpoints().signIn);
+    await other.getByRole('heading', { name: /^CP-2 / }).waitFor();
+  }
+  await page.getByRole('heading', { name: /^CP-2 / }).waitFor();
+  expect((await cli(up, 'retry', 'CP-2')).code).toBe(0);
+  for (const each of pages) await each.getByText('CP-2.2').first().waitFor();
+  await losing.context().setOffline(true);
+  await reloading.reload();
+  await page.locator('.outcome.bad').filter({ hasText: 'Rolled back' }).waitFor();
+  await losing.context().setOffline(false);
+  await losing.getByText('Live: every change shows as it happens').waitFor();
+  const shown = (each: Page) => each.getByRole('region', { name: /^CP-2$/ }).innerText();
+  await until('all to show the same end', async () => {
+    const texts = await Promise.all(pages.map(shown));
+    return texts.every((text) => text === texts[0] && /CP-2\.2[^]*Rolled back:/.test(text));
+  });
+  for (const other of [reloading, losing]) await other.close();
 });
 
 it('fits a phone, light and dark', async () => {

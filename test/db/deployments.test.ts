@@ -282,11 +282,13 @@ describe('the log', () => {
   it('is numbered 1..n without gaps under parallel writers and failed batches', async () => {
     const id = await approved('other');
     const { row } = await admission.admit(database.db, request(id));
-    const line = (text: string) => ({ at: new Date(), step: 'build', stream: 'out' as const, text });
+    const line = (text: string) => ({ at: new Date(), stream: 'out' as const, text });
     const writers = Array.from({ length: 10 }, async (_, writer) => {
       for (let n = 0; n < 10; n++) {
-        await appendLog(database.db, row.id, [line(`${writer}.${n}a`), line(`${writer}.${n}b`)]);
-        await expect(appendLog(database.db, row.id, [line('fine'), line('not \0 fine')])).rejects.toThrow();
+        await appendLog(database.db, row.id, 'build', [line(`${writer}.${n}a`), line(`${writer}.${n}b`)]);
+        await expect(
+          appendLog(database.db, row.id, 'build', [line('fine'), line('not \0 fine')]),
+        ).rejects.toThrow();
       }
     });
     await Promise.all(writers);
@@ -299,8 +301,8 @@ describe('the log', () => {
   it('is read in parts of bounded size, from either end, and whole', async () => {
     const { row } = await admission.admit(database.db, request(await approved('other')));
     const text = 'x'.repeat(16_384);
-    const line = { at: new Date(), step: 'build', stream: 'out' as const, text };
-    for (let n = 0; n < 3; n++) await appendLog(database.db, row.id, Array(50).fill(line));
+    const line = { at: new Date(), stream: 'out' as const, text };
+    for (let n = 0; n < 3; n++) await appendLog(database.db, row.id, 'build', Array(50).fill(line));
     const sizes: number[] = [];
     const seen: number[] = [];
     for (let after = 0; ; after = seen.at(-1)!) {

@@ -1,0 +1,103 @@
+import { mkdirSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { Worker } from '@temporalio/worker';
+import { createActivities } from '../activities';
+import { createSource } from '../activities/git';
+import { createStepRunner, type StepInput } from '../activities/step';
+import { createApp } from '../api/app';
+import { pageDir, workflowBundle } from '../cli/settings';
+import { openLog } from '../cli/serve';
+import { followChanges } from '../db/changes';
+import { registerTargets } from '../db/targets';
+import { putToken } from '../db/tokens';
+import { parseTargets } from '../domain/config';
+import type { DeploymentStatus } from '../domain/machines';
+import { controlQueue } from '../temporal-config/names';
+import type { Servers } from './servers';
+
+/**
+ * Signalbox with steps that do nothing: the real workflow, admission, lane, journal, log and API, so that what is
+ * measured is what Signalbox itself costs.
+ */
+export const token = 'bench-token';
+
+export async function startSignalbox(servers: Servers, names: string[], began: (step: string) => void) {
+  const { db, temporal, folder } = servers;
+  const config = names.map(
+    (name) => `  ${name}:
+    repository: ${folder}
+    build: { argv: ["true"] }
+    driver: { kind: directory, root: "${join(folder, name)}" }
+    backup: { kind: files, paths: ["${folder}"] }
+    health: { kind: http, url: "http://127.0.0.1:1/" }
+`,
+  );
+  const targets = parseTargets(`targets:\n${config.join('')}`, 'bench');
+  await registerTargets(db, names);
+  await putToken(db, token, { person: 'rosa', roles: ['release-manager'] });
+  const stateDir = join(folder, 'state');
+  mkdirSync(stateDir, { recursive: true });
+  const log = openLog(join(folder, 'signalbox.log'));
+  const source = createSource(join(stateDir, 'mirrors'));
+  const deps = { db, targets: () => targets, source, stateDir, temporal: temporal.client, log };
+
+  const runStep = createStepRunner(deps);
+  const nothing = (name: string, during: DeploymentStatus[]) => (input: StepInput) => {
+    began(name);
+    return runStep(name, during, input, () => Promise.resolve({ value: undefined, detail: 'nothing to do' }));
+  };
+  const worker = await Worker.create({
+    connection: temporal.connection,
+    namespace: temporal.namespace,
+    taskQueue: controlQueue,
+    workflowBundle: { codePath: workflowBundle },
+    activities: {
+      ...createActivities(deps),
+      build: nothing('build', ['running']),
+      backup: nothing('backup', ['running']),
+      swap: nothing('swap', ['running']),
+      healthCheck: nothing('health-check', ['running']),
+    },
+  });
+  const done = worker.run();
+
+  const changes = followChanges(servers.databaseUrl);
+  const app = createApp({
+    db,
+    changes,
+    temporal: temporal.client,
+    targets: () => targets,
+    resolveRevision: (...args) => source.resolve(...args),
+    runUrl: () => null,
+    webDir: pageDir,
+    log,
+    verdictMs: 10_000,
+  });
+  const server = createServer(app);
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  return {
+    api: `http://127.0.0.1:${(server.address() as { port: number }).port}/api`,
+    changes,
+    /** Promotions that wait for Deploy Now, written in one statement. @returns their numbers. */
+    async approved(target: string, count: number): Promise<number[]> {
+      const { rows } = await db.raw(
+        `WITH made AS (
+           INSERT INTO promotions (target, title, revision, commit, shipped_by, status)
+           SELECT ?, 'a change', 'v1', repeat('0', 40), 'carla', 'approved' FROM generate_series(1, ?) RETURNING id)
+         INSERT INTO change_requests (id, type, risk, description, requester, status, submission)
+         SELECT id, 'normal', 'low', '', 'carla', 'approved', 1 FROM made RETURNING id`,
+        [target, count],
+      );
+      return (rows as { id: number }[]).map(({ id }) => id);
+    },
+    async stop() {
+      server.closeAllConnections();
+      await new Promise((done) => server.close(done));
+      await changes.close();
+      worker.shutdown();
+      await done;
+    },
+  };
+}
+export type Signalbox = Awaited<ReturnType<typeof startSignalbox>>;
