@@ -16,8 +16,9 @@ export interface StepLog {
 }
 
 const maxLines = 10_000;
-const maxChars = 4_000_000;
-const batch = 5_000;
+const maxChars = 2_000_000;
+const batchLines = 5_000;
+const batchChars = 1_000_000;
 const everyMs = 100;
 
 export function openLog(
@@ -38,9 +39,14 @@ export function openLog(
     held.forEach((go) => go());
     held.clear();
   };
+  const nextBatch = () => {
+    let size = 0;
+    const end = waiting.findIndex(({ text }) => (size += text.length) > batchChars);
+    return waiting.slice(0, Math.min(batchLines, end < 0 ? waiting.length : Math.max(1, end)));
+  };
   const flush = async (): Promise<void> => {
     while (waiting.length > 0) {
-      const lines = waiting.slice(0, batch);
+      const lines = nextBatch();
       try {
         await appendLog(db, deployment, step, lines);
       } catch (thrown) {
@@ -53,13 +59,17 @@ export function openLog(
       if (!full()) letGo();
     }
   };
-  const started = () =>
-    (flushing ??= Promise.race([sleep(everyMs), new Promise<void>((now) => (hurry = now))])
+  const start = () => {
+    if (flushing) return;
+    flushing = Promise.race([sleep(everyMs), new Promise<void>((now) => (hurry = now))])
       .then(flush)
       .finally(() => {
         flushing = undefined;
         letGo();
-      }));
+      });
+    // Attached once, not for each line: while lines keep coming this promise lives as long as the step.
+    flushing.catch(() => undefined);
+  };
   // PostgreSQL's text can not hold NUL, nor half of a surrogate pair.
   const clean = (text: string) => redact(text).replaceAll('\0', '\u2400').toWellFormed();
 
@@ -69,8 +79,8 @@ export function openLog(
       const cleaned = clean(text);
       waiting.push({ at: new Date(), stream, text: cleaned });
       chars += cleaned.length;
-      started().catch(() => undefined);
-      if (waiting.length >= batch) hurry?.();
+      start();
+      if (waiting.length >= batchLines || chars >= batchChars) hurry?.();
     },
     ready: () => (full() ? new Promise((go) => held.add(go)) : undefined),
     async close() {
