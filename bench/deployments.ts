@@ -108,7 +108,12 @@ export async function deployments(servers: Servers, quick: boolean): Promise<Res
 async function click({ api }: Signalbox, promotion: number): Promise<void> {
   const answer = await fetch(`${api}/promotions/CP-${promotion}/deploy`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    // As the page and the command line do.
+    headers: {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      'idempotency-key': `click-${promotion}`,
+    },
     body: '{}',
   });
   if (answer.status !== 202) throw new Error(`${answer.status}: ${await answer.text()}`);

@@ -13,8 +13,13 @@ export interface Remembered {
 
 /** Claims a key for a request. @returns what is remembered of it: empty for a first use. */
 export async function claim(db: Db, person: string, key: string, request: string): Promise<Remembered> {
-  await db('idempotency_keys').insert({ person, key, request }).onConflict(['person', 'key']).ignore();
-  return (await db('idempotency_keys').where({ person, key }).first()) as Remembered;
+  const { rows } = await db.raw(
+    // The update changes nothing; it makes the statement answer the row that was there.
+    `INSERT INTO idempotency_keys (person, key, request) VALUES (?, ?, ?)
+     ON CONFLICT (person, key) DO UPDATE SET key = EXCLUDED.key RETURNING *`,
+    [person, key, request],
+  );
+  return rows[0] as Remembered;
 }
 
 export const remember = (tx: Tx, person: string, key: string, status: number, response: unknown) =>
