@@ -7,22 +7,11 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } 
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { rooms } from './rooms.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
 const require = createRequire(import.meta.url);
-const rooms = [
-  'domain',
-  'workflows',
-  'activities',
-  'db',
-  'api',
-  'worker',
-  'temporal-config',
-  'cli',
-  'web',
-  'bench',
-];
 
 const hash = createHash('sha256');
 const read = (file) => hash.update(file).update(readFileSync(file));
@@ -31,7 +20,13 @@ for (const room of rooms)
     join(a.parentPath, a.name).localeCompare(join(b.parentPath, b.name)),
   ))
     if (entry.isFile()) read(join(entry.parentPath, entry.name));
-for (const file of ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs'])
+for (const file of [
+  'package-lock.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'scripts/build.mjs',
+  'scripts/rooms.mjs',
+])
   read(file);
 const wanted = hash.digest('hex');
 const stamp = 'dist/built';

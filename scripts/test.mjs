@@ -5,22 +5,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { rooms } from './rooms.mjs';
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'));
 const bin = (name, file) => join('node_modules', name, file);
 
-const rooms = [
-  'domain',
-  'workflows',
-  'activities',
-  'db',
-  'api',
-  'worker',
-  'temporal-config',
-  'web',
-  'cli',
-  'bench',
-];
 const checks = {
   types: [bin('typescript', 'bin/tsc'), '--noEmit', '-p', '.'],
   'types of the page': [bin('typescript', 'bin/tsc'), '--noEmit', '-p', 'web'],

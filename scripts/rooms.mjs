@@ -1,0 +1,13 @@
+/** The folders that hold the program's sources. */
+export const rooms = [
+  'domain',
+  'workflows',
+  'activities',
+  'db',
+  'api',
+  'worker',
+  'temporal-config',
+  'cli',
+  'web',
+  'bench',
+];
