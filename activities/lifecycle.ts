@@ -4,8 +4,7 @@ import type { SignalDefinition } from '@temporalio/common';
 import type { TargetConfig } from '../domain/config';
 import { failpoint } from '../domain/failpoint';
 import { SignalboxError } from '../domain/errors';
-import { deploymentKey } from '../domain/keys';
-import type { DeploymentStatus, Trigger } from '../domain/machines';
+import { isTerminal, type DeploymentStatus, type Trigger } from '../domain/machines';
 import { acquireLane, admit, type LaneAnswer } from '../db/admission';
 import {
   beginRollback,
@@ -86,7 +85,7 @@ export function createLifecycle(deps: Deps) {
         if (!(thrown instanceof WorkflowNotFoundError)) throw thrown;
       });
   const outcomeOf = (row: DeploymentRow): DeploymentOutcome => ({
-    deployment: deploymentKey(row.promotion, row.attempt),
+    deployment: rowKey(row),
     status: row.status,
     outcome: row.outcome ?? row.status,
   });
@@ -96,7 +95,7 @@ export function createLifecycle(deps: Deps) {
     const byHand = row.trigger === 'rollback';
     return {
       deployment: row.id,
-      key: deploymentKey(row.promotion, row.attempt),
+      key: rowKey(row),
       target: row.target,
       title: promotion.title,
       revision: promotion.revision,
@@ -111,10 +110,15 @@ export function createLifecycle(deps: Deps) {
     };
   }
 
-  /** After an attempt's end: wakes who waits and tidies up. Repeating it is harmless. */
+  /**
+   * Wakes who waits and tidies up, once the attempt has ended; one that a recovery has taken over has not. Repeating
+   * it is harmless.
+   */
   async function afterEnd(row: DeploymentRow): Promise<DeploymentOutcome> {
-    await tellOthers(row);
-    await tidy(row);
+    if (isTerminal('deployment', row.status)) {
+      await tellOthers(row);
+      await tidy(row);
+    }
     return outcomeOf(row);
   }
 

@@ -78,7 +78,6 @@ export async function startSignalbox(servers: Servers, names: string[], began: (
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   return {
     api: `http://127.0.0.1:${(server.address() as { port: number }).port}/api`,
-    changes,
     /** Promotions that wait for Deploy Now, written in one statement. @returns their numbers. */
     async approved(target: string, count: number): Promise<number[]> {
       const { rows } = await db.raw(

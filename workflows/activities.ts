@@ -3,7 +3,8 @@ import type { Activities } from '../activities';
 
 /**
  * How activities are called. Short transactions on Signalbox's own record are local activities; what acts on a
- * target heartbeats, and is waited for when it is cancelled: its undo must not start while it still acts. Each has a summary, which the Temporal UI shows in its timeline.
+ * target heartbeats, and is waited for when it is cancelled: its undo must not start while it still acts. Each has
+ * a summary, which the Temporal UI shows with its event.
  */
 const recordSummaries = {
   admit: 'Admit the attempt, or refuse it with the reason',
