@@ -1,8 +1,11 @@
 import { Context } from '@temporalio/activity';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { makeWorld, type World } from '../helpers/world';
 import { recoverWorkflowId } from '../../workflows/messages';
 import { controlQueue } from '../../temporal-config/names';
-import type { Activities } from '../../activities';
+import { createActivities, type Activities } from '../../activities';
 
 /** What happens when a workflow is terminated, which skips its compensation; and the lane between attempts. */
 let world: World;
@@ -76,6 +79,34 @@ it.each([
     expect(world.current()).toBe(before);
   },
 );
+
+it('an admission that comes late, after a recovery took the attempt over, leaves its workspace alone', async () => {
+  const there = hold('build', false);
+  const d = await world.start(await world.approved('v2'));
+  await there;
+  const row = await d.row();
+  const workspace = join(world.deps.stateDir, 'work', `CP-${row.promotion}.${row.attempt}`);
+  mkdirSync(workspace, { recursive: true });
+  await world.db('deployments').where({ id: row.id }).update({ owner: 'recover/x' });
+  const late = new MockActivityEnvironment({
+    workflowExecution: { workflowId: row.owner, runId: row.run_id },
+  });
+  const request = {
+    promotion: row.promotion,
+    attempt: row.attempt,
+    trigger: 'deploy',
+    startedBy: 'rosa',
+  } as const;
+  expect(await late.run(createActivities(world.deps).admit, request, row.run_id)).toMatchObject({
+    status: 'running',
+  });
+  expect(existsSync(workspace)).toBe(true);
+  await world.db('deployments').where({ id: row.id }).update({ owner: row.owner });
+  delete world.faults.build;
+  await d.handle.cancel();
+  await d.handle.result();
+  await world.checkEnded(await d.row());
+});
 
 it('terminated while it waited: nothing was touched, and the next one gets the lane', async () => {
   const there = hold('build', false);
