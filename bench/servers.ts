@@ -1,15 +1,13 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { rememberedPorts } from '../cli/embedded/ports';
 import { startPostgres } from '../cli/embedded/postgres-server';
 import { createProcesses } from '../cli/embedded/processes';
-import { findTemporal } from '../cli/embedded/temporal-server';
+import { startTemporalServer } from '../cli/embedded/temporal-server';
 import { openLog } from '../cli/serve';
 import { connect, migrate, type Db } from '../db/connect';
-import { connectTemporal, type Temporal } from '../temporal-config/connection';
-import { developmentServerArgs } from '../temporal-config/development-server';
+import type { Temporal } from '../temporal-config/connection';
 import { setUpTemporal } from '../temporal-config/setup';
 import { routeTemporalLogs } from '../worker/worker';
 
@@ -28,23 +26,7 @@ export async function startServers(): Promise<Servers> {
   const processes = createProcesses(folder, console.error);
   const ports = rememberedPorts(folder);
   const databaseUrl = await startPostgres(folder, await ports.take('postgres'), processes);
-  const port = await ports.take('temporal');
-  const home = join(folder, 'temporal');
-  mkdirSync(home);
-  const server = {
-    name: 'temporal',
-    program: await findTemporal(),
-    args: developmentServerArgs({
-      port,
-      uiPort: await ports.take('temporalUi'),
-      file: join(home, 'temporal.db'),
-      namespace: 'default',
-    }),
-    cwd: home,
-    env: { USER: 'signalbox', HOME: home, ...process.env },
-    stopSignal: 'SIGTERM' as const,
-  };
-  const temporal = await processes.start(server, () => untilReady(`127.0.0.1:${port}`));
+  const { temporal } = await startTemporalServer(folder, ports, processes, 'default');
   await setUpTemporal(temporal);
   const db = connect(databaseUrl, 20);
   await migrate(db);
@@ -60,16 +42,4 @@ export async function startServers(): Promise<Servers> {
       rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
-}
-
-async function untilReady(address: string): Promise<Temporal> {
-  for (;;) {
-    try {
-      const temporal = await connectTemporal({ address, namespace: 'default' });
-      await temporal.connection.workflowService.describeNamespace({ namespace: 'default' });
-      return temporal;
-    } catch {
-      await sleep(50);
-    }
-  }
 }

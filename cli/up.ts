@@ -1,20 +1,18 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Role } from '../domain/machines';
 import type { Targets } from '../domain/config';
 import { putToken } from '../db/tokens';
 import { registerTargets } from '../db/targets';
-import { connectTemporal, type Temporal, type TemporalPlace } from '../temporal-config/connection';
-import { developmentServerArgs } from '../temporal-config/development-server';
+import { connectTemporal, type Temporal } from '../temporal-config/connection';
 import { setUpTemporal } from '../temporal-config/setup';
 import { routeTemporalLogs } from '../worker/worker';
 import { createClient } from './client';
 import { isFree, rememberedPorts } from './embedded/ports';
 import { startPostgres } from './embedded/postgres-server';
 import { createProcesses } from './embedded/processes';
-import { findTemporal } from './embedded/temporal-server';
+import { startTemporalServer } from './embedded/temporal-server';
 import { makeSample } from './sample/sample';
 import { deploySample } from './sample/first-deployment';
 import { openDatabase, openLog, portTaken, rereadOnHangup, serveApi, serveWorker } from './serve';
@@ -181,31 +179,9 @@ export async function up(options: UpOptions): Promise<number> {
     async function startTemporal(): Promise<{ temporal: Temporal; temporalUi: string | null }> {
       if (process.env.TEMPORAL_ADDRESS)
         return { temporal: await connectTemporal(), temporalUi: process.env.TEMPORAL_UI_URL ?? null };
-      const program = await findTemporal();
-      const temporalPort = await ports.take('temporal');
-      const uiPort = await ports.take('temporalUi');
-      const folder = join(state.path, 'temporal');
-      mkdirSync(folder, { recursive: true });
-      const wanted = process.env.TEMPORAL_NAMESPACE ?? namespace;
       embed('temporal');
-      const server = {
-        name: 'temporal',
-        program,
-        args: developmentServerArgs({
-          port: temporalPort,
-          uiPort,
-          file: join(folder, 'temporal.db'),
-          namespace: wanted,
-        }),
-        cwd: folder,
-        // The server looks its user up, and one without a name (in a container) has none but this.
-        env: { USER: 'signalbox', HOME: folder, ...process.env },
-        stopSignal: 'SIGTERM' as const,
-      };
-      const temporal = await processes.start(server, () =>
-        untilReady({ address: `127.0.0.1:${temporalPort}`, namespace: wanted }),
-      );
-      return { temporal, temporalUi: `http://127.0.0.1:${uiPort}` };
+      const wanted = process.env.TEMPORAL_NAMESPACE ?? namespace;
+      return startTemporalServer(state.path, ports, processes, wanted);
     }
     /** The port asked for; without one the usual port, or when that is taken a free one, kept from then on. */
     async function chosenPort(): Promise<number> {
@@ -223,20 +199,6 @@ class Interrupted extends Error {}
 async function allStarted<A, B>(parts: [Promise<A>, Promise<B>]): Promise<[A, B]> {
   await Promise.allSettled(parts);
   return Promise.all(parts);
-}
-
-async function untilReady(place: TemporalPlace): Promise<Temporal> {
-  const deadline = Date.now() + 60_000;
-  for (;;) {
-    try {
-      const temporal = await connectTemporal(place);
-      await temporal.connection.workflowService.describeNamespace({ namespace: temporal.namespace });
-      return temporal;
-    } catch (thrown) {
-      if (Date.now() > deadline) throw thrown;
-      await sleep(50);
-    }
-  }
 }
 
 async function untilAnswers(url: string): Promise<void> {

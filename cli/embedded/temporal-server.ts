@@ -1,10 +1,15 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream, existsSync, mkdirSync } from 'node:fs';
 import { access, chmod, constants, copyFile, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { messageOf } from '../../domain/errors';
+import { connectTemporal, type Temporal, type TemporalPlace } from '../../temporal-config/connection';
+import { developmentServerArgs } from '../../temporal-config/development-server';
 import { cacheDir, cached, onPath, run } from './fetch-part';
+import type { Ports } from './ports';
+import type { Processes } from './processes';
 
 /**
  * Finds or fetches the `temporal` program, whose development server is a real Temporal server with its UI:
@@ -111,4 +116,45 @@ async function programIn(folder: string): Promise<string | undefined> {
     if (size > 1_000_000 && mode & 0o100) return path;
   }
   return undefined;
+}
+
+/** Starts Temporal's development server on its file in the state directory. @returns a connection, and its UI. */
+export async function startTemporalServer(
+  stateDir: string,
+  ports: Ports,
+  processes: Processes,
+  namespace: string,
+): Promise<{ temporal: Temporal; temporalUi: string }> {
+  const program = await findTemporal();
+  const port = await ports.take('temporal');
+  const uiPort = await ports.take('temporalUi');
+  const folder = join(stateDir, 'temporal');
+  mkdirSync(folder, { recursive: true });
+  const server = {
+    name: 'temporal',
+    program,
+    args: developmentServerArgs({ port, uiPort, file: join(folder, 'temporal.db'), namespace }),
+    cwd: folder,
+    // The server looks its user up, and one without a name (in a container) has none but this.
+    env: { USER: 'signalbox', HOME: folder, ...process.env },
+    stopSignal: 'SIGTERM' as const,
+  };
+  const temporal = await processes.start(server, () =>
+    untilReady({ address: `127.0.0.1:${port}`, namespace }),
+  );
+  return { temporal, temporalUi: `http://127.0.0.1:${uiPort}` };
+}
+
+async function untilReady(place: TemporalPlace): Promise<Temporal> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    try {
+      const temporal = await connectTemporal(place);
+      await temporal.connection.workflowService.describeNamespace({ namespace: temporal.namespace });
+      return temporal;
+    } catch (thrown) {
+      if (Date.now() > deadline) throw thrown;
+      await sleep(50);
+    }
+  }
 }
