@@ -5,7 +5,7 @@ const rooms = {
   db: ['domain'],
   workflows: ['domain', 'temporal-config/names'],
   // The ids and signals by which workflows are told something are declared once, beside the workflows.
-  activities: ['domain', 'db', 'temporal-config/names', 'workflows/messages'],
+  activities: ['domain', 'db', 'temporal-config/names', 'temporal-config/signing', 'workflows/messages'],
   api: ['domain', 'db', 'temporal-config', 'workflows/messages'],
   worker: ['domain', 'db', 'temporal-config', 'activities', 'workflows'],
   web: ['domain'],

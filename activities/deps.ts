@@ -2,6 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { Targets } from '../domain/config';
 import type { Db } from '../db/connect';
+import type { Keyring } from '../temporal-config/signing';
 import type { Source } from './git';
 
 /** What the activities act through. Made once, by the worker. */
@@ -13,5 +14,7 @@ export interface Deps {
   /** Workspaces, artifacts and backups lie here. */
   stateDir: string;
   temporal: Client;
+  /** Verifies what the API says to workflows. */
+  keyring: Pick<Keyring, 'whyForged'>;
   log: Logger;
 }

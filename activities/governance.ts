@@ -1,6 +1,5 @@
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { z } from 'zod';
 import { deploymentKey } from '../domain/keys';
 import { changeRequestKey } from '../domain/keys';
 import { decide, endedUnfollowed, findChangeRequest, markFollowed, submit } from '../db/change-requests';
@@ -15,37 +14,41 @@ import {
   type RecoveryRequest,
 } from '../workflows/messages';
 import type { Deps } from './deps';
-
-const decision = z.strictObject({
-  id: z.uuid(),
-  approver: z.string().min(1).max(200),
-  decision: z.enum(['approve', 'reject']),
-  comment: z.string().max(2000).optional(),
-});
+import type { Heard } from './heard';
+import { lost } from './lost';
 
 /** What the change request's workflow writes. */
-export function createChangeRequestActivities(deps: Deps) {
+export function createChangeRequestActivities(deps: Deps, heard: Heard) {
   const { db } = deps;
   return {
-    submitChangeRequest: async (id: number, submission: number) => {
-      await submit(db, id, submission);
+    /** Submits the request. @returns which it is. @throws when the API did not ask for it. */
+    async submitChangeRequest(input: unknown): Promise<{ changeRequest: number; submission: number }> {
+      const { changeRequest, submission, by, request } = await heard.verifiedStart('submit', input);
+      await submit(db, changeRequest, submission, { by, request, why: 'submitted for approval' });
+      return { changeRequest, submission };
     },
     /** Its status; "superseded" when a later submission has taken over. */
     async changeRequestStatus(id: number, submission: number): Promise<string> {
       const row = await findChangeRequest(db, id);
       return !row || row.submission > submission ? 'superseded' : row.status;
     },
-    /** Writes the decision's row, counted or refused. What is no decision at all is logged and dropped. */
-    async decide(changeRequest: number, submission: number, signal: unknown): Promise<void> {
-      const parsed = decision.safeParse(signal);
-      if (!parsed.success) {
-        deps.log.warn(
-          { changeRequest, problems: parsed.error.issues.length },
-          'dropped a malformed decision signal',
-        );
-        return;
-      }
-      await decide(db, { ...parsed.data, changeRequest, submission });
+    /**
+     * Writes the decision's row, counted or refused. What the API did not say leaves no row, which could stand in
+     * the way of a true one with its id; it is in the audit trail, as refused.
+     * @param repeated whether this workflow heard the very same before.
+     */
+    async decide(
+      changeRequest: number,
+      submission: number,
+      message: unknown,
+      repeated: boolean,
+    ): Promise<void> {
+      const key = changeRequestKey(changeRequest);
+      const said = await heard.verified('decision', key, message);
+      if (!said) return;
+      if (repeated)
+        return heard.refuse('decision', key, message, 'it was decided already; a repeat changes nothing');
+      await decide(db, { ...said, changeRequest, submission });
     },
     async followed(id: number, submission: number): Promise<void> {
       if ((await findChangeRequest(db, id))?.submission === submission) await markFollowed(db, id);
@@ -60,19 +63,6 @@ const settlingMs = 5_000;
 export function createReconcileActivities(deps: Deps) {
   const { db, temporal, log } = deps;
 
-  /** How a workflow ended without recording it; undefined while it runs. */
-  async function lost(workflowId: string, runId: string): Promise<string | undefined> {
-    try {
-      const { status } = await temporal.workflow.getHandle(workflowId, runId).describe();
-      if (status.name === 'RUNNING' || status.name === 'CONTINUED_AS_NEW') return undefined;
-      return `Its workflow ${workflowId} ended as ${status.name.toLowerCase().replaceAll('_', ' ')} without recording an end.`;
-    } catch (thrown) {
-      if (thrown instanceof WorkflowNotFoundError)
-        return `Its workflow ${workflowId} has vanished from Temporal.`;
-      throw thrown;
-    }
-  }
-
   return {
     async mend(): Promise<string[]> {
       const mended: string[] = [];
@@ -81,7 +71,7 @@ export function createReconcileActivities(deps: Deps) {
         Context.current().heartbeat();
         if (Date.now() - row.created_at.getTime() < settlingMs) continue;
         const key = deploymentKey(row.promotion, row.attempt);
-        const why = await lost(row.owner, row.run_id);
+        const why = await lost(temporal, row.owner, row.run_id);
         if (why) {
           await temporal.workflow.start('recoverDeployment', {
             workflowId: recoverWorkflowId(row.promotion, row.attempt),

@@ -2,6 +2,7 @@ import { createBackup, createRestoreData } from './backup';
 import { createBuild } from './build';
 import type { Deps } from './deps';
 import { createChangeRequestActivities, createReconcileActivities } from './governance';
+import { createHeard } from './heard';
 import { createHealthCheck, createVerifyRollback } from './health-check';
 import { createLifecycle } from './lifecycle';
 import { createStepRunner } from './step';
@@ -10,6 +11,7 @@ import { createMigrate, createSwap, createUndoSwap } from './swap';
 /** All activities: those that act on a target, and those that write Signalbox's own record. */
 export function createActivities(deps: Deps) {
   const runStep = createStepRunner(deps);
+  const heard = createHeard(deps);
   return {
     build: createBuild(deps, runStep),
     backup: createBackup(deps, runStep),
@@ -19,8 +21,9 @@ export function createActivities(deps: Deps) {
     undoSwap: createUndoSwap(deps, runStep),
     undoMigrate: createRestoreData(deps, runStep),
     verifyRollback: createVerifyRollback(deps, runStep),
-    ...createLifecycle(deps),
-    ...createChangeRequestActivities(deps),
+    heard: heard.heard,
+    ...createLifecycle(deps, heard),
+    ...createChangeRequestActivities(deps, heard),
     ...createReconcileActivities(deps),
   };
 }

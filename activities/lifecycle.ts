@@ -26,11 +26,14 @@ import {
   laneFree,
   type DeploymentOutcome,
   type DeploymentRequest,
+  type Resolution,
 } from '../workflows/messages';
 import { removeTree } from './archive';
 import { short } from './build';
 import type { Deps } from './deps';
 import { directoryDriver } from './drivers/directory';
+import type { Heard } from './heard';
+import { lost } from './lost';
 import { targetOf } from './step';
 import { join } from 'node:path';
 
@@ -65,7 +68,7 @@ export type LaneNews =
   | { kind: 'ended'; outcome: DeploymentOutcome };
 
 /** The transactions by which a deployment's workflow writes the record. Each may be repeated. */
-export function createLifecycle(deps: Deps) {
+export function createLifecycle(deps: Deps, heard: Heard) {
   const { db } = deps;
   const me = () => Context.current().info.workflowExecution!.workflowId;
   const owned = async <T>(work: (owner: string) => Promise<T>): Promise<T> => {
@@ -157,15 +160,28 @@ export function createLifecycle(deps: Deps) {
     return answer;
   }
 
+  /** Nobody takes over what still runs, whoever started the recovery. */
+  async function whyNotRecovered(
+    row: DeploymentRow | undefined,
+    recovery: string,
+  ): Promise<string | undefined> {
+    if (!row) return 'There is no such attempt.';
+    if (row.owner === recovery) return undefined;
+    if (isTerminal('deployment', row.status)) return `${rowKey(row)} has ended: ${row.status}.`;
+    if (await lost(deps.temporal, row.owner, row.run_id)) return undefined;
+    return `${rowKey(row)} is run by ${row.owner}; there is nothing to recover.`;
+  }
+
   return {
     /**
      * Writes the attempt's row and takes the lane if it is free, in one transaction.
      * @returns the plan and how the lane stands, or the outcome when it was refused or had ended.
      */
     async admit(
-      request: DeploymentRequest,
+      message: unknown,
       runId: string,
     ): Promise<{ plan: Plan; lane: LaneNews } | DeploymentOutcome> {
+      const request: DeploymentRequest = await heard.verifiedStart('start', message);
       await failpoint('admit/before');
       const { row, standing, lane } = await admit(db, {
         ...request,
@@ -191,7 +207,8 @@ export function createLifecycle(deps: Deps) {
 
     beginRollback: (plan: Plan, why: string) =>
       owned((owner) => beginRollback(db, plan.deployment, owner, why)),
-    resumeRollback: (plan: Plan) => owned((owner) => beginRollback(db, plan.deployment, owner)),
+    resumeRollback: (plan: Plan, asked: Resolution) =>
+      owned((owner) => beginRollback(db, plan.deployment, owner, undefined, moveOf(asked))),
     rollbackFailed: (plan: Plan, why: string) =>
       owned(async (owner) => {
         await rollbackFailed(db, plan.deployment, owner, why);
@@ -202,11 +219,13 @@ export function createLifecycle(deps: Deps) {
       }),
 
     /** An SRE leaves the target as it is: what is really current is observed and recorded. */
-    acceptRollback: (plan: Plan, outcome: string) =>
+    acceptRollback: (plan: Plan, outcome: string, asked: Resolution) =>
       owned(async (owner) => {
         const release = await directoryDriver(targetOf(deps, plan.target).driver.root).observe();
         const told = `${outcome} Current: ${release ? `release ${short(release)}` : 'no release'}.`;
-        return afterEnd(await recordEnd(db, plan.deployment, owner, 'rolled-back', told, { release }));
+        return afterEnd(
+          await recordEnd(db, plan.deployment, owner, 'rolled-back', told, { release }, moveOf(asked)),
+        );
       }),
 
     recordEnd: (plan: Plan, to: 'succeeded' | 'rolled-back' | 'cancelled', outcome: string) =>
@@ -223,12 +242,17 @@ export function createLifecycle(deps: Deps) {
       deployment: number,
     ): Promise<{ plan: Plan; status: DeploymentStatus; began: string[]; round: number }> {
       const { workflowId, runId } = Context.current().info.workflowExecution!;
+      const before = (await deploymentById(db, deployment)) as DeploymentRow | undefined;
+      const why = await whyNotRecovered(before, workflowId);
+      if (why) throw ApplicationFailure.nonRetryable(why, 'NothingToRecover');
       const { row, began, round } = await takeOver(db, deployment, workflowId, runId);
       const promotion = (await findPromotion(db, row.promotion))!;
       return { plan: planOf(row, promotion), status: row.status, began, round };
     },
   };
 }
+
+const moveOf = ({ by, reason, request }: Resolution) => ({ by, why: reason, request });
 
 const marginMs = 60_000;
 const limitsOf = (target: TargetConfig): Plan['limits'] => ({

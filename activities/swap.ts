@@ -1,4 +1,6 @@
 import { failpoint } from '../domain/failpoint';
+import { changeRequestKey } from '../domain/keys';
+import { approvalStands } from '../db/people';
 import { archiveOf, releaseOf, runTargetCommand, short } from './build';
 import type { Deps } from './deps';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
@@ -25,6 +27,13 @@ export const createSwap =
     runStep('swap', ['running'], input, async (context) => {
       const release = await releaseOf(deps, input.deployment);
       await context.driver.install(release, await archiveOf(context, release));
+      // Asked once more at the last moment: an approver may have lost the right to approve while this was built.
+      const { trigger, promotion } = context.row;
+      if (trigger !== 'rollback' && !(await approvalStands(deps.db, promotion)))
+        throw verdict(
+          'ApprovalVoid',
+          `Not swapped: nobody who may still approve has approved ${changeRequestKey(promotion)}.`,
+        );
       return { value: undefined, detail: await makeCurrent(context, release, input.key) };
     });
 

@@ -1,10 +1,12 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import compression from 'compression';
 import express, { Router, type Express } from 'express';
 import helmet from 'helmet';
 import { absolutePath as swaggerPath } from 'swagger-ui-dist';
-import { notFound, SignalboxError } from '../domain/errors';
-import { personByToken } from '../db/tokens';
+import { notFound } from '../domain/errors';
+import { accessRoutes } from './access';
+import { auditRoutes } from './audit';
+import { authenticate, ownAddress } from './auth';
 import { changeRequestRoutes } from './change-requests';
 import type { ApiDeps } from './deps';
 import { deploymentRoutes } from './deployments';
@@ -13,6 +15,7 @@ import { openApiDocument } from './openapi';
 import { problemHandler } from './problem';
 import { promotionRoutes } from './promotions';
 import { register, type Route } from './route';
+import { sessionRoutes, signInRoutes } from './sign-in';
 import { targetRoutes } from './targets';
 
 export const apiRoutes = (deps: ApiDeps): Route[] => [
@@ -20,15 +23,23 @@ export const apiRoutes = (deps: ApiDeps): Route[] => [
   ...promotionRoutes(deps),
   ...deploymentRoutes(deps),
   ...changeRequestRoutes(deps),
+  ...accessRoutes(deps),
+  ...sessionRoutes(deps),
+  ...auditRoutes(deps),
 ];
 
 /** The API, its documentation and the Operations page on one port. */
 export function createApp(deps: ApiDeps): Express {
   const app = express();
   app.disable('x-powered-by');
+  app.use((_request, response, next) => {
+    response.locals.request = randomUUID();
+    response.set('X-Request-Id', response.locals.request as string);
+    next();
+  });
   app.use(
     helmet({
-      contentSecurityPolicy: { directives: { 'upgrade-insecure-requests': null } },
+      contentSecurityPolicy: { useDefaults: false, directives: policy },
       strictTransportSecurity: false,
     }),
   );
@@ -43,6 +54,8 @@ export function createApp(deps: ApiDeps): Express {
     response.status(Object.values(parts).every((part) => part === 'ready') ? 200 : 503).json(parts);
   });
 
+  app.use(ownAddress(deps));
+
   const routes = apiRoutes(deps);
   const document = openApiDocument(routes);
   app.get('/api/openapi.json', (_request, response) => void response.json(document));
@@ -53,32 +66,12 @@ export function createApp(deps: ApiDeps): Express {
         "window.ui = SwaggerUIBundle({ url: '/api/openapi.json', dom_id: '#swagger-ui', deepLinking: true });",
       );
   });
-  app.use('/api/docs', express.static(swaggerPath()));
+  app.use('/api/docs', docsPolicy, express.static(swaggerPath()));
 
-  app.post('/api/sign-in', express.json({ limit: '1kb' }), (request, response) => {
-    const { code } = (request.body ?? {}) as { code?: unknown };
-    if (!deps.signIn || typeof code !== 'string' || !equal(code, deps.signIn.code))
-      throw new SignalboxError(
-        'not-signed-in',
-        'This sign-in link is not valid; use the one that "signalbox up" printed last.',
-      );
-    response.json({ tokens: deps.signIn.tokens });
-  });
+  app.use(signInRoutes(deps));
 
   const api = Router({ caseSensitive: true });
-  api.use(async (request, response, next) => {
-    const token = /^Bearer ([\x21-\x7e]{1,500})$/.exec(request.get('authorization') ?? '')?.[1];
-    const person = token && (await personByToken(deps.db, token));
-    if (!person)
-      throw new SignalboxError(
-        'not-signed-in',
-        token
-          ? 'This token is not known; tokens of the embedded mode are in endpoints.json.'
-          : 'Send a token: "Authorization: Bearer ...". Tokens of the embedded mode are in endpoints.json.',
-      );
-    response.locals.person = person;
-    next();
-  });
+  api.use(authenticate(deps));
   api.get('/events', eventStream(deps.changes));
   api.use(express.json({ limit: '256kb', strict: true, type: () => true }));
   for (const route of routes) register(api, deps.db, route);
@@ -91,13 +84,26 @@ export function createApp(deps: ApiDeps): Express {
   app.use((request) => {
     throw notFound(`page ${request.path.slice(0, 200)}`);
   });
-  app.use(problemHandler(deps.log));
+  app.use(problemHandler(deps));
   return app;
 }
 
-/** Compares without telling by its duration how much was right. */
-const equal = (a: string, b: string) => timingSafeEqual(sha256(a), sha256(b));
-const sha256 = (text: string) => createHash('sha256').update(text).digest();
+/** What the page may load and where it may connect: its own files and its own API. */
+const policy = {
+  'default-src': ["'none'"],
+  'script-src': ["'self'"],
+  'style-src': ["'self'"],
+  'img-src': ["'self'", 'data:'],
+  'connect-src': ["'self'"],
+  'base-uri': ["'none'"],
+  'form-action': ["'self'"],
+  'frame-ancestors': ["'none'"],
+};
+/** Swagger UI sets styles in its markup; scripts stay as they are. */
+const docsPolicy = helmet.contentSecurityPolicy({
+  useDefaults: false,
+  directives: { ...policy, 'style-src': ["'self'", "'unsafe-inline'"] },
+});
 
 const answers = (part: PromiseLike<unknown>) =>
   Promise.race([

@@ -5,10 +5,17 @@ import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, parseChangeRequestKey, promotionKey } from '../domain/keys';
 import { changeRequestView, decisionBody, emptyBody, listQuery, reasonBody } from '../domain/schemas';
 import { findChangeRequest, findDecision, type ChangeRequestRow } from '../db/change-requests';
-import { withdraw } from '../db/promotions';
+import type { Voided } from '../db/people';
+import { findPromotion, withdraw } from '../db/promotions';
+import type { Move } from '../db/transition';
 import { viewChangeRequest } from '../db/views';
 import { attributes, controlQueue } from '../temporal-config/names';
-import { approvalDecision, changeRequestMoved, changeRequestWorkflowId } from '../workflows/messages';
+import {
+  approvalDecision,
+  changeRequestMoved,
+  changeRequestWorkflowId,
+  type ChangeRequestInput,
+} from '../workflows/messages';
 import type { ApiDeps } from './deps';
 import { page, pageView } from './page';
 import { route, type Route } from './route';
@@ -21,12 +28,15 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
     if (!row) throw notFound(`change request ${key}`);
     return row;
   };
+  const target = async ({ params }: { params: Record<string, string> }) =>
+    (await findPromotion(db, parseChangeRequestKey(params.key!)))?.target;
   const view = (row: ChangeRequestRow) => viewChangeRequest(db, row);
   return [
     route({
       method: 'get',
       path: '/change-requests',
       summary: 'Change requests, newest first',
+      permission: 'read',
       query: listQuery,
       answers: { status: 200, schema: pageView(changeRequestView) },
       handle: async ({ query }) => ({
@@ -45,6 +55,7 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
       method: 'get',
       path: '/change-requests/:key',
       summary: 'One change request with its decisions',
+      permission: 'read',
       answers: { status: 200, schema: changeRequestView },
       handle: async ({ params }) => ({ body: await view(await find(params.key!)) }),
     }),
@@ -52,16 +63,18 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
       method: 'post',
       path: '/change-requests/:key/submit',
       summary: 'Submit a draft for approval',
-      roles: ['contributor', 'release-manager'],
+      permission: 'submit',
+      target,
       body: emptyBody,
       answers: { status: 200, schema: changeRequestView },
-      handle: async ({ params }) => submitChangeRequest(deps, await find(params.key!)),
+      handle: async (call) => submitChangeRequest(deps, await find(call.params.key!), call),
     }),
     route({
       method: 'post',
       path: '/change-requests/:key/decisions',
       summary: 'Approve or reject; the answer is the verdict that its workflow recorded',
-      roles: ['approver'],
+      permission: 'decide',
+      target,
       body: decisionBody,
       answers: { status: 201, schema: changeRequestView },
       async handle(call) {
@@ -74,9 +87,18 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
         await failpoint('api-decide/before');
         if (!(await read()))
           await deps.temporal.workflow.signalWithStart('changeRequest', {
-            ...startOptions(row.id, row.submission, row.requester),
+            // With a start, so that a workflow that was lost is there to hear it.
+            ...startOptions(deps, row.id, row.submission, { person: row.requester, request: call.request }),
             signal: approvalDecision,
-            signalArgs: [{ id, approver: call.person, ...call.body }],
+            signalArgs: [
+              deps.keyring.sign('decision', changeRequestWorkflowId(row.id, row.submission), {
+                id,
+                approver: call.person,
+                ...call.body,
+                mintedBy: call.mintedBy,
+                request: call.request,
+              }),
+            ],
           });
         await failpoint('api-decide/sent-unanswered');
         const decision = await deps.changes.until(read, deps.verdictMs);
@@ -89,12 +111,13 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
       method: 'post',
       path: '/change-requests/:key/cancel',
       summary: 'Cancel a change request; withdraws its promotion',
-      roles: ['contributor', 'release-manager'],
+      permission: 'withdraw',
+      target,
       body: reasonBody,
       answers: { status: 200, schema: changeRequestView },
-      async handle({ params, person, body }) {
+      async handle({ params, person, request, body }) {
         const row = await find(params.key!);
-        await withdrawPromotion(deps, row, person, body.reason);
+        await withdrawPromotion(deps, row, { by: person, why: body.reason, request });
         return { body: await view(await find(params.key!)) };
       },
     }),
@@ -102,7 +125,7 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
 }
 
 /** Starts the next submission's workflow and waits until the request is submitted. */
-export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow) {
+export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow, by: By) {
   const { db } = deps;
   if (row.status !== 'draft') {
     if (row.status === 'submitted') return { body: await viewChangeRequest(db, row) };
@@ -113,7 +136,7 @@ export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow) 
   }
   const submission = row.submission + 1;
   await deps.temporal.workflow
-    .start('changeRequest', startOptions(row.id, submission, row.requester))
+    .start('changeRequest', startOptions(deps, row.id, submission, by))
     .catch((thrown: unknown) => {
       if (!(thrown instanceof WorkflowExecutionAlreadyStartedError)) throw thrown;
     });
@@ -126,22 +149,22 @@ export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow) 
 }
 
 /** Withdraws a promotion with its change request and tells the request's workflow. */
-export async function withdrawPromotion(
-  deps: ApiDeps,
-  row: ChangeRequestRow,
-  person: string,
-  reason: string | undefined,
-): Promise<void> {
-  const refused = await withdraw(deps.db, row.id, `withdrawn by ${person}${reason ? `: ${reason}` : ''}`);
+export async function withdrawPromotion(deps: ApiDeps, row: ChangeRequestRow, move: Move): Promise<void> {
+  const outcome = `withdrawn by ${move.by}${move.why ? `: ${move.why}` : ''}`;
+  const refused = await withdraw(deps.db, row.id, outcome, move);
   if (refused)
     throw new SignalboxError(
       'illegal-transition',
       `${promotionKey(row.id)} can not be withdrawn: ${refused}.`,
     );
-  // `reconcile` says it again when this signal is lost.
-  if (row.submission > 0)
+  await tellMoved(deps, row);
+}
+
+/** Tells a request's workflow to look at the record; when that is lost, `reconcile` says it again. */
+export async function tellMoved(deps: ApiDeps, { id, submission }: Voided): Promise<void> {
+  if (submission > 0)
     await deps.temporal.workflow
-      .getHandle(changeRequestWorkflowId(row.id, row.submission))
+      .getHandle(changeRequestWorkflowId(id, submission))
       .signal(changeRequestMoved)
       .catch((thrown: unknown) =>
         deps.log.warn({ err: thrown }, 'the change request will be told by reconcile'),
@@ -156,15 +179,28 @@ const notOpen = (row: ChangeRequestRow) =>
       : `${changeRequestKey(row.id)} is ${row.status} and takes no decisions any more.`,
   );
 
-const startOptions = (id: number, submission: number, actor: string) => ({
+/** Who asked, in which request. */
+interface By {
+  person: string;
+  request: string;
+}
+
+const startOptions = (deps: ApiDeps, id: number, submission: number, by: By) => ({
   workflowId: changeRequestWorkflowId(id, submission),
   taskQueue: controlQueue,
-  args: [{ changeRequest: id, submission }],
+  args: [
+    deps.keyring.sign('submit', changeRequestWorkflowId(id, submission), {
+      changeRequest: id,
+      submission,
+      by: by.person,
+      request: by.request,
+    } satisfies ChangeRequestInput),
+  ],
   staticSummary: `${changeRequestKey(id)}: approval of ${promotionKey(id)}`,
   typedSearchAttributes: [
     { key: attributes.changeRequest, value: changeRequestKey(id) },
     { key: attributes.promotion, value: promotionKey(id) },
     { key: attributes.status, value: 'submitted' },
-    { key: attributes.actor, value: actor },
+    { key: attributes.actor, value: by.person },
   ],
 });

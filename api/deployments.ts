@@ -13,12 +13,16 @@ import { route, type Route } from './route';
 
 /** Attempts: read, followed by their log, cancelled, and resolved after a failed rollback. */
 export function deploymentRoutes(deps: ApiDeps): Route[] {
-  const { db, runUrl, temporal } = deps;
+  const { db, keyring, runUrl, temporal } = deps;
   const find = async (key: string) => {
     const { promotion, attempt } = parseDeploymentKey(key);
     const row = await findDeployment(db, promotion, attempt);
     if (!row) throw notFound(`deployment ${key}`);
     return row;
+  };
+  const target = async ({ params }: { params: Record<string, string> }) => {
+    const { promotion, attempt } = parseDeploymentKey(params.key!);
+    return (await findDeployment(db, promotion, attempt))?.target;
   };
   const handleOf = (row: DeploymentRow) => temporal.workflow.getHandle(row.owner);
   /** Waits for the attempt to leave the state it was in; answers how it stands then. */
@@ -49,6 +53,7 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
       method: 'get',
       path: '/deployments/:key',
       summary: 'One attempt with its steps',
+      permission: 'read',
       answers: { status: 200, schema: deploymentView },
       handle: async ({ params }) => ({ body: await viewDeployment(db, await find(params.key!), runUrl) }),
     }),
@@ -58,6 +63,7 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
       summary:
         'Log lines after a number, in order, up to `limit` or a MiB; as text when text/plain is asked for. ' +
         'nextCursor is the `after` of the next part, null at the end.',
+      permission: 'read',
       query: logQuery,
       answers: {
         status: 200,
@@ -78,15 +84,17 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
       method: 'post',
       path: '/deployments/:key/cancel',
       summary: 'Cancel: a waiting attempt ends, a running one is rolled back',
-      roles: ['release-manager', 'sre'],
+      permission: 'cancel',
+      target,
       body: reasonBody,
       answers: { status: 202, schema: deploymentView },
-      async handle({ params, person, body }) {
+      async handle({ params, person, request, body }) {
         const row = await find(params.key!);
         if (isTerminal('deployment', row.status)) throw refuse(row, 'it has ended.');
         if (row.status === 'rolling-back' || row.status === 'rollback-failed')
           throw refuse(row, 'it is being undone already.');
-        await send(row, handleOf(row).signal(cancelDeployment, { by: person, reason: body.reason }));
+        const asked = keyring.sign('cancel', row.owner, { by: person, reason: body.reason, request });
+        await send(row, handleOf(row).signal(cancelDeployment, asked));
         return moved(row);
       },
     }),
@@ -94,13 +102,15 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
       method: 'post',
       path: '/deployments/:key/resolve',
       summary: 'After a failed rollback: retry the undo, or accept the target as it is',
-      roles: ['sre'],
+      permission: 'resolve',
+      target,
       body: resolveBody,
       answers: { status: 202, schema: deploymentView },
-      async handle({ params, person, body }) {
+      async handle({ params, person, request, body }) {
         const row = await find(params.key!);
         if (row.status !== 'rollback-failed') throw refuse(row, 'only a failed rollback is resolved.');
-        await send(row, handleOf(row).signal(resolveRollback, { by: person, ...body }));
+        const asked = keyring.sign('resolve', row.owner, { by: person, request, ...body });
+        await send(row, handleOf(row).signal(resolveRollback, asked));
         return moved(row);
       },
     }),

@@ -4,6 +4,17 @@ import type { Targets } from '../domain/config';
 import type { Changes } from '../db/changes';
 import type { Db } from '../db/connect';
 import type { RunUrl } from '../db/views';
+import type { Keyring } from '../temporal-config/signing';
+
+/** Embedded mode: a link with a code that is good once. */
+export interface LocalSignIn {
+  kind: 'local';
+  /** Whether the code is the present one; from then on it is not. */
+  redeem(code: string): boolean;
+  /** Whom a local session may be. */
+  people: readonly string[];
+}
+export type SignIn = LocalSignIn;
 
 /** What the API works with. It never touches a target: effects are the workflows'. */
 export interface ApiDeps {
@@ -17,8 +28,12 @@ export interface ApiDeps {
   /** Folder of the built Operations page. */
   webDir: string;
   log: Logger;
-  /** Embedded mode: the tokens of the sample people, for whoever knows the code that `up` printed. */
-  signIn?: { code: string; tokens: Record<string, string> };
+  /** Signs what is said to workflows. */
+  keyring: Pick<Keyring, 'sign'>;
+  /** How people sign in; without any, tokens alone count. */
+  signIn?: SignIn;
+  /** Where it is reached, such as `https://signalbox.example.com`; the first is the one it calls itself. */
+  origins(): readonly string[];
   /** How long a request waits for its verdict before it answers "accepted". */
   verdictMs: number;
 }

@@ -1,5 +1,6 @@
 import { createDocument, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { errorCodes } from '../domain/errors';
+import { permissions } from '../domain/permissions';
 import { problemView } from '../domain/schemas';
 import type { Route } from './route';
 
@@ -13,10 +14,10 @@ export function openApiDocument(routes: Route[]) {
       ...paths[path],
       [r.method]: {
         summary: r.summary,
-        description: r.roles ? `Needs one of the roles: ${r.roles.join(', ')}.` : 'Any signed-in person.',
+        description: `Permission \`${r.permission}\`: ${permissions[r.permission].roles.join(', ')}.`,
         parameters: [
           ...names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } })),
-          ...(r.method === 'post'
+          ...(r.method !== 'get' && r.remember !== false
             ? [
                 {
                   name: 'Idempotency-Key',

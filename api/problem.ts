@@ -1,21 +1,30 @@
-import { randomUUID } from 'node:crypto';
 import { ServiceError } from '@temporalio/client';
 import type { ErrorRequestHandler } from 'express';
-import type { Logger } from 'pino';
 import { errorCodes, messageOf, SignalboxError } from '../domain/errors';
+import { recordAudit } from '../db/audit';
+import type { Person } from '../db/people';
+import type { ApiDeps } from './deps';
 
 /** Every error as application/problem+json (RFC 9457), in one place. */
 export const problemHandler =
-  (log: Logger): ErrorRequestHandler =>
-  (thrown: unknown, request, response, next) => {
+  ({ log, db }: Pick<ApiDeps, 'log' | 'db'>): ErrorRequestHandler =>
+  async (thrown: unknown, request, response, next) => {
     if (response.headersSent) return next(thrown);
     const error = known(thrown);
-    const body: Record<string, unknown> = { ...error.detail };
-    if (error.code === 'internal') {
-      const id = randomUUID();
-      log.error({ err: thrown, method: request.method, path: request.path, id }, 'a request failed');
-      body.id = id;
-    }
+    const id = response.locals.request as string;
+    const body: Record<string, unknown> = { ...error.detail, request: id };
+    if (error.code === 'internal')
+      log.error({ err: thrown, method: request.method, path: request.path, request: id }, 'a request failed');
+    const { person } = (response.locals.person ?? {}) as Partial<Person>;
+    if (person && refusals.includes(error.status))
+      await recordAudit(db, {
+        actor: person,
+        action: 'request.refused',
+        subject: subjectOf(request.path),
+        why: `${request.method} ${request.path.slice(0, 200)}: ${error.message}`,
+        after: { code: error.code },
+        request: id,
+      }).catch((cause: unknown) => log.error({ err: cause, request: id }, 'a refusal could not be recorded'));
     if (error.code === 'not-signed-in') response.set('WWW-Authenticate', 'Bearer');
     response
       .status(error.status)
@@ -31,6 +40,11 @@ export const problemHandler =
         }),
       );
   };
+
+/** Statuses by which a rule says no to somebody who is known; bad input is no attempt at anything. */
+const refusals = [403, 409, 412, 422, 423];
+const subjectOf = (path: string) =>
+  /\/((?:CP|RFC|ITEM|EPIC)-[0-9.]+)/.exec(path)?.[1] ?? path.split('/')[2] ?? 'api';
 
 function known(thrown: unknown): SignalboxError {
   if (thrown instanceof SignalboxError) return thrown;
@@ -55,6 +69,6 @@ function known(thrown: unknown): SignalboxError {
     return new SignalboxError('database-unreachable', 'PostgreSQL does not answer; try again in a moment.');
   return new SignalboxError(
     'internal',
-    'Something went wrong inside Signalbox. Its log has the details under this id.',
+    'Something went wrong inside Signalbox. Its log has the details under this request id.',
   );
 }

@@ -25,11 +25,14 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
     if (!row) throw notFound(`promotion ${key}`);
     return row;
   };
+  const target = async ({ params }: { params: Record<string, string> }) =>
+    (await findPromotion(db, parsePromotionKey(params.key!)))?.target;
   return [
     route({
       method: 'get',
       path: '/promotions',
       summary: 'Promotions, newest first',
+      permission: 'read',
       query: listQuery,
       answers: { status: 200, schema: pageView(promotionView) },
       handle: async ({ query }) => ({
@@ -45,31 +48,33 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
       method: 'post',
       path: '/promotions',
       summary: 'Ship: record a promotion of a revision and its change request',
-      roles: ['contributor'],
+      permission: 'ship',
+      target: ({ body }) => Promise.resolve(body.target),
       body: shipBody,
       answers: { status: 201, schema: promotionView },
       async handle(call) {
         const { target: name, revision, title, change, submit } = call.body;
-        const target = deps.targets().get(name);
-        if (!target)
+        const config = deps.targets().get(name);
+        if (!config)
           throw badInput(
             `There is no target "${name}"; the targets file has: ${[...deps.targets().keys()].join(', ') || 'none'}.`,
           );
         const id = Number(
           await call.once(async (tx) => {
-            const commit = await deps.resolveRevision(name, target.repository, revision);
+            const commit = await deps.resolveRevision(name, config.repository, revision);
             const shipment = {
               target: name,
               title,
               revision,
               commit,
               shippedBy: call.person,
+              request: call.request,
               change: { ...change, risk: change.risk ?? 'medium', description: change.description ?? '' },
             };
             return String(await ship(tx, shipment));
           }),
         );
-        if (submit) await submitChangeRequest(deps, (await findChangeRequest(db, id))!);
+        if (submit) await submitChangeRequest(deps, (await findChangeRequest(db, id))!, call);
         return { body: await viewPromotion(db, (await findPromotion(db, id))!, runUrl) };
       },
     }),
@@ -77,6 +82,7 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
       method: 'get',
       path: '/promotions/:key',
       summary: 'One promotion with its attempts, steps and backup',
+      permission: 'read',
       answers: { status: 200, schema: promotionView },
       handle: async ({ params }) => ({ body: await viewPromotion(db, await find(params.key!), runUrl) }),
     }),
@@ -84,7 +90,8 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
       method: 'post',
       path: '/promotions/:key/deploy',
       summary: 'Deploy Now',
-      roles: ['release-manager'],
+      permission: 'deploy',
+      target,
       body: deployBody,
       answers: { status: 202, schema: deploymentView },
       handle: async (call) => startDeployment(deps, call, await find(call.params.key!), 'deploy'),
@@ -93,7 +100,8 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
       method: 'post',
       path: '/promotions/:key/retry',
       summary: 'Deploy a promotion that rolled back once more, as a new attempt',
-      roles: ['release-manager'],
+      permission: 'deploy',
+      target,
       body: reasonBody,
       answers: { status: 202, schema: deploymentView },
       handle: async (call) => startDeployment(deps, call, await find(call.params.key!), 'retry'),
@@ -102,7 +110,8 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
       method: 'post',
       path: '/promotions/:key/rollback',
       summary: 'Return a deployed target to the release before, as a deployment without a build',
-      roles: ['release-manager'],
+      permission: 'rollback',
+      target,
       body: reasonBody,
       answers: { status: 202, schema: deploymentView },
       handle: async (call) => startDeployment(deps, call, await find(call.params.key!), 'rollback'),
@@ -111,12 +120,17 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
       method: 'post',
       path: '/promotions/:key/withdraw',
       summary: 'Withdraw a promotion; cancels its change request',
-      roles: ['contributor', 'release-manager'],
+      permission: 'withdraw',
+      target,
       body: reasonBody,
       answers: { status: 200, schema: promotionView },
-      async handle({ params, person, body }) {
+      async handle({ params, person, request, body }) {
         const { id } = await find(params.key!);
-        await withdrawPromotion(deps, (await findChangeRequest(db, id))!, person, body.reason);
+        await withdrawPromotion(deps, (await findChangeRequest(db, id))!, {
+          by: person,
+          why: body.reason,
+          request,
+        });
         return { body: await viewPromotion(db, await find(params.key!), runUrl) };
       },
     }),

@@ -2,17 +2,19 @@ import { createHash } from 'node:crypto';
 import type { Request, Response, Router } from 'express';
 import type { z } from 'zod';
 import { badInput, SignalboxError } from '../domain/errors';
-import type { Role } from '../domain/machines';
+import { may, permissions, whyMayNot, type Permission } from '../domain/permissions';
 import { problemText, problemsOf } from '../domain/strict';
 import type { Db, Tx } from '../db/connect';
 import { claim, forget, remember } from '../db/idempotency';
-import type { Person } from '../db/tokens';
+import type { Person } from '../db/people';
 
 /**
  * A route is data: the API registers it, the OpenAPI document describes it, and tests walk it, all from the
  * same list. Handlers get what was parsed; they call and map.
  */
 export interface Call<B, Q> extends Person {
+  /** Id of this request: answered in `X-Request-Id`, written into the audit trail. */
+  request: string;
   params: Record<string, string>;
   body: B;
   query: Q;
@@ -29,39 +31,54 @@ export interface Answer {
   body: unknown;
 }
 export interface Route<B = unknown, Q = unknown> {
-  method: 'get' | 'post';
+  method: 'get' | 'post' | 'delete';
   /** Below /api, in Express's form. */
   path: string;
   summary: string;
-  /** Who may; any signed-in person when it is left out. */
-  roles?: Role[];
+  /** What the caller has to be allowed. */
+  permission: Permission;
+  /**
+   * The target it is done on; needed where a grant may be limited to one target. Undefined: there is no such thing,
+   * and the handler says so.
+   */
+  target?(call: { params: Record<string, string>; body: B }): Promise<string | undefined>;
+  /** False: an answer is not remembered under an Idempotency-Key, because it must not be kept. */
+  remember?: false;
   body?: z.ZodType<B>;
   query?: z.ZodType<Q>;
   answers: { status: number; schema: z.ZodType };
   handle(call: Call<B, Q>): Promise<Answer>;
 }
-export const route = <B = undefined, Q = undefined>(definition: Route<B, Q>): Route =>
-  definition as unknown as Route;
+export const route = <B = undefined, Q = undefined>(definition: Route<B, Q>): Route => {
+  if (permissions[definition.permission].on === 'target' && !definition.target)
+    throw new Error(`${definition.path} does not say on which target it acts`);
+  return definition as unknown as Route;
+};
 
 export function register(router: Router, db: Db, definition: Route): void {
+  const { permission } = definition;
   router[definition.method](definition.path, async (request: Request, response: Response) => {
     const person = response.locals.person as Person;
-    if (definition.roles && !definition.roles.some((role) => person.roles.includes(role)))
-      throw new SignalboxError(
-        'role-required',
-        `${person.person} is ${person.roles.join(', ') || 'without a role'}; this needs ${definition.roles.join(' or ')}.`,
-        { needs: definition.roles },
-      );
+    const params = request.params as Record<string, string>;
+    const allow = (target?: string) => {
+      if (may(person.grants, permission, target)) return;
+      const { code, message, needs } = whyMayNot(person.person, person.grants, permission, target);
+      throw new SignalboxError(code, message, { needs });
+    };
+    allow();
     const body = parse(definition.body, request.body ?? {}, 'body');
     const query = parse(definition.query, request.query, 'query');
+    if (definition.target) allow(await definition.target({ params, body }));
     const call = {
       ...person,
-      params: request.params as Record<string, string>,
+      request: response.locals.request as string,
+      params,
       body,
       query,
       plainText: request.accepts(['application/json', 'text/plain']) === 'text/plain',
     };
-    const key = definition.method === 'get' ? undefined : idempotencyKey(request);
+    const key =
+      definition.method === 'get' || definition.remember === false ? undefined : idempotencyKey(request);
     if (key === undefined) {
       const once = (make: (tx: Tx) => Promise<string>) => db.transaction(make);
       return send(response, definition, await definition.handle({ ...call, once }));

@@ -53,6 +53,7 @@ export async function startDeployment(
     trigger,
     startedBy: call.person,
     reason: call.body.reason,
+    request: call.request,
   };
   await failpoint('api-deploy/before');
   if (!(await read())) await start(deps, request, promotion);
@@ -72,7 +73,7 @@ async function start(deps: ApiDeps, request: DeploymentRequest, promotion: Promo
   const options = {
     workflowId,
     taskQueue: controlQueue,
-    args: [request],
+    args: [deps.keyring.sign('start', workflowId, request)],
     requestEagerStart: true,
     staticSummary: `${key}: ${verb} ${promotion.title} (${promotion.revision}) on ${promotion.target}`,
     staticDetails: [

@@ -1,16 +1,20 @@
 import { notFound } from '../domain/errors';
 import { meView, targetView } from '../domain/schemas';
+import type { Db } from '../db/connect';
+import { listPeople } from '../db/people';
 import { viewTarget } from '../db/targets';
+import { permissionsOf } from '../domain/permissions';
 import type { ApiDeps } from './deps';
 import { pageView } from './page';
 import { route, type Route } from './route';
 
 /** Targets as the operator's file declares them, with what they run; and who is asking. */
-export const targetRoutes = ({ db, targets }: ApiDeps): Route[] => [
+export const targetRoutes = ({ db, targets, signIn }: ApiDeps): Route[] => [
   route({
     method: 'get',
     path: '/targets',
     summary: 'All targets',
+    permission: 'read',
     answers: { status: 200, schema: pageView(targetView) },
     handle: async () => ({
       body: {
@@ -23,6 +27,7 @@ export const targetRoutes = ({ db, targets }: ApiDeps): Route[] => [
     method: 'get',
     path: '/targets/:name',
     summary: 'One target',
+    permission: 'read',
     answers: { status: 200, schema: targetView },
     async handle({ params }) {
       const target = targets().get(params.name!);
@@ -33,8 +38,22 @@ export const targetRoutes = ({ db, targets }: ApiDeps): Route[] => [
   route({
     method: 'get',
     path: '/me',
-    summary: 'Who the token belongs to',
+    summary: 'Who is asking, by which credential, and what they may do',
+    permission: 'read',
     answers: { status: 200, schema: meView },
-    handle: ({ person, roles }) => Promise.resolve({ body: { person, roles } }),
+    handle: async ({ person, grants, credential, session }) => ({
+      body: {
+        person,
+        roles: grants,
+        may: permissionsOf(grants),
+        credential,
+        canBe: signIn?.kind === 'local' && session?.kind === 'local' ? await canBe(db, signIn.people) : [],
+      },
+    }),
   }),
 ];
+
+const canBe = async (db: Db, names: readonly string[]) =>
+  (await listPeople(db))
+    .filter(({ name, disabled_at }) => names.includes(name) && !disabled_at)
+    .map(({ name, grants }) => ({ person: name, roles: grants }));

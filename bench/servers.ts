@@ -6,7 +6,8 @@ import { startPostgres } from '../cli/embedded/postgres-server';
 import { createProcesses } from '../cli/embedded/processes';
 import { startTemporalServer } from '../cli/embedded/temporal-server';
 import { openLog } from '../cli/serve';
-import { connect, migrate, type Db } from '../db/connect';
+import { migrateAsOwner } from '../cli/database';
+import { connect, type Db } from '../db/connect';
 import type { Temporal } from '../temporal-config/connection';
 import { setUpTemporal } from '../temporal-config/setup';
 import { routeTemporalLogs } from '../worker/worker';
@@ -25,11 +26,12 @@ export async function startServers(): Promise<Servers> {
   routeTemporalLogs(openLog(join(folder, 'bench.log')));
   const processes = createProcesses(folder, console.error);
   const ports = rememberedPorts(folder);
-  const databaseUrl = await startPostgres(folder, await ports.take('postgres'), processes);
+  const port = await ports.take('postgres');
+  const { databaseUrl, databaseOwnerUrl } = await startPostgres(folder, port, processes);
   const { temporal } = await startTemporalServer(folder, ports, processes, 'default');
   await setUpTemporal(temporal);
   const db = connect(databaseUrl, 20);
-  await migrate(db);
+  await migrateAsOwner(databaseUrl, databaseOwnerUrl);
   return {
     folder,
     temporal,

@@ -8,9 +8,11 @@ import { createStepRunner, type StepInput } from '../activities/step';
 import { createApp } from '../api/app';
 import { pageDir, workflowBundle } from '../cli/settings';
 import { openLog } from '../cli/serve';
+import { signingKeys } from '../cli/state-dir';
 import { followChanges } from '../db/changes';
 import { registerTargets } from '../db/targets';
-import { putToken } from '../db/tokens';
+import { setGrants } from '../db/people';
+import { mintToken } from '../db/tokens';
 import { parseTargets } from '../domain/config';
 import type { DeploymentStatus } from '../domain/machines';
 import { controlQueue } from '../temporal-config/names';
@@ -35,12 +37,15 @@ export async function startSignalbox(servers: Servers, names: string[], began: (
   );
   const targets = parseTargets(`targets:\n${config.join('')}`, 'bench');
   await registerTargets(db, names);
-  await putToken(db, token, { person: 'rosa', roles: ['release-manager'] });
+  const move = { by: 'bench', why: 'measuring' };
+  await mintToken(db, { person: 'rosa', grants: ['release-manager'] }, move, token);
+  await setGrants(db, 'amir', ['approver'], move);
   const stateDir = join(folder, 'state');
   mkdirSync(stateDir, { recursive: true });
   const log = openLog(join(folder, 'signalbox.log'));
   const source = createSource(join(stateDir, 'mirrors'));
-  const deps = { db, targets: () => targets, source, stateDir, temporal: temporal.client, log };
+  const keyring = signingKeys(stateDir);
+  const deps = { db, targets: () => targets, source, stateDir, temporal: temporal.client, keyring, log };
 
   const runStep = createStepRunner(deps);
   const nothing = (name: string, during: DeploymentStatus[]) => (input: StepInput) => {
@@ -52,6 +57,7 @@ export async function startSignalbox(servers: Servers, names: string[], began: (
     namespace: temporal.namespace,
     taskQueue: controlQueue,
     workflowBundle: { codePath: workflowBundle },
+    dataConverter: { payloadConverterPath: require.resolve('../workflows/payload-converter') },
     activities: {
       ...createActivities(deps),
       build: nothing('build', ['running']),
@@ -73,19 +79,25 @@ export async function startSignalbox(servers: Servers, names: string[], began: (
     webDir: pageDir,
     log,
     verdictMs: 10_000,
+    keyring,
+    origins: () => [address()],
   });
   const server = createServer(app);
+  const address = () => `http://127.0.0.1:${(server.address() as { port: number }).port}`;
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   return {
-    api: `http://127.0.0.1:${(server.address() as { port: number }).port}/api`,
+    api: `${address()}/api`,
     /** Promotions that wait for Deploy Now, written in one statement. @returns their numbers. */
     async approved(target: string, count: number): Promise<number[]> {
       const { rows } = await db.raw(
         `WITH made AS (
            INSERT INTO promotions (target, title, revision, commit, shipped_by, status)
-           SELECT ?, 'a change', 'v1', repeat('0', 40), 'carla', 'approved' FROM generate_series(1, ?) RETURNING id)
-         INSERT INTO change_requests (id, type, risk, description, requester, status, submission)
-         SELECT id, 'normal', 'low', '', 'carla', 'approved', 1 FROM made RETURNING id`,
+           SELECT ?, 'a change', 'v1', repeat('0', 40), 'carla', 'approved' FROM generate_series(1, ?) RETURNING id),
+         requested AS (
+           INSERT INTO change_requests (id, type, risk, description, requester, status, submission)
+           SELECT id, 'normal', 'low', '', 'carla', 'approved', 1 FROM made RETURNING id)
+         INSERT INTO decisions (id, change_request, submission, approver, decision, counted)
+         SELECT gen_random_uuid(), id, 1, 'amir', 'approve', true FROM requested RETURNING change_request AS id`,
         [target, count],
       );
       return (rows as { id: number }[]).map(({ id }) => id);

@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { Role } from '../domain/machines';
 import type {
+  AuditEntry,
   ChangeRequestView,
   DeploymentView,
   LogLine,
+  PersonView,
   PromotionView,
   TargetView,
+  TokenView,
 } from '../domain/schemas';
 
 /** The API from the command line's side. Each write carries an Idempotency-Key, so that it may be sent again. */
@@ -31,7 +34,12 @@ export interface Page<T> {
 
 export function createClient({ api, tokens }: Place) {
   const tokenFor = (role: Role) => tokens[role] ?? tokens.any;
-  async function call<T>(role: Role, method: 'GET' | 'POST', path: string, body?: object): Promise<T> {
+  async function call<T>(
+    role: Role,
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    body?: object,
+  ): Promise<T> {
     const key = randomUUID();
     const send = () =>
       fetch(`${api}${path}`, {
@@ -96,6 +104,13 @@ export function createClient({ api, tokens }: Place) {
       ),
     resolve: (deployment: string, body: object) =>
       call<DeploymentView>('sre', 'POST', `/deployments/${encodeURIComponent(deployment)}/resolve`, body),
+    createToken: (body: object) => call<TokenView & { token: string }>('admin', 'POST', '/tokens', body),
+    tokens: () => call<Page<TokenView>>('admin', 'GET', '/tokens?limit=200'),
+    revokeToken: (id: string, body: object) =>
+      call<TokenView>('admin', 'DELETE', `/tokens/${encodeURIComponent(id)}`, body),
+    setPerson: (name: string, verb: 'disable' | 'enable', body: object) =>
+      call<PersonView>('admin', 'POST', `/people/${encodeURIComponent(name)}/${verb}`, body),
+    audit: (query: string) => read<Page<AuditEntry>>(`/audit?${query}`),
   };
 }
 export type Client = ReturnType<typeof createClient>;

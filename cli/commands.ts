@@ -5,6 +5,7 @@ import type { DeploymentView, PromotionView } from '../domain/schemas';
 import { createClient, type Client, type Place } from './client';
 import { exitCodes } from './exit-codes';
 import { readEndpoints } from './state-dir';
+import { printable } from './printable';
 import { watch } from './watch';
 
 /** The client commands. Each prints plain words, or with --json the entity, and answers an exit code. */
@@ -12,7 +13,7 @@ export interface Shared {
   state: string;
   json: boolean;
 }
-interface Context {
+export interface Context {
   client: Client;
   json: boolean;
   say(line: string): void;
@@ -28,7 +29,8 @@ export async function runClientCommand(
 ): Promise<number> {
   const place = placeOf(shared.state);
   const client = createClient(place);
-  const say = (line: string) => void (shared.json ? process.stderr : process.stdout).write(`${line}\n`);
+  const say = (line: string) =>
+    void (shared.json ? process.stderr : process.stdout).write(`${printable(line)}\n`);
   return command({
     client,
     json: shared.json,
@@ -37,9 +39,18 @@ export async function runClientCommand(
     async as(role) {
       if (shared.json || place.tokens.any) return;
       const { person } = await client.me(role);
-      say(picocolors.dim(`as ${person} (${role})`));
+      process.stdout.write(`${picocolors.dim(printable(`as ${person} (${role})`))}\n`);
     },
   });
+}
+
+/** Prints the present sign-in link of the embedded mode. */
+export function signIn({ state, json }: Shared): number {
+  const endpoints = readEndpoints(state);
+  if (!endpoints)
+    throw new Error(`There is no running Signalbox in ${state}; start it with "npx signalbox up".`);
+  console.log(json ? JSON.stringify({ signIn: endpoints.signIn }) : endpoints.signIn);
+  return exitCodes.done;
 }
 
 function placeOf(state: string): Place {

@@ -1,10 +1,13 @@
 import { resolve } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { messageOf } from '../domain/errors';
+import { badInput, messageOf, SignalboxError } from '../domain/errors';
 import { roles } from '../domain/machines';
+import { parseGrant } from '../domain/permissions';
+import * as access from './access';
 import * as run from './commands';
 import { ApiProblem, Unreachable } from './client';
 import { exitCodes } from './exit-codes';
+import { signingKeysFile } from './state-dir';
 
 /** The `signalbox` command: `up`, `api`, `worker`, and the client commands. */
 const number = (text: string) => {
@@ -48,15 +51,8 @@ program
   .requiredOption('--config <file>', 'targets file')
   .option('--grace-seconds <n>', 'how long running steps may go on when it is stopped', number, 30)
   .action(async (options) => exit(await (await servers()).runWorker(options)));
-program
-  .command('token')
-  .description('make an API token in the database at DATABASE_URL; it is shown once')
-  .requiredOption('--person <name>', 'whose it is')
-  .addOption(new Option('--role <role...>', 'roles it has').choices(roles).makeOptionMandatory())
-  .action(async (options) => exit(await (await servers()).createToken(options)));
-
-const client = (name: string, description: string) =>
-  program
+const client = (name: string, description: string, parent = program) =>
+  parent
     .command(name)
     .description(description)
     .addOption(stateOption())
@@ -113,6 +109,84 @@ client('status', 'targets and recent promotions, or one of them')
   .argument('[key]', 'CP-7, CP-7.1 or RFC-7')
   .action(action(run.status));
 
+client('sign-in', 'print the link by which the page signs a local person in; each is good once').action(
+  async (options: run.Shared) => exit(run.signIn(options)),
+);
+
+const token = program.command('token').description('API tokens');
+client('create', 'make an API token; it is shown once', token)
+  .requiredOption('--person <name>', 'whose it is')
+  .requiredOption('--role <role...>', `${roles.join(', ')}; on one target: release-manager:shop`)
+  .option('--expires <when>', '30d, 12h, 2026-12-31 or never', '90d')
+  .option('--label <text>', 'what it is for')
+  .option('--database', 'make it straight in the database at DATABASE_URL, for the first admin', false)
+  .action(async function (this: Command, options) {
+    for (const role of options.role as string[])
+      if (!parseGrant(role))
+        throw badInput(
+          `--role ${role} is no role; there are ${roles.join(', ')}, each also on one target: sre:shop.`,
+        );
+    if (options.database) return exit(await access.createTokenInDatabase(options));
+    exit(await run.runClientCommand(options, (context) => access.createToken(context, options)));
+  });
+client('list', 'list the tokens', token).action(action(access.listTokens));
+client('revoke', 'revoke a token; it stops working at once', token)
+  .argument('<id>', 'its number, from "token list"')
+  .option('--reason <text>')
+  .action(action(access.revokeToken));
+
+const person = program.command('person').description('people');
+for (const verb of ['disable', 'enable'] as const)
+  client(verb, verb === 'disable' ? 'shut a person out, at once' : 'let a person in again', person)
+    .argument('<name>')
+    .option('--reason <text>')
+    .action(action(access.setPerson(verb)));
+
+const audit = program.command('audit').description('the audit trail');
+client('list', 'who did what, the latest last', audit)
+  .option('--actor <name>')
+  .option('--action <text>', 'an action, or how it begins: deployment.')
+  .option('--subject <key>', 'CP-7, CP-7.1, RFC-7')
+  .option('--request <id>')
+  .option('--limit <n>', 'at most so many', '50')
+  .action(action(access.listAudit));
+client('verify', 'check the whole chain; names the first entry that is wrong', audit)
+  .option('--heads <file>', 'exported heads (default: audit-heads.jsonl in the state directory)')
+  .action(async (options) => exit(await access.verifyAudit(options)));
+
+const keys = program.command('keys').description('the keys that sign what is said to workflows');
+keys
+  .command('list')
+  .description('list them; the first one signs, all verify')
+  .addOption(stateOption())
+  .action(async ({ state }: { state: string }) => {
+    const { readKeys } = await import('../temporal-config/keys-file.js');
+    const [first, ...others] = readKeys(signingKeysFile(resolve(state))).keys;
+    for (const { id, createdAt } of [first!, ...others])
+      console.log(`${id}  since ${createdAt}  ${id === first!.id ? 'signs' : 'verifies only'}`);
+    exit(0);
+  });
+keys
+  .command('rotate')
+  .description('a new key signs from now on; the old ones still verify')
+  .addOption(stateOption())
+  .action(async ({ state }: { state: string }) => {
+    const { rotateKeys } = await import('../temporal-config/keys-file.js');
+    console.log(`${rotateKeys(signingKeysFile(resolve(state)))} signs from now on.`);
+    exit(0);
+  });
+keys
+  .command('drop')
+  .description('drop an old key: what it signed is refused from now on')
+  .argument('<id>')
+  .addOption(stateOption())
+  .action(async (id: string, { state }: { state: string }) => {
+    const { dropKey } = await import('../temporal-config/keys-file.js');
+    dropKey(signingKeysFile(resolve(state)), id);
+    console.log(`${id} is dropped.`);
+    exit(0);
+  });
+
 function exit(code: number): void {
   process.exitCode = code;
   // Connections of the Temporal SDK may keep the process alive although all is done.
@@ -132,5 +206,6 @@ program.parseAsync().catch((thrown: unknown) => {
     return process.exit(exitCodes.refused);
   }
   console.error(messageOf(thrown));
+  if (thrown instanceof SignalboxError) return process.exit(exitCodes.usage);
   process.exit(thrown instanceof Unreachable ? exitCodes.unreachable : exitCodes.refused);
 });

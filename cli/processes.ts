@@ -1,15 +1,12 @@
-import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Role } from '../domain/machines';
-import { connect, migrate } from '../db/connect';
 import { registerTargets } from '../db/targets';
-import { putToken } from '../db/tokens';
 import { connectTemporal } from '../temporal-config/connection';
 import { setUpTemporal } from '../temporal-config/setup';
 import { routeTemporalLogs } from '../worker/worker';
 import { openDatabase, openLog, rereadOnHangup, serveApi, serveWorker } from './serve';
-import { readTargets, required } from './settings';
+import { readConfig, readTargets, required } from './settings';
+import { signingKeys } from './state-dir';
 
 /** `signalbox api` and `signalbox worker`: the two processes alone, against servers that run elsewhere. */
 interface Alone {
@@ -18,12 +15,14 @@ interface Alone {
 }
 
 async function open({ state, config }: Alone) {
-  let targets = readTargets(config);
+  const configured = readConfig(config);
+  let { targets } = configured;
   const databaseUrl = required('DATABASE_URL', 'the PostgreSQL database, postgres://user:password@host/name');
   required('TEMPORAL_ADDRESS', 'the Temporal server, host:port');
   const stateDir = resolve(state);
   mkdirSync(stateDir, { recursive: true });
   const log = openLog();
+  const keyring = signingKeys(stateDir);
   routeTemporalLogs(log);
   const temporal = await connectTemporal();
   const db = await openDatabase(databaseUrl, targets);
@@ -42,7 +41,13 @@ async function open({ state, config }: Alone) {
     await db.destroy();
     await temporal.connection.close();
   };
-  return { databaseUrl, shared: { db, temporal, targets: () => targets, stateDir, log }, say, reread, close };
+  return {
+    databaseUrl,
+    shared: { db, temporal, targets: () => targets, stateDir, log, keyring, config: configured },
+    say,
+    reread,
+    close,
+  };
 }
 
 const stopped = () =>
@@ -55,7 +60,7 @@ export async function runApi(options: Alone & { port: number }): Promise<number>
   const temporalUi = process.env.TEMPORAL_UI_URL ?? null;
   const api = await serveApi({ ...shared, databaseUrl, temporalUi, port: options.port });
   reread();
-  say(`API and page on http://127.0.0.1:${api.port}/`);
+  say(`API and page on ${api.address}`);
   await stopped();
   await api.stop();
   await close();
@@ -72,17 +77,4 @@ export async function runWorker(options: Alone & { graceSeconds: number }): Prom
   await worker.stop();
   await close();
   return 0;
-}
-
-export async function createToken({ person, role }: { person: string; role: Role[] }): Promise<number> {
-  const db = connect(required('DATABASE_URL', 'the PostgreSQL database of Signalbox'));
-  try {
-    await migrate(db);
-    const token = `sb_${randomBytes(24).toString('base64url')}`;
-    await putToken(db, token, { person, roles: role });
-    console.log(token);
-    return 0;
-  } finally {
-    await db.destroy();
-  }
 }

@@ -1,16 +1,21 @@
+import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { join } from 'node:path';
 import pino, { type Logger } from 'pino';
 import { createApp } from '../api/app';
 import type { ApiDeps } from '../api/deps';
 import { createSource } from '../activities/git';
-import type { Targets } from '../domain/config';
+import type { Config, Targets } from '../domain/config';
 import { followChanges } from '../db/changes';
-import { connect, migrate, type Db } from '../db/connect';
+import { connect, type Db } from '../db/connect';
 import { registerTargets } from '../db/targets';
 import type { Temporal } from '../temporal-config/connection';
+import type { Keyring } from '../temporal-config/signing';
+import { keepAudit } from '../worker/audit-keeper';
 import { registerSchedules } from '../worker/schedules';
 import { startWorker, type SignalboxWorker } from '../worker/worker';
+import { migrateAsOwner } from './database';
 import { pageDir, workflowBundle } from './settings';
 
 /** What `up`, `signalbox api` and `signalbox worker` are put together from. */
@@ -27,10 +32,10 @@ export const openLog = (destination?: string): Logger =>
   );
 
 /** Opens the database and brings its schema up to date. @throws naming DATABASE_URL when it is not reached. */
-export async function openDatabase(url: string, targets: Targets): Promise<Db> {
+export async function openDatabase(url: string, targets: Targets, ownerUrl?: string): Promise<Db> {
   const db = connect(url);
   try {
-    await migrate(db);
+    await migrateAsOwner(url, ownerUrl);
     await registerTargets(db, [...targets.keys()]);
     return db;
   } catch (thrown) {
@@ -44,9 +49,17 @@ export async function openDatabase(url: string, targets: Targets): Promise<Db> {
 
 export interface ApiServer {
   port: number;
+  /** How it calls itself, with a slash at the end. */
+  address: string;
   stop(): Promise<void>;
 }
-/** Serves API and page on loopback. @throws when the port is taken. */
+/** A client that is slower than this with its request is let go. */
+const headersMs = 10_000;
+const requestMs = 30_000;
+/** A connection on which nothing moves; the event stream says something every 15 s. */
+const idleMs = 60_000;
+
+/** Serves API and page, on loopback unless the configuration says otherwise. @throws when the port is taken. */
 export async function serveApi(options: {
   databaseUrl: string;
   db: Db;
@@ -55,12 +68,17 @@ export async function serveApi(options: {
   stateDir: string;
   temporalUi: string | null;
   log: Logger;
+  keyring: Keyring;
+  config: Pick<Config, 'api' | 'identity'>;
   port: number;
   signIn?: ApiDeps['signIn'];
 }): Promise<ApiServer> {
   const { temporal, temporalUi } = options;
   const source = createSource(join(options.stateDir, 'mirrors', 'api'));
   const changes = followChanges(options.databaseUrl);
+  const { listen: host, tls, publicUrl } = options.config.api;
+  const scheme = tls ? 'https' : 'http';
+  let origins: string[] = [];
   const app = createApp({
     db: options.db,
     changes,
@@ -76,12 +94,21 @@ export async function serveApi(options: {
     log: options.log,
     verdictMs,
     signIn: options.signIn,
+    keyring: options.keyring,
+    origins: () => origins,
   });
-  const server = createServer(app);
+  const limits = { headersTimeout: headersMs, requestTimeout: requestMs, connectionsCheckingInterval: 2_000 };
+  const server = tls
+    ? createTlsServer({ ...limits, cert: readFileSync(tls.cert), key: readFileSync(tls.key) }, app)
+    : createServer(limits, app);
+  server.setTimeout(idleMs);
   try {
-    const port = await listen(server, options.port);
+    const port = await listen(server, options.port, host);
+    const local = ['127.0.0.1', 'localhost', '[::1]'].map((name) => `${scheme}://${name}:${port}`);
+    origins = [...(publicUrl ? [new URL(publicUrl).origin] : []), ...local];
     return {
       port,
+      address: `${origins[0]}/`,
       async stop() {
         const closed = new Promise((resolve) => server.close(resolve));
         // Ends the event streams; what waits for a verdict gets the time it was promised.
@@ -100,14 +127,14 @@ export async function serveApi(options: {
   }
 }
 
-const listen = (server: Server, port: number) =>
+const listen = (server: Server, port: number, host: string) =>
   new Promise<number>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) =>
       reject(
         cause.code === 'EADDRINUSE' ? portTaken(port) : new Error(`cannot listen on port ${port}`, { cause }),
       ),
     );
-    server.listen(port, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
+    server.listen(port, host, () => resolve((server.address() as { port: number }).port));
   });
 
 export const portTaken = (port: number) =>
@@ -121,6 +148,8 @@ export async function serveWorker(options: {
   targets(): Targets;
   stateDir: string;
   log: Logger;
+  keyring: Keyring;
+  config: Pick<Config, 'audit'>;
   graceMs: number;
 }): Promise<SignalboxWorker> {
   const { temporal, stateDir } = options;
@@ -134,11 +163,24 @@ export async function serveWorker(options: {
       source: createSource(join(stateDir, 'mirrors', 'worker')),
       stateDir,
       temporal: temporal.client,
+      keyring: options.keyring,
       log: options.log,
     },
   });
   await registerSchedules(temporal.client);
-  return worker;
+  const keeper = keepAudit({
+    db: options.db,
+    file: options.config.audit.exportFile ?? join(stateDir, 'audit-heads.jsonl'),
+    config: options.config.audit,
+    log: options.log,
+  });
+  return {
+    broken: worker.broken,
+    async stop() {
+      await worker.stop();
+      await keeper.stop();
+    },
+  };
 }
 
 /** Rereads the targets file on SIGHUP; one that is not valid is refused and the old one stays. */

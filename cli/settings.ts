@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { ConfigError, parseTargets, type Targets } from '../domain/config';
+import { ConfigError, parseConfig, type Config, type Targets } from '../domain/config';
+import type { Reference } from '../domain/service-config';
 import { messageOf } from '../domain/errors';
 
 /** Where the program itself lies: `dist/`, with the bundled workflows and the built page. */
@@ -11,7 +12,10 @@ export const pageDir = join(programDir, 'web');
 export const defaultConfigFile = 'signalbox.config.yaml';
 
 /** Reads a targets file; relative paths in it are relative to the file. @throws ConfigError */
-export function readTargets(file: string): Targets {
+export const readTargets = (file: string): Targets => readConfig(file).targets;
+
+/** The whole of it. */
+export function readConfig(file: string): Config {
   let source: string;
   try {
     source = readFileSync(file, 'utf8');
@@ -19,9 +23,12 @@ export function readTargets(file: string): Targets {
     throw new ConfigError(`The targets file ${file} could not be read: ${messageOf(thrown)}`);
   }
   const folder = dirname(resolve(file));
-  const targets = parseTargets(source, file);
-  return new Map(
-    [...targets].map(([name, target]) => [
+  const { api, audit, identity, ...config } = parseConfig(source, file);
+  const at = <P extends string | undefined>(path: P) =>
+    (path === undefined ? path : resolve(folder, path)) as P;
+  const from = (secret: Reference) => ('file' in secret ? { file: at(secret.file) } : secret);
+  const targets = new Map(
+    [...config.targets].map(([name, target]) => [
       name,
       {
         ...target,
@@ -29,14 +36,20 @@ export function readTargets(file: string): Targets {
         driver: { ...target.driver, root: resolve(folder, target.driver.root) },
         backup: { ...target.backup, paths: target.backup.paths.map((path) => resolve(folder, path)) },
         secrets: Object.fromEntries(
-          Object.entries(target.secrets).map(([secret, from]) => [
-            secret,
-            'file' in from ? { file: resolve(folder, from.file) } : from,
-          ]),
+          Object.entries(target.secrets).map(([secret, reference]) => [secret, from(reference)]),
         ),
       },
     ]),
   );
+  const oidc = identity?.oidc;
+  return {
+    targets,
+    api: { ...api, ...(api.tls ? { tls: { cert: at(api.tls.cert), key: at(api.tls.key) } } : {}) },
+    audit: { ...audit, exportFile: at(audit.exportFile) },
+    identity: oidc && {
+      oidc: { ...oidc, ...(oidc.clientSecret ? { clientSecret: from(oidc.clientSecret) } : {}) },
+    },
+  };
 }
 
 /** The file named, else the one in the working directory if there is one. */

@@ -12,17 +12,21 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
 import type { Role } from '../domain/machines';
+import { openKeyring } from '../temporal-config/keys-file';
+import type { Keyring } from '../temporal-config/signing';
 
 /** The state directory: everything that embedded Signalbox keeps, and what tells others how to reach it. */
 export interface Endpoints {
   api: string;
   page: string;
-  /** The page with the sample people signed in; the part behind # never leaves the browser. */
+  /** The page, with a code behind # (it never leaves the browser) that signs in once; the next one is here then. */
   signIn: string;
   docs: string;
   temporalAddress: string;
   temporalUi: string | null;
   databaseUrl: string;
+  /** The embedded database as its owner. */
+  databaseOwnerUrl?: string;
   site: string;
   tokens: Record<Role, string>;
 }
@@ -35,6 +39,13 @@ export const people: Record<Role, string> = {
   sre: 'sven',
   admin: 'ada',
 };
+
+/** Where the signing keys are: SIGNALBOX_SIGNING_KEYS_FILE, else in the state directory. */
+export const signingKeysFile = (stateDir: string) =>
+  process.env.SIGNALBOX_SIGNING_KEYS_FILE ?? join(stateDir, 'signing-keys.json');
+/** Opens them; those in the state directory are made when there are none. */
+export const signingKeys = (stateDir: string): Keyring =>
+  openKeyring(signingKeysFile(stateDir), process.env.SIGNALBOX_SIGNING_KEYS_FILE === undefined);
 
 export interface StateDir {
   path: string;

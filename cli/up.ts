@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Role } from '../domain/machines';
-import type { Targets } from '../domain/config';
-import { putToken } from '../db/tokens';
+import { parseConfig, type Targets } from '../domain/config';
+import { setGrants, type PersonRow } from '../db/people';
+import { mintToken } from '../db/tokens';
 import { registerTargets } from '../db/targets';
 import { connectTemporal, type Temporal } from '../temporal-config/connection';
 import { setUpTemporal } from '../temporal-config/setup';
@@ -11,13 +11,14 @@ import { routeTemporalLogs } from '../worker/worker';
 import { createClient } from './client';
 import { isFree, rememberedPorts } from './embedded/ports';
 import { startPostgres } from './embedded/postgres-server';
+import { localSignIn } from './local-sign-in';
 import { createProcesses } from './embedded/processes';
 import { startTemporalServer } from './embedded/temporal-server';
 import { makeSample } from './sample/sample';
 import { deploySample } from './sample/first-deployment';
 import { openDatabase, openLog, portTaken, rereadOnHangup, serveApi, serveWorker } from './serve';
-import { configFileOr, readTargets } from './settings';
-import { people, takeStateDir } from './state-dir';
+import { configFileOr, readConfig, readTargets } from './settings';
+import { people, signingKeys, takeStateDir, type Endpoints } from './state-dir';
 
 /**
  * `signalbox up`: everything on one machine. Each part is found or fetched, started and waited for; whatever was
@@ -39,7 +40,7 @@ export async function up(options: UpOptions): Promise<number> {
   // Wrong configuration is told before anything is started.
   const configFile = configFileOr(options.config);
   const ownTargets = () => (configFile ? readTargets(configFile) : (new Map() as Targets));
-  ownTargets();
+  const config = configFile ? readConfig(configFile) : parseConfig('targets: {}', 'the defaults');
   if (options.port && !(await isFree(options.port))) throw portTaken(options.port);
   const state = takeStateDir(options.state);
 
@@ -83,6 +84,7 @@ export async function up(options: UpOptions): Promise<number> {
   }
 
   async function start(): Promise<void> {
+    const keyring = signingKeys(state.path);
     const log = openLog(join(state.path, 'logs', 'signalbox.log'));
     routeTemporalLogs(log);
     const ports = rememberedPorts(state.path);
@@ -108,11 +110,12 @@ export async function up(options: UpOptions): Promise<number> {
     const read = (): Targets => new Map([...readTargets(sample.configFile), ...ownTargets()]);
     let targets = read();
 
-    const [databaseUrl, { temporal, temporalUi }] = await allStarted([
+    const [{ databaseUrl, databaseOwnerUrl }, { temporal, temporalUi }] = await allStarted([
       part(
         process.env.DATABASE_URL ? 'Using PostgreSQL at DATABASE_URL' : 'Starting PostgreSQL',
         async () => {
-          if (process.env.DATABASE_URL) return process.env.DATABASE_URL;
+          if (process.env.DATABASE_URL)
+            return { databaseUrl: process.env.DATABASE_URL, databaseOwnerUrl: undefined };
           embed('postgres');
           return startPostgres(state.path, await ports.take('postgres'), processes);
         },
@@ -124,12 +127,21 @@ export async function up(options: UpOptions): Promise<number> {
     ]);
     undo.push(() => temporal.connection.close());
 
-    const db = await part('Bringing the database up to date', () => openDatabase(databaseUrl, targets));
+    const db = await part('Bringing the database up to date', () =>
+      openDatabase(databaseUrl, targets, databaseOwnerUrl),
+    );
     undo.push(() => db.destroy());
-    for (const [role, token] of Object.entries(state.tokens) as [Role, string][])
-      await putToken(db, token, { person: people[role], roles: [role] });
+    const made = { by: 'signalbox', why: 'a sample person of the embedded mode' };
+    for (const [role, token] of Object.entries(state.tokens) as [Role, string][]) {
+      const person = people[role];
+      await db.transaction(async (tx) => {
+        const known = (await tx('people').where({ name: person }).first()) as PersonRow | undefined;
+        if (!known?.grants.length) await setGrants(tx, person, [role], made);
+        await mintToken(tx, { person, grants: [role], label: 'embedded mode' }, made, token);
+      });
+    }
     await part('Registering search attributes', () => setUpTemporal(temporal));
-    const shared = { db, temporal, targets: () => targets, stateDir: state.path, log };
+    const shared = { db, temporal, targets: () => targets, stateDir: state.path, log, config, keyring };
     const worker = await part('Starting the worker', () => serveWorker({ ...shared, graceMs }));
     undo.push(() => worker.stop());
     worker.broken.catch((thrown: unknown) => {
@@ -147,19 +159,25 @@ export async function up(options: UpOptions): Promise<number> {
       ),
     );
 
-    const signIn = { code: randomBytes(12).toString('base64url'), tokens: state.tokens };
-    const api = await serveApi({ ...shared, databaseUrl, temporalUi, port: await chosenPort(), signIn });
+    let endpoints: Endpoints | undefined;
+    const signIn = localSignIn(Object.values(people), (code) => {
+      if (endpoints) state.publish((endpoints = { ...endpoints, signIn: signInLink(endpoints.page, code) }));
+      say('Somebody signed in on the page by the link above; "npx signalbox sign-in" prints the next one.');
+    });
+    const port = await chosenPort();
+    const api = await serveApi({ ...shared, databaseUrl, temporalUi, port, signIn });
     undo.push(() => api.stop());
 
-    const page = `http://127.0.0.1:${api.port}/`;
-    const endpoints = {
+    const page = api.address;
+    endpoints = {
       api: `${page}api`,
       page,
-      signIn: `${page}#sign-in=${signIn.code}`,
+      signIn: signInLink(page, signIn.code()),
       docs: `${page}api/docs/`,
       temporalAddress: temporal.address,
       temporalUi,
       databaseUrl,
+      databaseOwnerUrl,
       site,
       tokens: state.tokens,
     };
@@ -192,6 +210,8 @@ export async function up(options: UpOptions): Promise<number> {
     }
   }
 }
+
+const signInLink = (page: string, code: string) => `${page}#sign-in=${code}`;
 
 class Interrupted extends Error {}
 

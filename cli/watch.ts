@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isTerminal } from '../domain/machines';
 import type { DeploymentView } from '../domain/schemas';
 import { Unreachable, type Client } from './client';
+import { printable } from './printable';
 
 const everyMs = 300;
 
@@ -9,9 +10,10 @@ const everyMs = 300;
 export async function watch(
   client: Client,
   key: string,
-  say: (line: string) => void,
+  sayRaw: (line: string) => void,
   options: { log: boolean; until?: (seen: DeploymentView) => boolean },
 ): Promise<DeploymentView> {
+  const say = (line: string) => sayRaw(printable(line));
   const told = new Set<string>();
   const tell = (line: string) => {
     if (told.has(line)) return;
@@ -54,15 +56,8 @@ async function follow(
   for (;;) {
     const { items, nextCursor } = await client.log(key, after);
     for (const { seq, step, stream, text } of items)
-      say(`  ${String(seq).padStart(5)} ${step} ${stream === 'err' ? '! ' : '| '}${printable(text)}`);
+      say(`  ${String(seq).padStart(5)} ${step} ${stream === 'err' ? '! ' : '| '}${text}`);
     after = items.at(-1)?.seq ?? after;
     if (!nextCursor) return after;
   }
 }
-
-/** Control characters are shown, not sent to the terminal. */
-const printable = (text: string) =>
-  text.replace(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
-    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );

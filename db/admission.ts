@@ -3,6 +3,7 @@ import type { TargetConfig } from '../domain/config';
 import { badInput, notFound } from '../domain/errors';
 import { promotionKey } from '../domain/keys';
 import { laneHolding, openAttempt, type Trigger } from '../domain/machines';
+import type { Permission } from '../domain/permissions';
 import type { Db, Tx } from './connect';
 import {
   deploymentById,
@@ -12,7 +13,8 @@ import {
   rowKey,
   type DeploymentRow,
 } from './deployments';
-import { transition } from './transition';
+import { whyMayNotNow } from './people';
+import { bySignalbox, movedBy, transition } from './transition';
 
 /**
  * Admission of attempts and the lane of each target. Few statements: this stands between a click and its first
@@ -24,6 +26,8 @@ export interface AdmissionRequest {
   trigger: Trigger;
   startedBy: string;
   reason?: string;
+  /** Id of the HTTP request. */
+  request?: string;
   owner: string;
   runId: string;
   /** The targets file's entry for a target; undefined when it has none. */
@@ -34,6 +38,7 @@ export interface AdmissionRequest {
 export async function standingOf(tx: Tx, promotion: number): Promise<Standing | undefined> {
   const { rows } = await tx.raw(
     `SELECT p.id, p.target, p.title, p.revision, p.commit, p.status AS promotion, c.status AS "changeRequest",
+            approval_stands(p.id) AS "approvalStands",
             (SELECT coalesce(max(attempt), 0) FROM deployments WHERE promotion = p.id) AS "lastAttempt",
             (SELECT json_build_object('attempt', attempt, 'status', status, 'trigger', trigger)
                FROM deployments WHERE promotion = p.id AND status = ANY (?)) AS open,
@@ -45,6 +50,13 @@ export async function standingOf(tx: Tx, promotion: number): Promise<Standing | 
   );
   return rows[0] as Standing | undefined;
 }
+
+/** What starting each kind of attempt needs. */
+export const permissionOf: Record<Trigger, Permission> = {
+  deploy: 'deploy',
+  retry: 'deploy',
+  rollback: 'rollback',
+};
 
 export type LaneAnswer =
   | { kind: 'acquired'; hadRelease: boolean }
@@ -82,9 +94,11 @@ export async function admit(
           code: 'illegal-transition',
           message: `${rowKey({ promotion: id, ...standing.open })} is still ${standing.open.status}.`,
         }
-      : whyNot(standing, trigger, switchedOff(config));
+      : ((await whyMayNotNow(tx, request.startedBy, permissionOf[trigger], standing.target)) ??
+        whyNot(standing, trigger, switchedOff(config)));
+    const move = { by: request.startedBy, why: refusal?.message ?? request.reason, request: request.request };
     // A retry takes the promotion up again under the approval that still binds.
-    if (!refusal && trigger === 'retry') await transition(tx, 'promotion', id, 'approved');
+    if (!refusal && trigger === 'retry') await transition(tx, 'promotion', id, 'approved', move);
     const [row] = (await tx('deployments')
       .insert({
         promotion: id,
@@ -95,6 +109,8 @@ export async function admit(
         reason: request.reason ?? null,
         owner: request.owner,
         run_id: request.runId,
+        request_id: request.request ?? null,
+        ...movedBy(move),
         ...(refusal
           ? {
               status: 'refused',
@@ -173,7 +189,7 @@ async function lane(
 
   const refusal = await takeUp(tx, row, from);
   if (refusal) {
-    await transition(tx, 'deployment', id, 'refused', {
+    await transition(tx, 'deployment', id, 'refused', bySignalbox(refusal.message, row.request_id), {
       waiting_for: null,
       outcome: refusal.message,
       outcome_code: refusal.code,
@@ -181,7 +197,7 @@ async function lane(
     return { kind: 'ended' };
   }
   const restored = row.trigger === 'rollback' ? await deploymentById(tx, from!.from_deployment!) : undefined;
-  await transition(tx, 'deployment', id, 'running', {
+  await transition(tx, 'deployment', id, 'running', bySignalbox(`${name} is free`, row.request_id), {
     waiting_for: null,
     fence: await raiseFence(tx, name),
     from_deployment: from?.id ?? null,
@@ -194,9 +210,10 @@ async function lane(
 
 async function supersede(tx: Tx, row: DeploymentRow, newer: DeploymentRow): Promise<void> {
   const outcome = `Superseded by ${rowKey(newer)} (${newer.status}), a newer promotion to ${row.target}. It had not begun; nothing was touched.`;
-  await transition(tx, 'deployment', row.id, 'superseded', { waiting_for: null, outcome });
-  await transition(tx, 'promotion', row.promotion, 'superseded');
-  await transition(tx, 'changeRequest', row.promotion, 'cancelled', { outcome });
+  const move = bySignalbox(outcome, newer.request_id);
+  await transition(tx, 'deployment', row.id, 'superseded', move, { waiting_for: null, outcome });
+  await transition(tx, 'promotion', row.promotion, 'superseded', move);
+  await transition(tx, 'changeRequest', row.promotion, 'cancelled', move, { outcome });
 }
 
 /** Moves promotion and change request along; answers why not when they changed while the attempt waited. */
@@ -209,11 +226,12 @@ async function takeUp(
     const live = from ? { promotion: from.promotion, before: from.from_deployment } : null;
     return whyNoReturn(row.promotion, row.target, live);
   }
-  if (!(await transition(tx, 'promotion', row.promotion, 'executing')))
+  const move = bySignalbox(`${rowKey(row)}, started by ${row.started_by}, took the lane`, row.request_id);
+  if (!(await transition(tx, 'promotion', row.promotion, 'executing', move)))
     return {
       code: 'not-approved',
       message: `${promotionKey(row.promotion)} lost its approval or was withdrawn while it waited.`,
     };
-  await transition(tx, 'changeRequest', row.promotion, 'in-progress');
+  await transition(tx, 'changeRequest', row.promotion, 'in-progress', move);
   return undefined;
 }

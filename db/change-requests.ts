@@ -1,7 +1,9 @@
+import { ownChange } from '../domain/admission';
 import { changeRequestKey } from '../domain/keys';
 import type { ChangeRequestStatus, ChangeType, Risk } from '../domain/machines';
 import type { Db, Tx } from './connect';
-import { transition } from './transition';
+import { whyMayNotNow } from './people';
+import { transition, type Move } from './transition';
 
 export interface ChangeRequestRow {
   id: number;
@@ -23,6 +25,7 @@ export interface DecisionRow {
   submission: number;
   approver: string;
   decision: 'approve' | 'reject';
+  minted_by: string | null;
   comment: string | null;
   counted: boolean;
   refusal_code: string | null;
@@ -36,6 +39,9 @@ export interface Decision {
   approver: string;
   decision: 'approve' | 'reject';
   comment?: string;
+  /** Who minted the token it came by, when that is somebody else. */
+  mintedBy?: string;
+  request?: string;
 }
 
 export const findChangeRequest = async (tx: Tx, id: number) =>
@@ -45,11 +51,11 @@ export const findDecision = async (tx: Tx, id: string) =>
   (await tx('decisions').where({ id }).first()) as DecisionRow | undefined;
 
 /** Submits a draft as its next submission. Repeating it for the same submission changes nothing. */
-export const submit = (db: Db, id: number, submission: number) =>
+export const submit = (db: Db, id: number, submission: number, move: Move) =>
   db.transaction(async (tx) => {
     const row = await locked(tx, id);
     if (row.submission >= submission) return;
-    await transition(tx, 'changeRequest', id, 'submitted', { submission, followed_at: null });
+    await transition(tx, 'changeRequest', id, 'submitted', move, { submission, followed_at: null });
   });
 
 /**
@@ -62,12 +68,16 @@ export async function decide(db: Db, d: Decision): Promise<DecisionRow> {
     const before = await findDecision(tx, d.id);
     if (before) return before;
     const promotion = await tx('promotions').where({ id: d.changeRequest }).first();
-    const refusal = whyNotCounted(d, request, promotion.shipped_by);
+    const refusal =
+      whyNotCounted(d, request, promotion.shipped_by) ??
+      (await whyMayNotNow(tx, d.approver, 'decide', promotion.target));
     if (!refusal) {
+      const move = { by: d.approver, why: d.comment, request: d.request };
       const approved = d.decision === 'approve';
       const outcome = approved ? null : `rejected by ${d.approver}: ${d.comment ?? 'no comment'}`;
-      await transition(tx, 'changeRequest', d.changeRequest, approved ? 'approved' : 'rejected', { outcome });
-      await transition(tx, 'promotion', d.changeRequest, approved ? 'approved' : 'rejected');
+      const to = approved ? 'approved' : 'rejected';
+      await transition(tx, 'changeRequest', d.changeRequest, to, move, { outcome });
+      await transition(tx, 'promotion', d.changeRequest, to, move);
     }
     const [row] = await tx('decisions')
       .insert({
@@ -77,6 +87,8 @@ export async function decide(db: Db, d: Decision): Promise<DecisionRow> {
         approver: d.approver,
         decision: d.decision,
         comment: d.comment ?? null,
+        minted_by: d.mintedBy ?? null,
+        request_id: d.request ?? null,
         counted: !refusal,
         refusal_code: refusal?.code ?? null,
         refusal: refusal?.message ?? null,
@@ -99,9 +111,7 @@ function whyNotCounted(d: Decision, request: ChangeRequestRow, shippedBy: string
       code: 'illegal-transition',
       message: `${key} is ${request.status}; only a submitted one takes decisions.`,
     };
-  if (d.approver === shippedBy || d.approver === request.requester)
-    return { code: 'own-change', message: `${d.approver} shipped ${key}; somebody else has to decide.` };
-  return undefined;
+  return ownChange(key, d, [shippedBy, request.requester]);
 }
 
 /** Notes that the request's workflow has followed it to its end. */

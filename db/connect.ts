@@ -1,6 +1,7 @@
 import createKnex, { type Knex } from 'knex';
 import pg from 'pg';
 import * as deployNow from './migrations/001-deploy-now';
+import * as accountable from './migrations/002-accountable';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -9,16 +10,36 @@ export type Tx = Knex | Knex.Transaction;
 // bigint columns hold fencing numbers and byte counts, both far below 2^53.
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 
+/**
+ * The role that Signalbox works as, whoever logs in: it reads and writes, and can neither change nor delete what is
+ * only ever added (audit, decisions, log lines). Who owns the tables migrates them, as itself.
+ */
+export const applicationRole = 'signalbox_app';
+
 /** @param url a PostgreSQL URL. The pool connects when first used. */
-export function connect(url: string, poolSize = 10): Db {
+export const connect = (url: string, poolSize = 10): Db =>
+  open(url, poolSize, { options: `-c role=${applicationRole}` });
+
+/** A connection as the owner of the tables, for migrations. */
+export const connectOwner = (url: string): Db => open(url, 2);
+
+function open(url: string, poolSize: number, more: object = {}): Db {
   return createKnex({
     client: 'pg',
-    connection: { connectionString: url, application_name: 'signalbox', connectionTimeoutMillis: 10_000 },
+    connection: {
+      connectionString: url,
+      application_name: 'signalbox',
+      connectionTimeoutMillis: 10_000,
+      ...more,
+    },
     pool: { min: 0, max: poolSize, acquireTimeoutMillis: 15_000 },
   });
 }
 
-const migrations: Record<string, Knex.Migration> = { '001-deploy-now': deployNow };
+const migrations: Record<string, Knex.Migration> = {
+  '001-deploy-now': deployNow,
+  '002-accountable': accountable,
+};
 
 const migrationLock = 4_600_001;
 const migrationSource = {
@@ -30,11 +51,41 @@ const migrationSource = {
 /**
  * Brings the schema up to date. Processes that start together take turns under an advisory lock, which ends with
  * its holder. Knex's own lock is a row: it races on an empty database, and stays when its holder is killed.
+ * @param owner a connection of `connectOwner`.
  */
-export async function migrate(db: Db): Promise<void> {
-  await db.transaction(async (tx) => {
+export async function migrate(owner: Db): Promise<void> {
+  await owner.transaction(async (tx) => {
     await tx.raw('SELECT pg_advisory_xact_lock(?)', [migrationLock]);
-    await db.migrate.forceFreeMigrationsLock({ migrationSource });
-    await db.migrate.latest({ migrationSource });
+    await owner.migrate.forceFreeMigrationsLock({ migrationSource });
+    const [, applied] = (await owner.migrate.latest({ migrationSource })) as [number, string[]];
+    if (applied.length > 0) await grant(owner);
   });
+}
+
+/** Only ever added to. */
+const appendOnly = ['audit', 'decisions', 'deployment_log'];
+
+async function grant(owner: Db): Promise<void> {
+  const { rows } = await owner.raw('SELECT 1 FROM pg_roles WHERE rolname = ?', [applicationRole]);
+  if (rows.length === 0)
+    await owner.raw(`CREATE ROLE ${applicationRole} NOLOGIN`).catch((thrown: unknown) => {
+      // Made by another database of the same server in this moment.
+      if (['42710', '23505'].includes((thrown as { code: string }).code)) return;
+      throw new Error(
+        `The role ${applicationRole} is missing and this login may not make it; let an administrator run "CREATE ROLE ${applicationRole}; GRANT ${applicationRole} TO <login>" once.`,
+        { cause: thrown },
+      );
+    });
+  await owner.raw(`
+    DO $$ BEGIN
+      IF NOT pg_has_role(current_user, '${applicationRole}', 'MEMBER') THEN
+        EXECUTE 'GRANT ${applicationRole} TO ' || quote_ident(current_user);
+      END IF;
+    END $$;
+    GRANT USAGE ON SCHEMA public TO ${applicationRole};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${applicationRole};
+    REVOKE UPDATE, DELETE ON ${appendOnly.join(', ')} FROM ${applicationRole};
+    REVOKE INSERT ON audit FROM ${applicationRole};
+    REVOKE INSERT, UPDATE, DELETE ON knex_migrations, knex_migrations_lock FROM ${applicationRole};
+  `);
 }

@@ -1,7 +1,7 @@
 import { deploymentKey } from '../domain/keys';
 import { openAttempt, type DeploymentStatus, type Trigger } from '../domain/machines';
 import type { Db, Tx } from './connect';
-import { transition } from './transition';
+import { bySignalbox, transition, type Move } from './transition';
 
 /**
  * The attempts of promotions, from the lane to their end. What is written here is written in one transaction and
@@ -32,6 +32,8 @@ export interface DeploymentRow {
   finished_at: Date | null;
   /** Number of the log's last line. */
   log_seq: number;
+  /** Id of the HTTP request that started it. */
+  request_id: string | null;
   version: number;
   created_at: Date;
   updated_at: Date;
@@ -75,10 +77,17 @@ export const setRelease = (tx: Tx, id: number, digest: string) =>
     .update({ to_release: digest, version: tx.raw('version + 1'), updated_at: tx.fn.now() });
 
 /** Starts or resumes undoing. A step that was still running is closed as failed, with the reason. */
-export async function beginRollback(db: Db, id: number, owner: string, failure?: string): Promise<void> {
+export async function beginRollback(
+  db: Db,
+  id: number,
+  owner: string,
+  failure?: string,
+  resumed?: Move,
+): Promise<void> {
   await db.transaction(async (tx) => {
-    await lockOwned(tx, id, owner);
-    await transition(tx, 'deployment', id, 'rolling-back', {
+    const { request_id } = await lockOwned(tx, id, owner);
+    const move = resumed ?? bySignalbox(failure ?? 'the undo is tried again', request_id);
+    await transition(tx, 'deployment', id, 'rolling-back', move, {
       waiting_for: null,
       ...(failure ? { failure } : {}),
     });
@@ -92,8 +101,8 @@ export async function beginRollback(db: Db, id: number, owner: string, failure?:
 /** The undo could not be finished: the lane stays held until an SRE decides. */
 export async function rollbackFailed(db: Db, id: number, owner: string, why: string): Promise<void> {
   await db.transaction(async (tx) => {
-    await lockOwned(tx, id, owner);
-    await transition(tx, 'deployment', id, 'rollback-failed', {
+    const { request_id } = await lockOwned(tx, id, owner);
+    await transition(tx, 'deployment', id, 'rollback-failed', bySignalbox(why, request_id), {
       waiting_for: `an SRE: ${why} Resolve it with retry (undo again) or accept (leave the target as it is).`,
     });
   });
@@ -115,20 +124,22 @@ export async function recordEnd(
   to: 'succeeded' | 'rolled-back' | 'cancelled',
   outcome: string,
   observed?: { release: string | null },
+  accepted?: Move,
 ): Promise<DeploymentRow> {
   return db.transaction(async (tx) => {
     const row = await lockOwned(tx, id, owner);
-    if (!(await transition(tx, 'deployment', id, to, { outcome, waiting_for: null }))) return row;
+    const move = accepted ?? bySignalbox(outcome, row.request_id);
+    if (!(await transition(tx, 'deployment', id, to, move, { outcome, waiting_for: null }))) return row;
     const byHand = row.trigger === 'rollback';
     if (to === 'succeeded') {
-      await transition(tx, 'promotion', row.promotion, byHand ? 'rolled-back' : 'deployed');
-      if (!byHand) await transition(tx, 'changeRequest', row.promotion, 'completed', { outcome });
+      await transition(tx, 'promotion', row.promotion, byHand ? 'rolled-back' : 'deployed', move);
+      if (!byHand) await transition(tx, 'changeRequest', row.promotion, 'completed', move, { outcome });
       await setCurrent(tx, row.target, row.restores ?? id);
     }
     if (to === 'rolled-back') {
       if (!byHand) {
-        await transition(tx, 'promotion', row.promotion, 'rolled-back');
-        await transition(tx, 'changeRequest', row.promotion, 'approved');
+        await transition(tx, 'promotion', row.promotion, 'rolled-back', move);
+        await transition(tx, 'changeRequest', row.promotion, 'approved', move);
       }
       if (observed) await setCurrent(tx, row.target, await putBy(tx, row.target, observed.release));
     }

@@ -2,7 +2,7 @@ import type { ChangeType, PromotionStatus, Risk } from '../domain/machines';
 import type { Db, Tx } from './connect';
 import { standingOf } from './admission';
 import { rowKey } from './deployments';
-import { transition } from './transition';
+import { movedBy, transition, type Move } from './transition';
 
 export interface PromotionRow {
   id: number;
@@ -23,11 +23,14 @@ export interface Shipment {
   revision: string;
   commit: string;
   shippedBy: string;
+  /** Id of the HTTP request. */
+  request?: string;
   change: { type: ChangeType; risk: Risk; description: string; emergencyReason?: string };
 }
 
 /** Records the promotion (pending) and its change request (draft) together. @returns their common number. */
 export async function ship(tx: Tx, shipment: Shipment): Promise<number> {
+  const moved = movedBy({ by: shipment.shippedBy, why: shipment.title, request: shipment.request });
   const [row] = await tx('promotions')
     .insert({
       target: shipment.target,
@@ -35,6 +38,7 @@ export async function ship(tx: Tx, shipment: Shipment): Promise<number> {
       revision: shipment.revision,
       commit: shipment.commit,
       shipped_by: shipment.shippedBy,
+      ...moved,
     })
     .returning('id');
   const { id } = row as { id: number };
@@ -45,6 +49,7 @@ export async function ship(tx: Tx, shipment: Shipment): Promise<number> {
     description: shipment.change.description,
     emergency_reason: shipment.change.emergencyReason ?? null,
     requester: shipment.shippedBy,
+    ...moved,
   });
   return id;
 }
@@ -56,14 +61,14 @@ export const findPromotion = async (tx: Tx, id: number) =>
  * Withdraws a promotion and cancels its change request, in one transaction.
  * @returns what stands in the way, or undefined when it was done.
  */
-export async function withdraw(db: Db, id: number, outcome: string): Promise<string | undefined> {
+export async function withdraw(db: Db, id: number, outcome: string, move: Move): Promise<string | undefined> {
   try {
     return await db.transaction(async (tx) => {
       await tx('promotions').where({ id }).forNoKeyUpdate().first('id');
       const { open, promotion } = (await standingOf(tx, id))!;
       if (open) throw new Stand(`${rowKey({ promotion: id, ...open })} is ${open.status}; cancel it first`);
-      if (!(await transition(tx, 'promotion', id, 'withdrawn'))) throw new Stand(`it is ${promotion}`);
-      if (!(await transition(tx, 'changeRequest', id, 'cancelled', { outcome })))
+      if (!(await transition(tx, 'promotion', id, 'withdrawn', move))) throw new Stand(`it is ${promotion}`);
+      if (!(await transition(tx, 'changeRequest', id, 'cancelled', move, { outcome })))
         throw new Stand('its change request can not be cancelled any more');
       return undefined;
     });

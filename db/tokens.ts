@@ -1,22 +1,86 @@
-import { createHash } from 'node:crypto';
-import type { Role } from '../domain/machines';
-import type { Db } from './connect';
+import { createHash, randomBytes } from 'node:crypto';
+import type { Grant } from '../domain/permissions';
+import type { Db, Tx } from './connect';
+import { addPerson, voidLapsedApprovals, type Person, type Voided } from './people';
+import { movedBy, type Move } from './transition';
 
-export interface Person {
+/** API tokens. The token itself is shown once, when it is made; only its SHA-256 is kept. */
+export interface TokenRow {
+  id: number;
   person: string;
-  roles: Role[];
+  roles: Grant[];
+  label: string;
+  minted_by: string | null;
+  expires_at: Date | null;
+  revoked_at: Date | null;
+  last_used_at: Date | null;
+  created_at: Date;
 }
-const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+export interface NewToken {
+  person: string;
+  grants: Grant[];
+  label?: string;
+  /** Who makes it, when that is not who it is for. */
+  mintedBy?: string;
+  expiresAt?: Date;
+}
 
-/** Who a bearer token belongs to. Only the token's SHA-256 is stored. */
-export const personByToken = async (db: Db, token: string): Promise<Person | undefined> =>
-  (await db('tokens')
-    .where({ token_sha256: sha256(token) })
-    .first('person', 'roles')) as Person | undefined;
+export const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+/** 192 random bits; the prefix lets scanners for leaked secrets know it. */
+export const randomToken = (prefix: 'sb' | 'sbs') => `${prefix}_${randomBytes(24).toString('base64url')}`;
 
-export async function putToken(db: Db, token: string, { person, roles }: Person): Promise<void> {
-  await db('tokens')
-    .insert({ token_sha256: sha256(token), person, roles })
+/** Makes a token. @param token a value to keep instead of a new one; known already, it stays as it is. */
+export async function mintToken(
+  tx: Tx,
+  token: NewToken,
+  move: Move,
+  value = randomToken('sb'),
+): Promise<{ id: number; value: string } | undefined> {
+  await addPerson(tx, token.person, move);
+  const [row] = (await tx('tokens')
+    .insert({
+      token_sha256: sha256(value),
+      person: token.person,
+      roles: token.grants,
+      label: token.label ?? '',
+      minted_by: token.mintedBy === token.person ? null : (token.mintedBy ?? null),
+      expires_at: token.expiresAt ?? null,
+      ...movedBy(move),
+    })
     .onConflict('token_sha256')
-    .ignore();
+    .ignore()
+    .returning('id')) as { id: number }[];
+  return row && { id: row.id, value };
+}
+
+/** @returns undefined when there is no such token, or it was revoked before. */
+export async function revokeToken(tx: Tx, id: number, move: Move): Promise<Voided[] | undefined> {
+  const changed = await tx('tokens')
+    .where({ id })
+    .whereNull('revoked_at')
+    .update({ revoked_at: tx.fn.now(), ...movedBy(move) });
+  return changed === 1 ? voidLapsedApprovals(tx, move) : undefined;
+}
+
+/** Noted at most once a minute, so that reading does not become writing. */
+export const useNotedEveryMs = 60_000;
+
+/** Who a bearer token belongs to; undefined when it is unknown, revoked, expired or its person disabled. */
+export async function personByToken(db: Db, value: string): Promise<Person | undefined> {
+  const row = (await db('tokens')
+    .join('people', 'people.name', 'tokens.person')
+    .where({ token_sha256: sha256(value) })
+    .whereNull('revoked_at')
+    .whereNull('disabled_at')
+    .whereRaw('(expires_at IS NULL OR expires_at > now())')
+    .first('tokens.*')) as TokenRow | undefined;
+  if (!row) return undefined;
+  if (Date.now() - (row.last_used_at?.getTime() ?? 0) > useNotedEveryMs)
+    await db('tokens').where({ id: row.id }).update({ last_used_at: db.fn.now() });
+  return {
+    person: row.person,
+    grants: row.roles,
+    credential: `token ${row.id}`,
+    ...(row.minted_by ? { mintedBy: row.minted_by } : {}),
+  };
 }

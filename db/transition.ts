@@ -8,6 +8,24 @@ const tables = {
 } as const satisfies Partial<Record<MachineName, string>>;
 export type StoredMachine = keyof typeof tables;
 
+/** Who moves a row, why, and in which request: what the audit trail says of it. */
+export interface Move {
+  /** A person, or `signalbox` for what it does by itself. */
+  by: string;
+  why?: string | null;
+  /** Id of the HTTP request that it goes back to. */
+  request?: string | null;
+}
+/** Signalbox itself, when nobody asked for this very step. */
+export const bySignalbox = (why: string, request?: string | null): Move => ({
+  by: 'signalbox',
+  why,
+  request,
+});
+
+/** Column of the last move; the triggers copy it into the audit trail. */
+export const movedBy = (move: Move) => ({ moved: JSON.stringify(move) });
+
 /**
  * The one way a status changes: a compare-and-set against the legal predecessors of `to`.
  * @param set further columns of the same row, written in the same statement.
@@ -18,6 +36,7 @@ export async function transition<M extends StoredMachine>(
   machine: M,
   id: number,
   to: State<M>,
+  move: Move,
   set: Record<string, unknown> = {},
 ): Promise<boolean> {
   const at = rowOf(machine, to)?.at;
@@ -27,6 +46,7 @@ export async function transition<M extends StoredMachine>(
     .update({
       ...set,
       status: to,
+      ...movedBy(move),
       ...(at ? { [at]: tx.fn.now() } : {}),
       version: tx.raw('version + 1'),
       updated_at: tx.fn.now(),

@@ -1,25 +1,21 @@
-import {
-  mayFollow,
-  type ChangeRequestStatus,
-  type DeploymentStatus,
-  type PromotionStatus,
-  type Role,
-} from './machines';
+import { mayFollow, type ChangeRequestStatus, type DeploymentStatus, type PromotionStatus } from './machines';
+import type { Permission } from './permissions';
 
 /** What a person can do with a promotion in its present state; derived from the tables of the machines. */
 export type Action =
   'submit' | 'approve' | 'reject' | 'deploy' | 'retry' | 'rollback' | 'cancel' | 'resolve' | 'withdraw';
 
-export const actionRole: Record<Action, Role> = {
-  submit: 'contributor',
-  approve: 'approver',
-  reject: 'approver',
-  deploy: 'release-manager',
-  retry: 'release-manager',
-  rollback: 'release-manager',
-  cancel: 'release-manager',
-  resolve: 'sre',
-  withdraw: 'contributor',
+/** What each of them needs. */
+export const actionPermission: Record<Action, Permission> = {
+  submit: 'submit',
+  approve: 'decide',
+  reject: 'decide',
+  deploy: 'deploy',
+  retry: 'deploy',
+  rollback: 'rollback',
+  cancel: 'cancel',
+  resolve: 'resolve',
+  withdraw: 'withdraw',
 };
 
 export interface Standing {

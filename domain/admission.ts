@@ -11,6 +11,8 @@ export interface Standing {
   commit: string;
   promotion: PromotionStatus;
   changeRequest: ChangeRequestStatus;
+  /** Whether somebody who may still approve has approved it. */
+  approvalStands: boolean;
   /** Number of the latest attempt; 0 when there was none. */
   lastAttempt: number;
   /** The attempt that has not ended. */
@@ -44,7 +46,7 @@ export function whyNot(s: Standing, trigger: Trigger, switchedOff: string | unde
   if (switchedOff !== undefined)
     return refuse('promotions-disabled', `Promotions to ${s.target} are switched off: ${switchedOff}`);
   if (trigger === 'deploy') {
-    if (s.promotion === 'approved') return undefined;
+    if (s.promotion === 'approved') return whyVoid(s);
     if (s.promotion === 'pending')
       return refuse(
         'not-approved',
@@ -63,6 +65,35 @@ export function whyNot(s: Standing, trigger: Trigger, switchedOff: string | unde
     return refuse(
       'approval-void',
       `${changeRequestKey(s.id)} is ${s.changeRequest}, so its approval no longer binds; ship it again.`,
+    );
+  return whyVoid(s);
+}
+
+/** Why an approval does not count any more; undefined when it does. */
+export const whyVoid = (s: Pick<Standing, 'id' | 'approvalStands'>): Refusal | undefined =>
+  s.approvalStands
+    ? undefined
+    : refuse(
+        'approval-void',
+        `Nobody who may still approve has approved ${changeRequestKey(s.id)}; its approval does not count any more. Let somebody else approve it, or ship it again.`,
+      );
+
+/**
+ * Segregation of duties: why this decision can not count; undefined when it can. No role is exempt. A token speaks for
+ * who minted it too, so that nobody approves their own change by a token made out to somebody else.
+ * @param authors who shipped and who requested the change.
+ */
+export function ownChange(
+  key: string,
+  decision: { approver: string; mintedBy?: string },
+  authors: string[],
+): Refusal | undefined {
+  if (authors.includes(decision.approver))
+    return refuse('own-change', `${decision.approver} shipped ${key}; somebody else has to decide.`);
+  if (decision.mintedBy !== undefined && authors.includes(decision.mintedBy))
+    return refuse(
+      'own-change',
+      `The token of ${decision.approver} was made by ${decision.mintedBy}, who shipped ${key}; decide by another credential.`,
     );
   return undefined;
 }

@@ -1,5 +1,6 @@
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
+import { reference, service, whyUnfit, type Service } from './service-config';
 import { problemText, problemsOf, strict } from './strict';
 
 /**
@@ -71,13 +72,7 @@ const target = strict({
   concurrency: z.enum(['queue', 'supersede'], 'allowed: queue or supersede').default('queue'),
   /** Values are read from the environment or a file when a command needs them, and never stored. */
   secrets: z
-    .record(
-      z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'allowed: names such as API_KEY'),
-      z.union(
-        [strict({ env: text('a variable') }), strict({ file: path })],
-        'allowed: {env: NAME} or {file: PATH}',
-      ),
-    )
+    .record(z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'allowed: names such as API_KEY'), reference)
     .default({}),
   /** How long an undo is retried before the deployment becomes rollback-failed and an SRE is asked. */
   undoAlarmSeconds: seconds(600),
@@ -88,6 +83,7 @@ export const targetName = z
   .regex(/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/, 'allowed: lower-case letters, digits and dashes');
 
 const file = strict({
+  ...service,
   targets: z.record(targetName, target, {
     error: (issue) =>
       issue.code === 'invalid_key'
@@ -98,17 +94,23 @@ const file = strict({
 
 export type TargetConfig = z.infer<typeof target> & { name: string };
 export type Targets = ReadonlyMap<string, TargetConfig>;
+export interface Config extends Service {
+  targets: Targets;
+}
 
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
+/** Its targets alone. @throws ConfigError */
+export const parseTargets = (source: string, where: string): Targets => parseConfig(source, where).targets;
+
 /**
- * Parses a targets file.
+ * Parses the operator's file.
  * @param source YAML text. @param where the file's path, for messages.
  * @throws ConfigError naming each wrong path, what was found there and what is allowed.
  */
-export function parseTargets(source: string, where: string): Targets {
+export function parseConfig(source: string, where: string): Config {
   const document = parseDocument(source);
   if (document.errors.length > 0)
     throw new ConfigError(`${where} is not valid YAML:\n${document.errors.map((e) => e.message).join('\n')}`);
@@ -118,5 +120,10 @@ export function parseTargets(source: string, where: string): Targets {
     throw new ConfigError(
       `${where} is not a valid targets file. Correct it and start again.\n${problemText(problemsOf(parsed.error, input))}`,
     );
-  return new Map(Object.entries(parsed.data.targets).map(([name, config]) => [name, { ...config, name }]));
+  const unfit = whyUnfit(parsed.data);
+  if (unfit) throw new ConfigError(`${where} is not valid: ${unfit}`);
+  const targets = Object.entries(parsed.data.targets).map(
+    ([name, config]) => [name, { ...config, name }] as const,
+  );
+  return { ...parsed.data, targets: new Map(targets) };
 }

@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import { targetName } from './config';
-import { changeTypes, risks, statesOf, triggers } from './machines';
+import { changeTypes, risks, roles, statesOf, triggers } from './machines';
+import { parseGrant, permissions, type Permission } from './permissions';
 import { strict } from './strict';
+
+const permissionNames = Object.keys(permissions) as [Permission, ...Permission[]];
 
 /** What the API takes and answers. One source for validation, types and the OpenAPI document. */
 
@@ -181,7 +184,83 @@ export const logLine = z
   .object({ seq: z.number().int(), at, step: z.string(), stream: z.string(), text: z.string() })
   .meta({ id: 'LogLine' });
 
-export const meView = z.object({ person: z.string(), roles: z.array(z.string()) }).meta({ id: 'Me' });
+export const meView = z
+  .object({
+    person: z.string(),
+    roles: z.array(z.string()).describe('"sre", or "sre:shop" on one target'),
+    may: z
+      .partialRecord(z.enum(permissionNames), z.array(z.string()).nullable())
+      .describe('what they may do; with the targets it is limited to, null: everywhere'),
+    credential: z.string(),
+    canBe: z
+      .array(z.object({ person: z.string(), roles: z.array(z.string()) }))
+      .describe('whom a session of the embedded mode may go on as'),
+  })
+  .meta({ id: 'Me' });
+export type MeView = z.infer<typeof meView>;
+
+const grant = z
+  .string()
+  .max(100)
+  .refine((value) => parseGrant(value) !== undefined, {
+    error: `allowed: a role (${roles.join(', ')}), or a role on one target such as sre:shop`,
+  });
+export const newTokenBody = strict({
+  person: line(200),
+  roles: z.array(grant).min(1).max(50),
+  label: line(200).optional(),
+  expiresAt: z.iso.datetime().nullable().describe('null: it does not run out'),
+}).meta({ id: 'NewToken' });
+export const tokenView = z
+  .object({
+    id: z.number().int(),
+    person: z.string(),
+    roles: z.array(z.string()),
+    label: z.string(),
+    mintedBy: z.string().nullable().describe('who made it, when that is somebody else'),
+    createdAt: at,
+    expiresAt: maybeAt,
+    revokedAt: maybeAt,
+    lastUsedAt: maybeAt.describe('to the minute'),
+  })
+  .meta({ id: 'Token' });
+export const newTokenView = tokenView
+  .extend({ token: z.string().describe('shown this once') })
+  .meta({ id: 'MadeToken' });
+export const personView = z
+  .object({ name: z.string(), roles: z.array(z.string()), disabledAt: maybeAt })
+  .meta({ id: 'Person' });
+export const switchBody = strict({ person: line(200) }).meta({ id: 'Switch' });
+export const sessionView = z.object({ person: z.string() }).meta({ id: 'Session' });
+
+export const auditQuery = strict({
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.string().max(200).optional(),
+  actor: line(200).optional(),
+  action: line(100).optional().describe('an action or how it begins, such as "deployment."'),
+  subject: line(200).optional().describe('a key, such as CP-7.1'),
+  request: line(100).optional(),
+  from: z.iso.datetime().optional(),
+  to: z.iso.datetime().optional(),
+});
+export const auditEntry = z
+  .object({
+    id: z.number().int(),
+    at: z.string(),
+    actor: z.string(),
+    action: z.string(),
+    subject: z.string(),
+    before: z.unknown(),
+    after: z.unknown(),
+    why: z.string().nullable(),
+    request: z.string().nullable().describe('id of the HTTP request it goes back to'),
+    seq: z.number().int().nullable().describe('its number in the chain; null until it is sealed'),
+    hash: z.string().nullable(),
+  })
+  .meta({ id: 'AuditEntry' });
+export type AuditEntry = z.infer<typeof auditEntry>;
+export type TokenView = z.infer<typeof tokenView>;
+export type PersonView = z.infer<typeof personView>;
 
 export const problemView = z
   .object({

@@ -60,6 +60,7 @@ for (const file of readdirSync('dist', { recursive: true }).filter((name) => nam
 const { bundleWorkflowCode } = require('@temporalio/worker');
 const { code } = await bundleWorkflowCode({
   workflowsPath: join(root, 'dist/workflows/index.js'),
+  payloadConverterPath: join(root, 'dist/workflows/payload-converter.js'),
   logger: { trace() {}, debug() {}, info() {}, log() {}, warn: console.warn, error: console.error },
 });
 for (const place of ['dist', 'dist-failpoints']) writeFileSync(join(place, 'workflow-bundle.js'), code);

@@ -40,6 +40,7 @@ export async function startWorker({
     namespace: temporal.namespace,
     taskQueue: controlQueue,
     workflowBundle: { codePath: workflowBundle },
+    dataConverter: { payloadConverterPath: require.resolve('../workflows/payload-converter') },
     activities: createActivities(deps),
     shutdownGraceTime: graceMs,
     shutdownForceTime: graceMs + 20_000,

@@ -15,6 +15,7 @@ const recordSummaries = {
   acceptRollback: 'Record what is current, as an SRE accepted it',
   recordEnd: 'Record the outcome, free the lane and wake who waits for it',
   takeOver: 'Take the attempt over from the workflow that was lost',
+  heard: 'Verify what was said to this workflow; record it as refused if the API did not say it',
   submitChangeRequest: 'Record that the request is submitted',
   changeRequestStatus: 'Read how the request stands',
   decide: 'Verify a decision and record it, counted or refused',

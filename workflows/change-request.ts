@@ -10,32 +10,34 @@ import {
 import { changeRequestKey } from '../domain/keys';
 import { isTerminal } from '../domain/machines';
 import { attributes } from '../temporal-config/names';
+import type { Signed } from '../temporal-config/signing';
 import { record } from './activities';
-import {
-  approvalDecision,
-  changeRequestMoved,
-  type ChangeRequestInput,
-  type DecisionSignal,
-} from './messages';
+import { approvalDecision, changeRequestMoved, type ChangeRequestInput } from './messages';
+import { ignoreUnknownSignals } from './signals';
 
 /**
  * One submission of a change request: takes decisions by signal, one after the other, and follows the request
  * until it ends. The verdict on a decision is its row in Postgres; this workflow is what writes it.
  */
-export async function changeRequest({ changeRequest: id, submission }: ChangeRequestInput): Promise<string> {
-  const waiting: DecisionSignal[] = [];
+export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<string> {
+  // Whatever was sent, also by somebody who is not the API: an activity says what it is worth.
+  const waiting: unknown[] = [];
+  const seen = new Set<string>();
   let moved = false;
   // Handlers only enqueue: with an await inside, two decisions could overtake each other.
   setHandler(approvalDecision, (decision) => void waiting.push(decision));
   setHandler(changeRequestMoved, () => void (moved = true));
+  ignoreUnknownSignals();
 
-  await record.submitChangeRequest(id, submission);
+  const { changeRequest: id, submission } = await record.submitChangeRequest(input);
   for (;;) {
     moved = false;
     const status = await record.changeRequestStatus(id, submission);
     show(status);
     while (waiting.length > 0) {
-      await record.decide(id, submission, waiting[0]!);
+      const text = JSON.stringify(waiting[0]) ?? '';
+      await record.decide(id, submission, waiting[0], seen.has(text));
+      seen.add(text);
       waiting.shift();
       moved = true;
     }
@@ -47,7 +49,7 @@ export async function changeRequest({ changeRequest: id, submission }: ChangeReq
       continue;
     }
     if (workflowInfo().continueAsNewSuggested && allHandlersFinished())
-      await continueAsNew<typeof changeRequest>({ changeRequest: id, submission });
+      await continueAsNew<typeof changeRequest>(input);
     await condition(() => moved || waiting.length > 0);
   }
 

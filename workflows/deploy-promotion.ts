@@ -8,6 +8,7 @@ import {
 } from '@temporalio/workflow';
 import type { LaneNews } from '../activities/lifecycle';
 import { attributes } from '../temporal-config/names';
+import type { Signed } from '../temporal-config/signing';
 import { onTarget, record } from './activities';
 import {
   cancelDeployment,
@@ -19,26 +20,27 @@ import {
   type DeploymentRequest,
 } from './messages';
 import { saga } from './saga';
+import { ignoreUnknownSignals } from './signals';
 
 /**
  * Deploy Now. Admitted once, one at a time per target, and undone by itself when a step fails or it is
  * cancelled. The same process carries a retry and a rollback by hand (which swaps back without a build).
  */
-export async function deployPromotion(request: DeploymentRequest): Promise<DeploymentOutcome> {
+export async function deployPromotion(request: Signed<DeploymentRequest>): Promise<DeploymentOutcome> {
   let cancel: CancelRequest | undefined;
+  const cancels: unknown[] = [];
+  let hearing = false;
   let lookAgain = false;
   let status = 'queued';
   let doing = 'being admitted';
   let waitingFor: string | null = null;
   // A cancel from the API stops this scope; one from the Temporal UI reaches it through the workflow's own.
   const stoppable = new CancellationScope();
-  setHandler(cancelDeployment, (asked) => {
-    cancel ??= asked;
-    stoppable.cancel();
-  });
+  setHandler(cancelDeployment, (asked) => void cancels.push(asked));
   setHandler(laneFree, () => void (lookAgain = true));
   // Until something has to be resolved there is nothing to hear; a stray signal must not pile up.
   setHandler(resolveRollback, () => undefined);
+  ignoreUnknownSignals();
   setHandler(progress, () => ({ status, doing, waitingFor }));
   const show = (next: string, details: string) => {
     status = doing = next;
@@ -54,6 +56,7 @@ export async function deployPromotion(request: DeploymentRequest): Promise<Deplo
   const admitted = await CancellationScope.nonCancellable(() => record.admit(request, workflowInfo().runId));
   if ('outcome' in admitted) return end(admitted);
   let { plan } = admitted;
+  void CancellationScope.nonCancellable(hearCancels);
 
   const ended = await untilLaneIsOurs(admitted.lane);
   if (ended) return end(ended);
@@ -123,7 +126,22 @@ export async function deployPromotion(request: DeploymentRequest): Promise<Deplo
     }
   }
 
-  function end(outcome: DeploymentOutcome): DeploymentOutcome {
+  /** Beside the process: each cancel is verified before it stops anything. */
+  async function hearCancels(): Promise<void> {
+    for (;;) {
+      await condition(() => cancels.length > 0);
+      hearing = true;
+      const asked = await record.heard('cancel', plan.deployment, cancels.shift());
+      hearing = false;
+      if (!asked) continue;
+      cancel ??= asked;
+      stoppable.cancel();
+    }
+  }
+
+  async function end(outcome: DeploymentOutcome): Promise<DeploymentOutcome> {
+    // What was said is answered, or recorded as refused, before the workflow is gone.
+    await CancellationScope.nonCancellable(() => condition(() => cancels.length === 0 && !hearing));
     show(outcome.status, `**${outcome.status}.** ${outcome.outcome}`);
     return outcome;
   }

@@ -1,6 +1,7 @@
 import { defineQuery, defineSignal } from '@temporalio/workflow';
 import { changeRequestKey, deploymentKey } from '../domain/keys';
 import type { Trigger } from '../domain/machines';
+import type { Signed } from '../temporal-config/signing';
 
 /** Everything that is said to a workflow, and the ids under which they are found. */
 export const deployWorkflowId = (promotion: number, attempt: number) =>
@@ -16,6 +17,8 @@ export interface DeploymentRequest {
   trigger: Trigger;
   startedBy: string;
   reason?: string;
+  /** Id of the HTTP request. */
+  request?: string;
 }
 export interface DeploymentOutcome {
   deployment: string;
@@ -31,22 +34,31 @@ export interface RecoveryRequest {
 export interface ChangeRequestInput {
   changeRequest: number;
   submission: number;
+  /** Who submits it. */
+  by: string;
+  request?: string;
 }
 
+/** What the API says carries its signature; whoever hears it lets an activity verify it before anything follows. */
 export interface CancelRequest {
   by: string;
   reason?: string;
+  request?: string;
 }
 export interface Resolution {
   action: 'retry' | 'accept';
   by: string;
   reason: string;
+  request?: string;
 }
 export interface DecisionSignal {
   id: string;
   approver: string;
   decision: 'approve' | 'reject';
   comment?: string;
+  /** Who minted the token that it was given by, when that is somebody else. */
+  mintedBy?: string;
+  request?: string;
 }
 export interface Progress {
   status: string;
@@ -56,10 +68,10 @@ export interface Progress {
 
 /** The lane may be free: look again. */
 export const laneFree = defineSignal('laneFree');
-export const cancelDeployment = defineSignal<[CancelRequest]>('cancelDeployment');
+export const cancelDeployment = defineSignal<[Signed<CancelRequest>]>('cancelDeployment');
 /** An SRE's answer to a failed rollback. */
-export const resolveRollback = defineSignal<[Resolution]>('resolveRollback');
-export const approvalDecision = defineSignal<[DecisionSignal]>('approvalDecision');
+export const resolveRollback = defineSignal<[Signed<Resolution>]>('resolveRollback');
+export const approvalDecision = defineSignal<[Signed<DecisionSignal>]>('approvalDecision');
 /** Its promotion moved on: look at the record. */
 export const changeRequestMoved = defineSignal('changeRequestMoved');
 export const progress = defineQuery<Progress>('progress');

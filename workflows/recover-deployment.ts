@@ -2,6 +2,7 @@ import { CancellationScope, setCurrentDetails, TemporalFailure } from '@temporal
 import { onTarget, record } from './activities';
 import type { DeploymentOutcome, RecoveryRequest } from './messages';
 import { rootMessage, unwind, type UndoName } from './saga';
+import { ignoreUnknownSignals } from './signals';
 
 /**
  * Finishes or undoes an attempt whose workflow ended without recording an end (terminated, timed out, failed
@@ -10,6 +11,7 @@ import { rootMessage, unwind, type UndoName } from './saga';
  */
 export async function recoverDeployment(request: RecoveryRequest): Promise<DeploymentOutcome> {
   return CancellationScope.nonCancellable(async () => {
+    ignoreUnknownSignals();
     setCurrentDetails(`**Recovering ${request.key}.** ${request.why}`);
     const { plan, status, began, round } = await record.takeOver(request.deployment);
     const outcome = await settle();

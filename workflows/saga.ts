@@ -54,8 +54,8 @@ export async function unwind(
   why: string,
   round: number,
 ): Promise<DeploymentOutcome> {
-  const resolutions: Resolution[] = [];
-  setHandler(resolveRollback, (resolution) => void resolutions.push(resolution));
+  const said: unknown[] = [];
+  setHandler(resolveRollback, (resolution) => void said.push(resolution));
   await record.beginRollback(plan, why);
 
   const order = undos.toReversed();
@@ -70,19 +70,28 @@ export async function unwind(
       setCurrentDetails(
         `**Rollback failed; the lane is held.** ${failure}\n\nAn SRE has to decide: \`signalbox resolve ${plan.key} --retry\` or \`--accept\`.`,
       );
-      resolutions.length = 0;
-      await condition(() => resolutions.length > 0);
-      const { action, by, reason } = resolutions.shift()!;
-      if (action === 'accept')
+      const resolution = await resolved();
+      if (resolution.action === 'accept')
         return record.acceptRollback(
           plan,
-          `${why} The rollback failed; ${by} accepted the target as it is: ${reason}`,
+          `${why} The rollback failed; ${resolution.by} accepted the target as it is: ${resolution.reason}`,
+          resolution,
         );
-      await record.resumeRollback(plan);
+      await record.resumeRollback(plan, resolution);
     }
   }
   const touched = undos.includes('undoSwap');
   return record.recordEnd(plan, 'rolled-back', `${why} ${rolledBackTo(plan, touched)}`);
+
+  /** Waits for an SRE. What was said before it failed does not count: nobody could know then what there is to decide. */
+  async function resolved(): Promise<Resolution> {
+    said.length = 0;
+    for (;;) {
+      await condition(() => said.length > 0);
+      const resolution = await record.heard('resolve', plan.deployment, said.shift());
+      if (resolution && 'action' in resolution) return resolution;
+    }
+  }
 }
 
 const rolledBackTo = (plan: Plan, touched: boolean) =>

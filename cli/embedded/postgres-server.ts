@@ -5,6 +5,7 @@ import { chmod, chown, cp, mkdir, readdir, readFile, rm, symlink } from 'node:fs
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { applicationRole } from '../../db/connect';
 import { cacheDir, cached, onPath, run } from './fetch-part';
 import type { Processes } from './processes';
 
@@ -89,8 +90,19 @@ async function fromSystem(): Promise<Binaries | undefined> {
   return all.filter(({ major }) => major >= oldest).sort((a, b) => b.major - a.major)[0];
 }
 
-/** Starts PostgreSQL on its folder in the state directory, making it first if need be. @returns its URL. */
-export async function startPostgres(stateDir: string, port: number, processes: Processes): Promise<string> {
+export interface EmbeddedDatabase {
+  /** As the login that Signalbox works by: it owns nothing. */
+  databaseUrl: string;
+  /** As the owner, who migrates. */
+  databaseOwnerUrl: string;
+}
+
+/** Starts PostgreSQL on its folder in the state directory, making it first if need be. */
+export async function startPostgres(
+  stateDir: string,
+  port: number,
+  processes: Processes,
+): Promise<EmbeddedDatabase> {
   const home = join(stateDir, 'postgres');
   const data = join(home, 'data');
   const binaries = await findPostgres(data);
@@ -139,7 +151,32 @@ export async function startPostgres(stateDir: string, port: number, processes: P
     stopSignal: 'SIGINT' as const,
   };
   await processes.start(server, () => untilReady(url, join(stateDir, 'logs', 'postgres.log')));
-  return url;
+  return { databaseUrl: await serviceLogin(stateDir, url), databaseOwnerUrl: url };
+}
+
+/** Makes the login that Signalbox works by, and lets it be the application's role and nothing more. */
+async function serviceLogin(stateDir: string, ownerUrl: string): Promise<string> {
+  const file = join(stateDir, 'postgres-service-password');
+  if (!existsSync(file)) writeFileSync(file, randomBytes(24).toString('base64url'), { mode: 0o600 });
+  const password = readFileSync(file, 'utf8');
+  const client = new pg.Client({ connectionString: ownerUrl });
+  await client.connect();
+  try {
+    // base64url holds no quote.
+    await client.query(`
+      DO $$ BEGIN
+        IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '${applicationRole}') THEN
+          CREATE ROLE ${applicationRole} NOLOGIN;
+        END IF;
+        IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'signalbox_service') THEN
+          CREATE ROLE signalbox_service LOGIN IN ROLE ${applicationRole};
+        END IF;
+      END $$;
+      ALTER ROLE signalbox_service PASSWORD '${password}'`);
+  } finally {
+    await client.end();
+  }
+  return Object.assign(new URL(ownerUrl), { username: 'signalbox_service', password }).href;
 }
 
 /** As root: the user to run as. The `nobody` of every Unix, by number where it has one. */

@@ -61,6 +61,30 @@ it('signs in by the link, which leaves the address', async () => {
   await shot('deployed');
 });
 
+it('says who you are, what that person may not do, and lets you go on as another of the sample people', async () => {
+  const who = page.getByLabel('You are');
+  expect(await who.inputValue()).toBe('carla');
+  await who.selectOption('sven');
+  await button('Ship a revision …').click();
+  await button('Ship and submit as carla').waitFor();
+  await button('Not now').click();
+  await page.reload();
+  await page.getByRole('heading', { name: 'CP-1 · Open the shop' }).waitFor();
+  expect(await who.inputValue()).toBe('sven');
+});
+
+it('the link is good once', async () => {
+  const used = up.endpoints().signIn;
+  const [first, second] = [await browser.newPage(), await browser.newPage()];
+  await first.goto(used);
+  await first.getByLabel('You are').waitFor();
+  await second.goto(used);
+  await second.getByRole('alert').getByText('was used already').waitFor();
+  expect((await cli(up, 'sign-in')).out.trim()).toBe(up.endpoints().signIn);
+  expect(up.endpoints().signIn).not.toBe(used);
+  for (const each of [first, second]) await each.close();
+});
+
 it('ships a broken release, approves it, deploys it and shows how it rolled back', async () => {
   await button('Ship a revision …').click();
   await page.getByLabel('Revision').fill('broken');
@@ -122,6 +146,9 @@ it('is live; when the stream breaks it polls and says so; it becomes live again 
 });
 
 it('everyone watching sees the same, also after a reload and a lost connection', async () => {
+  // Buttons say as whom; everyone is the same person here.
+  await page.getByLabel('You are').selectOption('carla');
+  await button('Retry as rosa').waitFor();
   const [reloading, losing] = [await browser.newPage(), await browser.newPage()];
   const pages = [page, reloading, losing];
   for (const other of [reloading, losing]) {

@@ -8,12 +8,14 @@ import { ship, withdraw } from '../../db/promotions';
 import { beginStep, finishStep, takeFence, type Try } from '../../db/steps';
 import { registerTargets } from '../../db/targets';
 import { transition, type StoredMachine } from '../../db/transition';
+import { introducePeople } from '../helpers/people';
 import { testDatabase, type TestDatabase } from '../helpers/postgres';
 import { randomUUID } from 'node:crypto';
 
 let database: TestDatabase;
 beforeAll(async () => {
   database = await testDatabase();
+  await introducePeople(database.db);
   await registerTargets(database.db, ['shop', 'other', 'queue', 'race', 'crowd']);
 });
 afterAll(() => database.drop());
@@ -29,7 +31,7 @@ const shipped = async (target = 'shop') =>
   });
 async function approved(target = 'shop'): Promise<number> {
   const id = await shipped(target);
-  await submit(database.db, id, 1);
+  await submit(database.db, id, 1, { by: 'carla' });
   await decide(database.db, {
     id: randomUUID(),
     changeRequest: id,
@@ -66,7 +68,7 @@ describe('the one function that changes a status', () => {
       for (const from of statesOf(machine))
         for (const to of statesOf(machine)) {
           await database.db(tables[machine]).where({ id }).update({ status: from });
-          const changed = await transition(database.db, machine, id, to as never);
+          const changed = await transition(database.db, machine, id, to as never, { by: 'rosa' });
           expect([from, to, changed]).toEqual([from, to, mayFollow(machine, from, to)]);
           expect(await statusOf(tables[machine], id)).toBe(changed ? to : from);
         }
@@ -89,7 +91,7 @@ describe('decisions', () => {
       counted: false,
       refusal_code: 'illegal-transition',
     });
-    await submit(database.db, id, 1);
+    await submit(database.db, id, 1, { by: 'carla' });
     const own = await decide(database.db, { ...decision, id: randomUUID(), approver: 'carla' });
     expect(own).toMatchObject({ counted: false, refusal_code: 'own-change' });
     expect(await statusOf('promotions', id)).toBe('pending');
@@ -107,7 +109,7 @@ describe('decisions', () => {
   it('have one winner when approve, reject and withdraw race', async () => {
     for (let round = 0; round < 20; round++) {
       const id = await shipped();
-      await submit(database.db, id, 1);
+      await submit(database.db, id, 1, { by: 'carla' });
       await Promise.all([
         decide(database.db, {
           id: randomUUID(),
@@ -124,7 +126,7 @@ describe('decisions', () => {
           decision: 'reject',
           comment: 'no',
         }),
-        withdraw(database.db, id, 'withdrawn'),
+        withdraw(database.db, id, 'withdrawn', { by: 'carla' }),
       ]);
       const pair = `${await statusOf('promotions', id)}/${await statusOf('change_requests', id)}`;
       expect(['approved/approved', 'rejected/rejected', 'withdrawn/cancelled']).toContain(pair);

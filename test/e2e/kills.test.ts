@@ -65,7 +65,10 @@ beforeAll(async () => {
     ['carla', ['contributor', 'release-manager']],
     ['amir', ['approver']],
   ] as const) {
-    const { out } = await runProgram(['token', '--person', person, '--role', ...roles], { env });
+    const { out } = await runProgram(
+      ['token', 'create', '--database', '--person', person, '--role', ...roles],
+      { env },
+    );
     people[person] = { SIGNALBOX_URL: address, SIGNALBOX_TOKEN: out.trim() };
   }
 });

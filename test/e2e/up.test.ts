@@ -258,7 +258,7 @@ it('worker and API run alone against servers that run elsewhere', async () => {
   const address = await api.says(/http:\/\/127\.0\.0\.1:\d+/);
   await worker.says(/polling/);
   const token = async (person: string, ...roles: string[]) => {
-    const made = await runProgram(['token', '--person', person, '--role', ...roles], {
+    const made = await runProgram(['token', 'create', '--database', '--person', person, '--role', ...roles], {
       env,
     });
     return made.out.trim();

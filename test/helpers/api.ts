@@ -2,9 +2,11 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import pino from 'pino';
 import { createApp } from '../../api/app';
+import type { ApiDeps } from '../../api/deps';
 import { followChanges } from '../../db/changes';
-import { putToken } from '../../db/tokens';
+import { mintToken } from '../../db/tokens';
 import type { Role } from '../../domain/machines';
+import { people } from './people';
 import type { World } from './world';
 
 /** The API over a world, on a real port, with one token per role. */
@@ -18,14 +20,20 @@ export const personOf: Record<Role | 'both', string> = {
   both: 'bo',
 };
 
-export async function serveWorld(world: World, options: { verdictMs?: number } = {}) {
+export async function serveWorld(
+  world: World,
+  options: { verdictMs?: number; signIn?: ApiDeps['signIn'] } = {},
+) {
   const { db } = world;
   for (const role of Object.keys(personOf) as (Role | 'both')[])
-    await putToken(db, tokenOf(role), {
-      person: personOf[role],
-      roles: role === 'both' ? ['contributor', 'approver', 'release-manager'] : [role],
-    });
+    await mintToken(
+      db,
+      { person: personOf[role], grants: people[personOf[role]]! },
+      { by: 'signalbox', why: 'a token of the test' },
+      tokenOf(role),
+    );
   const changes = followChanges(world.databaseUrl);
+  let origins: string[] = [];
   const start = async (verdictMs: number): Promise<Server> => {
     const server = createServer(
       createApp({
@@ -38,6 +46,9 @@ export async function serveWorld(world: World, options: { verdictMs?: number } =
         webDir: join(process.cwd(), 'dist/web'),
         log: pino({ level: 'silent' }),
         verdictMs,
+        keyring: world.keyring,
+        origins: () => origins,
+        signIn: options.signIn,
       }),
     );
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -45,6 +56,7 @@ export async function serveWorld(world: World, options: { verdictMs?: number } =
   };
   const server = await start(options.verdictMs ?? 10_000);
   const base = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
+  origins = [base];
   const call = async (
     role: Role | 'both' | undefined,
     method: string,

@@ -1,7 +1,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect, migrate } from '../../db/connect';
+import { connectOwner, migrate } from '../../db/connect';
 import { rememberedPorts } from '../../cli/embedded/ports';
 import { startPostgres } from '../../cli/embedded/postgres-server';
 import { createProcesses } from '../../cli/embedded/processes';
@@ -12,11 +12,11 @@ export default async function setUp(): Promise<void> {
   const state = mkdtempSync(join(tmpdir(), 'signalbox-jest-'));
   const processes = createProcesses(state, console.error);
   const port = await rememberedPorts(state).take('postgres');
-  const url = await startPostgres(state, port, processes);
-  const admin = connect(url);
+  const { databaseOwnerUrl: url } = await startPostgres(state, port, processes);
+  const admin = connectOwner(url);
   await admin.raw('CREATE DATABASE template_signalbox');
   await admin.destroy();
-  const template = connect(Object.assign(new URL(url), { pathname: '/template_signalbox' }).href);
+  const template = connectOwner(Object.assign(new URL(url), { pathname: '/template_signalbox' }).href);
   await migrate(template);
   await template.destroy();
   process.env.TEST_POSTGRES = url;

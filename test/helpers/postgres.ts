@@ -1,25 +1,31 @@
 import { randomBytes } from 'node:crypto';
-import { connect, type Db } from '../../db/connect';
+import { connect, connectOwner, type Db } from '../../db/connect';
 
 /** A database of its own for one suite, cloned from the migrated template that the global set-up made. */
 export interface TestDatabase {
   url: string;
+  /** As Signalbox works. */
   db: Db;
+  /** As the owner of the tables; closed by `drop`. */
+  owner: Db;
   drop(): Promise<void>;
 }
 
 export async function testDatabase(): Promise<TestDatabase> {
   const server = new URL(process.env.TEST_POSTGRES!);
   const name = `test_${randomBytes(6).toString('hex')}`;
-  const admin = connect(server.href);
+  const admin = connectOwner(server.href);
   await admin.raw(`CREATE DATABASE ${name} TEMPLATE template_signalbox`);
   const url = Object.assign(new URL(server), { pathname: `/${name}` }).href;
   const db = connect(url, 20);
+  const owner = connectOwner(url);
   return {
     url,
     db,
+    owner,
     async drop() {
       await db.destroy();
+      await owner.destroy();
       // Fails when the suite left a connection open, which is a leak.
       const { rows } = await admin.raw(
         'SELECT count(*)::int AS open FROM pg_stat_activity WHERE datname = ?',

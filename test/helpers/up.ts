@@ -115,12 +115,12 @@ export function processesOf(state: string): string[] {
 
 /** Database and namespace of their own on the servers of an `up`, as the environment of processes that run alone. */
 export async function elsewhere(host: Up, name: string): Promise<Record<string, string>> {
-  const { databaseUrl, temporalAddress } = host.endpoints();
-  const admin = new pg.Client({ connectionString: databaseUrl });
+  const { databaseOwnerUrl, temporalAddress } = host.endpoints();
+  const admin = new pg.Client({ connectionString: databaseOwnerUrl });
   await admin.connect();
   await admin.query(`CREATE DATABASE ${name}`);
   await admin.end();
-  const url = Object.assign(new URL(databaseUrl), { pathname: `/${name}` }).href;
+  const url = Object.assign(new URL(databaseOwnerUrl!), { pathname: `/${name}` }).href;
   return { DATABASE_URL: url, TEMPORAL_ADDRESS: temporalAddress, TEMPORAL_NAMESPACE: name };
 }
 

@@ -32,6 +32,7 @@ import { controlQueue } from '../../temporal-config/names';
 import { setUpTemporal } from '../../temporal-config/setup';
 import { deployWorkflowId } from '../../workflows/messages';
 import type { Trigger } from '../../domain/machines';
+import { introducePeople, keyring } from './people';
 import { testDatabase } from './postgres';
 
 /**
@@ -43,6 +44,7 @@ export type World = Awaited<ReturnType<typeof makeWorld>>;
 
 const bundle = bundleWorkflowCode({
   workflowsPath: require.resolve('../../workflows/index.ts'),
+  payloadConverterPath: require.resolve('../../workflows/payload-converter.ts'),
   logger: new DefaultLogger('ERROR'),
 });
 
@@ -94,6 +96,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
     'test targets',
   );
   await registerTargets(db, names);
+  await introducePeople(db);
 
   const faults: Partial<Record<keyof Activities, Fault>> = {};
   const stateDir = join(folder, 'state');
@@ -103,9 +106,10 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
     source: createSource(join(stateDir, 'mirrors')),
     stateDir,
     temporal: client,
+    keyring,
     log: pino({ level: 'silent' }),
   };
-  const made = createActivities(deps);
+  const activities = createActivities(deps);
   const faulty = <A extends object>(activities: A): A =>
     Object.fromEntries(
       Object.entries(activities).map(([name, run]) => [
@@ -124,7 +128,8 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
       namespace: temporal.namespace,
       taskQueue: controlQueue,
       workflowBundle: await bundle,
-      activities: faulty(made),
+      activities: faulty(activities),
+      dataConverter: { payloadConverterPath: require.resolve('../../workflows/payload-converter.ts') },
       maxHeartbeatThrottleInterval: 200,
       shutdownGraceTime: 100,
     });
@@ -141,6 +146,12 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
     folder,
     db,
     databaseUrl: database.url,
+    owner: database.owner,
+    keyring,
+    /** What the API says, signed. */
+    cancelOf: (workflowId: string, by = 'rosa') => keyring.sign('cancel', workflowId, { by }),
+    resolutionOf: (workflowId: string, action: 'retry' | 'accept', reason = 'again') =>
+      keyring.sign('resolve', workflowId, { action, by: 'sven', reason }),
     client,
     temporal,
     targets,
@@ -157,7 +168,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
     /** Ships and approves a revision. @returns the promotion's number. */
     async approved(revision: string, target = names[0]!): Promise<number> {
       const id = await world.shipped(revision, target);
-      await submit(db, id, 1);
+      await submit(db, id, 1, { by: 'carla' });
       await decide(db, {
         id: randomUUID(),
         changeRequest: id,
@@ -173,7 +184,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
       const handle = await client.workflow.start('deployPromotion', {
         taskQueue: controlQueue,
         workflowId,
-        args: [{ promotion, attempt, trigger, startedBy: 'rosa' }],
+        args: [keyring.sign('start', workflowId, { promotion, attempt, trigger, startedBy: 'rosa' })],
       });
       return { handle, attempt, row: () => findDeployment(db, promotion, attempt) as Promise<DeploymentRow> };
     },

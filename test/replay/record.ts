@@ -47,7 +47,7 @@ export async function recordHistories(folder: string): Promise<void> {
     });
     const waiting = await world.start(await world.approved('v3'));
     await world.until('it to wait', async () => (await waiting.row())?.waiting_for?.includes('position 1'));
-    await waiting.handle.signal('cancelDeployment', { by: 'rosa' });
+    await waiting.handle.signal('cancelDeployment', world.cancelOf(waiting.handle.workflowId));
     await waiting.handle.result();
     await save('cancelled-while-waiting', waiting.handle.workflowId);
 
@@ -59,7 +59,7 @@ export async function recordHistories(folder: string): Promise<void> {
     await older.handle.result();
     shop.concurrency = 'queue';
     await save('superseded', older.handle.workflowId);
-    await newer.handle.signal('cancelDeployment', { by: 'rosa' });
+    await newer.handle.signal('cancelDeployment', world.cancelOf(newer.handle.workflowId));
     await newer.handle.result();
     await running.handle.cancel();
     await running.handle.result();
@@ -69,7 +69,10 @@ export async function recordHistories(folder: string): Promise<void> {
     const failed = await world.start(await world.approved('sick'));
     await world.until('the rollback to fail', async () => (await failed.row())?.status === 'rollback-failed');
     delete world.faults.undoSwap;
-    await failed.handle.signal('resolveRollback', { action: 'retry', by: 'sven', reason: 'again' });
+    await failed.handle.signal(
+      'resolveRollback',
+      world.resolutionOf(failed.handle.workflowId, 'retry', 'again'),
+    );
     await failed.handle.result();
     await save('rollback-failed-retried', failed.handle.workflowId);
 
@@ -98,7 +101,7 @@ export async function recordHistories(folder: string): Promise<void> {
     const handle = await world.client.workflow.start('changeRequest', {
       workflowId: id,
       taskQueue: controlQueue,
-      args: [{ changeRequest: request, submission: 1 }],
+      args: [world.keyring.sign('submit', id, { changeRequest: request, submission: 1, by: 'carla' })],
     });
     const decision = {
       id: '6f6a2a55-5b0e-4a0e-9d5b-0d2f5d1f7c11',
@@ -106,7 +109,7 @@ export async function recordHistories(folder: string): Promise<void> {
       decision: 'reject',
       comment: 'no',
     };
-    await handle.signal('approvalDecision', decision);
+    await handle.signal('approvalDecision', world.keyring.sign('decision', id, decision));
     await handle.result();
     await save('change-request-rejected', id);
   } finally {

@@ -26,6 +26,7 @@ beforeAll(async () => {
   else Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
   workflowBundle = await bundleWorkflowCode({
     workflowsPath: require.resolve('../../workflows/index.ts'),
+    payloadConverterPath: require.resolve('../../workflows/payload-converter.ts'),
     logger: new DefaultLogger('ERROR'),
   });
 }, 120_000);

@@ -1,4 +1,4 @@
-import { switchedOff, whyNot, type Standing } from '../../domain/admission';
+import { ownChange, switchedOff, whyNot, type Standing } from '../../domain/admission';
 import type { TargetConfig } from '../../domain/config';
 import { changeRequest, promotion, statesOf, triggers } from '../../domain/machines';
 
@@ -11,6 +11,7 @@ const standing: Standing = {
   commit: 'c',
   promotion: 'approved',
   changeRequest: 'approved',
+  approvalStands: true,
   lastAttempt: 1,
   open: null,
   live: { promotion: 7, before: 3 },
@@ -34,6 +35,31 @@ it.each(
   expect(refusal === undefined).toBe(may.has(`${trigger} ${p} ${c}`));
   if (refusal) expect(refusal.message).toMatch(/CP-7|RFC-7/);
 });
+
+it.each(['deploy', 'retry'] as const)('no %s under an approval that does not count any more', (trigger) => {
+  const rolledBack = {
+    promotion: trigger === 'retry' ? 'rolled-back' : 'approved',
+    approvalStands: false,
+  } as const;
+  expect(whyNot({ ...standing, ...rolledBack }, trigger, undefined)).toMatchObject({ code: 'approval-void' });
+  expect(whyNot({ ...standing, ...rolledBack, approvalStands: true }, trigger, undefined)).toBeUndefined();
+});
+
+it.each([
+  ['carla', undefined, 'own-change'],
+  ['rita', undefined, 'own-change'],
+  ['amir', undefined, undefined],
+  ['amir', 'ada', undefined],
+  ['amir', 'carla', 'own-change'],
+  ['amir', 'rita', 'own-change'],
+])(
+  'shipped by carla, requested by rita: a decision by %s with a token minted by %s: %s',
+  (approver, mintedBy, code) => {
+    expect(ownChange('RFC-7', { approver, ...(mintedBy ? { mintedBy } : {}) }, ['carla', 'rita'])?.code).toBe(
+      code,
+    );
+  },
+);
 
 it.each([
   ['another promotion is live', { promotion: 8, before: 3 }, 'not-current'],

@@ -91,12 +91,12 @@ it('an admission that comes late, after a recovery took the attempt over, leaves
   const late = new MockActivityEnvironment({
     workflowExecution: { workflowId: row.owner, runId: row.run_id },
   });
-  const request = {
+  const request = world.keyring.sign('start', row.owner, {
     promotion: row.promotion,
     attempt: row.attempt,
     trigger: 'deploy',
     startedBy: 'rosa',
-  } as const;
+  });
   expect(await late.run(createActivities(world.deps).admit, request, row.run_id)).toMatchObject({
     status: 'running',
   });

@@ -42,7 +42,7 @@ it('a newer promotion supersedes older ones that wait; what runs and a rollback 
 
   expect(await running.row()).toMatchObject({ status: 'running' });
   expect(await back.row()).toMatchObject({ status: 'queued' });
-  await running.handle.signal('cancelDeployment', { by: 'rosa' });
+  await running.handle.signal('cancelDeployment', world.cancelOf(running.handle.workflowId));
   await Promise.all([running, back, last].map(({ handle }) => handle.result()));
   expect(await back.row()).toMatchObject({ status: 'succeeded' });
   expect(await statuses(last)).toMatchObject({

@@ -78,7 +78,10 @@ describe.each(steps)('%s', (step) => {
       await cancelled.finally(() => clearInterval(beat));
     });
     await there;
-    await d.handle.signal('cancelDeployment', { by: 'rosa', reason: 'a second thought' });
+    await d.handle.signal(
+      'cancelDeployment',
+      world.keyring.sign('cancel', d.handle.workflowId, { by: 'rosa', reason: 'a second thought' }),
+    );
     await d.handle.result();
     await expectRolledBack(d, /Cancelled by rosa: a second thought/);
   });
@@ -212,7 +215,7 @@ describe('what fails by itself', () => {
       const row = await d.row();
       return row && (await world.log(row)).some((line) => line.text === 'hanging');
     });
-    await d.handle.signal('cancelDeployment', { by: 'rosa' });
+    await d.handle.signal('cancelDeployment', world.cancelOf(d.handle.workflowId));
     await d.handle.result();
     const row = await d.row();
     expect(row).toMatchObject({

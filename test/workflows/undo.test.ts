@@ -72,7 +72,7 @@ describe.each(undos)('%s', (undo) => {
     await world.until('the next to wait', async () =>
       (await next.row())?.waiting_for?.includes('position 1'),
     );
-    await next.handle.signal('cancelDeployment', { by: 'rosa' });
+    await next.handle.signal('cancelDeployment', world.cancelOf(next.handle.workflowId));
     await next.handle.result();
     expect(await next.row()).toMatchObject({
       status: 'cancelled',
@@ -82,7 +82,10 @@ describe.each(undos)('%s', (undo) => {
     // A cancel, from wherever, does not skip the undo that is left.
     await d.handle.cancel();
     world.faults[undo] = undefined;
-    await d.handle.signal('resolveRollback', { action: 'retry', by: 'sven', reason: 'the disk is back' });
+    await d.handle.signal(
+      'resolveRollback',
+      world.resolutionOf(d.handle.workflowId, 'retry', 'the disk is back'),
+    );
     await d.handle.result();
     await expectRestored(d);
   });
@@ -92,7 +95,10 @@ describe.each(undos)('%s', (undo) => {
       Promise.reject(ApplicationFailure.nonRetryable('no use', 'Hopeless')),
     );
     await world.until('the verdict', async () => (await d.row())?.status === 'rollback-failed');
-    await d.handle.signal('resolveRollback', { action: 'accept', by: 'sven', reason: 'we live with it' });
+    await d.handle.signal(
+      'resolveRollback',
+      world.resolutionOf(d.handle.workflowId, 'accept', 'we live with it'),
+    );
     await d.handle.result();
     const row = await d.row();
     expect(row).toMatchObject({

@@ -1,9 +1,8 @@
 import { createContext, useContext, useEffect, useState } from 'react';
 import { useQuery, useQueryClient, type UseQueryResult } from '@tanstack/react-query';
 import { EventSource } from 'eventsource';
-import type { Role } from '../../domain/machines';
 import type { ChangeRequestView, LogLine, PromotionView, TargetView } from '../../domain/schemas';
-import type { Tokens } from './session';
+import type { Session } from './session';
 
 /** The API from the page's side: reads poll, writes carry an Idempotency-Key. */
 export class Problem extends Error {
@@ -23,13 +22,13 @@ const pollMs = 1_000;
 /** While the stream tells what changed, reading again is only a safety net. */
 const livePollMs = 15_000;
 
-export function createApi(tokens: Tokens) {
-  const reader = (Object.keys(tokens)[0] ?? 'any') as Role;
-  const call = async <T>(role: Role, path: string, body?: object): Promise<T> => {
+export function createApi({ bearer }: Session) {
+  const authorization: Record<string, string> = bearer ? { authorization: `Bearer ${bearer}` } : {};
+  const call = async <T>(path: string, method: 'GET' | 'POST' | 'DELETE', body?: object): Promise<T> => {
     const response = await fetch(`/api${path}`, {
-      method: body ? 'POST' : 'GET',
+      method,
       headers: {
-        authorization: `Bearer ${tokens[role] ?? tokens.any ?? ''}`,
+        ...authorization,
         ...(body ? { 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID() } : {}),
       },
       ...(body ? { body: JSON.stringify(body) } : {}),
@@ -39,24 +38,22 @@ export function createApi(tokens: Tokens) {
     const { code, detail } = answer as { code: string; detail: string };
     throw new Problem(response.status, code, detail);
   };
+  /** Goes on as another of the sample people. */
+  const become = (person: string) => call('/session/person', 'POST', { person });
   return {
-    read: <T>(path: string) => call<T>(reader, path),
-    write: <T>(role: Role, path: string, body: object) => call<T>(role, path, body),
+    read: <T>(path: string) => call<T>(path, 'GET'),
+    /** @param as a sample person to go on as first. */
+    async write<T>(path: string, body: object, as?: string): Promise<T> {
+      if (as) await become(as);
+      return call<T>(path, 'POST', body);
+    },
+    become,
+    signOut: () => call('/session', 'DELETE', {}),
     /** The event stream; it connects again by itself. */
     events: () =>
       new EventSource('/api/events', {
-        fetch: (url, init) =>
-          fetch(url, {
-            ...init,
-            headers: { ...init.headers, authorization: `Bearer ${tokens[reader] ?? tokens.any ?? ''}` },
-          }),
+        fetch: (url, init) => fetch(url, { ...init, headers: { ...init.headers, ...authorization } }),
       }),
-    people: async (): Promise<Partial<Record<Role, string>>> => {
-      const known = await Promise.all(
-        Object.keys(tokens).map((role) => call<{ person: string; roles: Role[] }>(role as Role, '/me')),
-      );
-      return Object.fromEntries(known.flatMap(({ person, roles }) => roles.map((role) => [role, person])));
-    },
   };
 }
 export type Api = ReturnType<typeof createApi>;
@@ -122,11 +119,6 @@ export const usePromotion = (key: string) =>
   usePolled<PromotionView>(['promotion', key], `/promotions/${key}`);
 export const useChangeRequest = (key: string) =>
   usePolled<ChangeRequestView>(['change-request', key], `/change-requests/${key}`);
-export const usePeople = () => {
-  const api = useApi();
-  return useQuery({ queryKey: ['people'], queryFn: () => api.people(), staleTime: Infinity }).data ?? {};
-};
-
 export interface LogWindow {
   lines: LogLine[];
   /** Whether lines before the first one shown are left out. */

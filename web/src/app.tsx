@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState, useSyncExternalStore, type ReactNode } from 'react';
+import { useCallback, useEffect, useMemo, useState, useSyncExternalStore, type ReactNode } from 'react';
 import {
   ApiContext,
   createApi,
@@ -7,32 +7,27 @@ import {
   useApi,
   useEventStream,
   useLive,
-  usePeople,
   usePromotions,
 } from './api';
 import { Promotion } from './promotions/promotion';
 import { PromotionList } from './promotions/promotion-list';
 import { ShipForm } from './promotions/ship-form';
-import { forgetTokens, keepTokens, type Tokens } from './session';
+import { WhoAmI } from './me';
+import { forget, keepBearer, type Start } from './session';
+import { SignIn } from './sign-in';
 import { Targets } from './targets';
 
 /** The Operations page: targets on top, promotions on the left, the chosen one on the right. */
-export function App({ tokens: given }: { tokens: Tokens | undefined }) {
-  const [tokens, setTokens] = useState(given);
-  const api = useMemo(() => tokens && createApi(tokens), [tokens]);
-  const signOut = () => {
-    forgetTokens();
-    setTokens(undefined);
-  };
-  if (!api)
-    return (
-      <SignIn
-        onToken={(token) => {
-          keepTokens({ any: token });
-          setTokens({ any: token });
-        }}
-      />
-    );
+export function App({ session: given, way, problem }: Start) {
+  const [session, setSession] = useState(given);
+  const api = useMemo(() => session && createApi(session), [session]);
+  const signOut = useCallback(() => {
+    // A token has no session to end; whatever the answer, this page forgets it.
+    void api?.signOut().catch(() => undefined);
+    forget();
+    setSession(undefined);
+  }, [api]);
+  if (!api) return <SignIn way={way} problem={problem} onToken={(token) => setSession(keepBearer(token))} />;
   return (
     <ApiContext value={api}>
       <Live>
@@ -81,9 +76,7 @@ function Operations({ signOut }: { signOut: () => void }) {
 }
 
 function Header({ failing, since, signOut }: { failing: boolean; since: number; signOut: () => void }) {
-  const people = usePeople();
   const live = useLive();
-  const names = Object.entries(people).map(([role, person]) => `${person} (${role})`);
   return (
     <header>
       <h1>
@@ -96,51 +89,12 @@ function Header({ failing, since, signOut }: { failing: boolean; since: number; 
             ? 'Live: every change shows as it happens'
             : 'Updating every second; the live stream is being connected'}
       </p>
-      <p className="who" title={names.join('\n')}>
-        You act as{' '}
-        {names.length > 1
-          ? `the sample people: ${names.map((n) => n.split(' ')[0]).join(', ')}`
-          : (names[0] ?? '...')}
-      </p>
+      <WhoAmI />
       <a href="/api/docs/">API</a>
       <button type="button" className="plain" onClick={signOut}>
         Sign out
       </button>
     </header>
-  );
-}
-
-function SignIn({ onToken }: { onToken: (token: string) => void }) {
-  const [token, setToken] = useState('');
-  return (
-    <main className="sign-in">
-      <h1>
-        <img src="/signal.svg" alt="" width="32" height="32" /> Signalbox
-      </h1>
-      <p>
-        Open the link that <code>signalbox up</code> printed (it also stands in <code>endpoints.json</code> as{' '}
-        <code>signIn</code>), or paste an API token.
-      </p>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          if (token.trim()) onToken(token.trim());
-        }}
-      >
-        <label>
-          API token{' '}
-          <input
-            type="password"
-            value={token}
-            onChange={(event) => setToken(event.target.value)}
-            autoComplete="off"
-          />
-        </label>
-        <button type="submit" className="primary">
-          Sign in
-        </button>
-      </form>
-    </main>
   );
 }
 

@@ -1,17 +1,25 @@
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { createRoot } from 'react-dom/client';
 import { App } from './app';
-import { signIn } from './session';
+import { start } from './session';
 import './style.css';
 
 const queries = new QueryClient({
   defaultOptions: { queries: { retry: false, refetchOnWindowFocus: true } },
 });
+const root = createRoot(document.getElementById('root')!);
 
-void signIn().then((tokens) => {
-  createRoot(document.getElementById('root')!).render(
-    <QueryClientProvider client={queries}>
-      <App tokens={tokens} />
-    </QueryClientProvider>,
+void start()
+  // Without an answer the page still opens and says so, and shows what it can when there is one.
+  .catch(() => ({
+    session: undefined,
+    way: 'token' as const,
+    problem: 'Signalbox does not answer; reload when it is back.',
+  }))
+  .then((begun) =>
+    root.render(
+      <QueryClientProvider client={queries}>
+        <App {...begun} />
+      </QueryClientProvider>,
+    ),
   );
-});

@@ -1,31 +1,51 @@
-import type { Role } from '../../domain/machines';
-
 /**
- * Who one is. In the embedded mode the link that `signalbox up` prints carries a code, which is exchanged for the
- * tokens of the sample people; elsewhere one pastes a token. The code stands behind #, so no server sees it.
+ * Who one is. In the embedded mode the link that `signalbox up` printed carries a code that is good once and is
+ * exchanged for a session; elsewhere one signs in by OpenID Connect, whose session is a cookie that no script can
+ * read, or pastes an API token. The code stands behind #, so no server sees it in an address.
+ *
+ * The session of the embedded mode is kept in the page's storage and not in a cookie: cookies of localhost ignore the
+ * port, so any other local server would get it.
  */
-export type Tokens = Partial<Record<Role | 'any', string>>;
-const store = 'signalbox.tokens';
-
-export function keptTokens(): Tokens | undefined {
-  const kept = localStorage.getItem(store);
-  return kept ? (JSON.parse(kept) as Tokens) : undefined;
+export interface Session {
+  /** Sent with every request; left out where a cookie does it. */
+  bearer?: string;
 }
-export const keepTokens = (tokens: Tokens) => localStorage.setItem(store, JSON.stringify(tokens));
-export const forgetTokens = () => localStorage.removeItem(store);
+export type Way = 'local' | 'oidc' | 'token';
+const store = 'signalbox.session';
 
-/** Signs in with the code in the address, if there is one. @returns the tokens, kept or new. */
-export async function signIn(): Promise<Tokens | undefined> {
-  const code = new URLSearchParams(location.hash.slice(1)).get('sign-in');
-  if (!code) return keptTokens();
-  history.replaceState(null, '', location.pathname + location.search);
-  const response = await fetch('/api/sign-in', {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ code }),
-  });
-  if (!response.ok) return keptTokens();
-  const { tokens } = (await response.json()) as { tokens: Tokens };
-  keepTokens(tokens);
-  return tokens;
+export function keepBearer(bearer: string): Session {
+  localStorage.setItem(store, bearer);
+  return { bearer };
+}
+export const forget = () => localStorage.removeItem(store);
+
+export interface Start {
+  session: Session | undefined;
+  way: Way;
+  /** Why signing in did not work. */
+  problem?: string;
+}
+
+/** Signs in by what is at hand: the code in the address, what was kept, a cookie. */
+export async function start(): Promise<Start> {
+  const hash = new URLSearchParams(location.hash.slice(1));
+  if (location.hash) history.replaceState(null, '', location.pathname + location.search);
+  const code = hash.get('sign-in');
+  const problem = hash.get('problem') ?? undefined;
+  const { way } = (await (await fetch('/api/sign-in')).json()) as { way: Way };
+  if (code) {
+    const response = await fetch('/api/sign-in', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ code }),
+    });
+    const answer = (await response.json()) as { session: string; detail: string };
+    if (response.ok) return { way, session: keepBearer(answer.session) };
+    const kept = localStorage.getItem(store);
+    return kept ? { way, session: { bearer: kept } } : { way, session: undefined, problem: answer.detail };
+  }
+  const kept = localStorage.getItem(store);
+  if (kept) return { way, session: { bearer: kept } };
+  const byCookie = way === 'oidc' && (await fetch('/api/me')).ok;
+  return { way, session: byCookie ? {} : undefined, ...(problem ? { problem } : {}) };
 }

@@ -1,9 +1,10 @@
 import { useRef, useState } from 'react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { actionRole, actionsFor, type Action } from '../../../domain/actions';
+import { actionPermission, actionsFor, type Action } from '../../../domain/actions';
 import type { ChangeRequestView, DeploymentView, PromotionView, TargetView } from '../../../domain/schemas';
-import { useApi, usePeople } from '../api';
+import { useApi } from '../api';
 import { short } from '../format';
+import { standFor, useMe } from '../me';
 
 interface Props {
   promotion: PromotionView;
@@ -38,12 +39,13 @@ export function Actions(props: Props) {
   const { promotion: p, change, target, open } = props;
   const api = useApi();
   const queries = useQueryClient();
-  const people = usePeople();
+  const me = useMe();
   const [asking, setAsking] = useState<Action>();
   const act = useMutation({
     mutationFn: ({ action, body }: { action: Action; body: object }) => {
       const [path, fixed] = request(action, props);
-      return api.write(actionRole[action], path, { ...fixed, ...body });
+      const stand = standOf(action);
+      return api.write(path, { ...fixed, ...body }, stand.can ? stand.as : undefined);
     },
     onSettled: () => queries.invalidateQueries(),
   });
@@ -54,10 +56,19 @@ export function Actions(props: Props) {
     canReturn:
       p.live && (p.deployments.findLast(({ status }) => status === 'succeeded')?.from ?? null) !== null,
   });
-  const off = (action: Action) =>
-    (action === 'deploy' || action === 'retry') && !target.promotionsEnabled
+  const standOf = (action: Action) => standFor(me, actionPermission[action], p.target);
+  /** Why a button can not be pressed. */
+  const off = (action: Action) => {
+    const stand = standOf(action);
+    if (!stand.can) return stand.why;
+    return (action === 'deploy' || action === 'retry') && !target.promotionsEnabled
       ? `Promotions to ${target.name} are switched off: ${target.promotionsDisabledReason}`
       : undefined;
+  };
+  const as = (action: Action) => {
+    const stand = standOf(action);
+    return stand.can ? stand.as : undefined;
+  };
   const run = (action: Action, body: object = {}) => act.mutate({ action, body });
   return (
     <div className="actions">
@@ -67,18 +78,20 @@ export function Actions(props: Props) {
           type="button"
           className={primary.includes(action) ? 'primary' : ''}
           disabled={act.isPending || off(action) !== undefined}
-          title={off(action) ?? (people[actionRole[action]] ? `as ${people[actionRole[action]]}` : undefined)}
+          title={off(action)}
           onClick={() => (asks[action] ? setAsking(action) : run(action))}
         >
-          {label[action]}
+          {as(action)
+            ? `${label[action].replace(' …', '')} as ${as(action)}${label[action].endsWith('…') ? ' …' : ''}`
+            : label[action]}
         </button>
       ))}
       {act.isPending && <span className="muted">Sent; waiting for the verdict …</span>}
-      {actions.map(
-        (action) =>
-          off(action) && (
-            <span key={action} className="muted">
-              {off(action)}
+      {[...new Set(actions.map(off))].map(
+        (why) =>
+          why && (
+            <span key={why} className="muted">
+              {why}
             </span>
           ),
       )}
@@ -91,7 +104,7 @@ export function Actions(props: Props) {
         <Ask
           action={asking}
           {...props}
-          person={people[actionRole[asking]]}
+          person={as(asking) ?? me?.person}
           close={() => setAsking(undefined)}
           run={(body) => {
             setAsking(undefined);

@@ -2,6 +2,7 @@ import { useState } from 'react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { PromotionView } from '../../../domain/schemas';
 import { useApi, useTargets } from '../api';
+import { standFor, useMe } from '../me';
 
 /** Ships a revision to a target and submits its change request. */
 export function ShipForm({ onShipped }: { onShipped: (key: string) => void }) {
@@ -9,15 +10,17 @@ export function ShipForm({ onShipped }: { onShipped: (key: string) => void }) {
   const queries = useQueryClient();
   const targets = useTargets().data?.items ?? [];
   const [open, setOpen] = useState(false);
+  const stand = standFor(useMe(), 'ship');
   const ship = useMutation({
     mutationFn: (form: FormData) => {
       const text = (name: string) => (form.get(name) as string).trim();
-      return api.write<PromotionView>('contributor', '/promotions', {
+      const body = {
         target: text('target'),
         revision: text('revision'),
         title: text('title') || `${text('target')} ${text('revision')}`,
         submit: true,
-      });
+      };
+      return api.write<PromotionView>('/promotions', body, stand.can ? stand.as : undefined);
     },
     onSuccess: async (promotion) => {
       setOpen(false);
@@ -27,7 +30,13 @@ export function ShipForm({ onShipped }: { onShipped: (key: string) => void }) {
   });
   if (!open)
     return (
-      <button type="button" className="wide" onClick={() => setOpen(true)}>
+      <button
+        type="button"
+        className="wide"
+        disabled={!stand.can}
+        title={stand.can ? undefined : stand.why}
+        onClick={() => setOpen(true)}
+      >
         Ship a revision …
       </button>
     );
@@ -60,7 +69,7 @@ export function ShipForm({ onShipped }: { onShipped: (key: string) => void }) {
       )}
       <span className="row">
         <button type="submit" className="primary" disabled={ship.isPending}>
-          {ship.isPending ? 'Shipping …' : 'Ship and submit'}
+          {ship.isPending ? 'Shipping …' : `Ship and submit${stand.can && stand.as ? ` as ${stand.as}` : ''}`}
         </button>
         <button type="button" onClick={() => setOpen(false)}>
           Not now

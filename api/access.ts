@@ -1,0 +1,124 @@
+import { badInput, notFound } from '../domain/errors';
+import { listQuery, newTokenBody, newTokenView, personView, reasonBody, tokenView } from '../domain/schemas';
+import { listPeople, setDisabled, type PersonRow } from '../db/people';
+import { mintToken, revokeToken, type TokenRow } from '../db/tokens';
+import { tellMoved } from './change-requests';
+import type { ApiDeps } from './deps';
+import { page, pageView } from './page';
+import { route, type Route } from './route';
+
+/** Tokens and people: who has access. A change counts at the next request, and voids approvals that rested on it. */
+export function accessRoutes(deps: ApiDeps): Route[] {
+  const { db } = deps;
+  const disabling = (disabled: boolean) =>
+    route({
+      method: 'post',
+      path: `/people/:name/${disabled ? 'disable' : 'enable'}`,
+      summary: disabled
+        ? 'Shut a person out: their tokens and sessions stop working at once'
+        : 'Let a person in again',
+      permission: 'manage-access',
+      body: reasonBody,
+      answers: { status: 200, schema: personView },
+      async handle({ params, person, request, body }) {
+        const move = {
+          by: person,
+          why: body.reason ?? `${params.name} was ${disabled ? 'disabled' : 'enabled'}`,
+          request,
+        };
+        const voided = await db.transaction((tx) => setDisabled(tx, params.name!, disabled, move));
+        if (voided === false) throw notFound(`person ${params.name!.slice(0, 80)}`);
+        for (const lapsed of voided) await tellMoved(deps, lapsed);
+        return { body: viewPerson((await listPeople(db)).find(({ name }) => name === params.name)!) };
+      },
+    });
+  return [
+    route({
+      method: 'get',
+      path: '/tokens',
+      summary: 'API tokens, newest first; never their values',
+      permission: 'manage-access',
+      query: listQuery,
+      answers: { status: 200, schema: pageView(tokenView) },
+      handle: async ({ query }) => ({
+        body: await page(db('tokens'), 'id', query, (rows: TokenRow[]) =>
+          Promise.resolve(rows.map(viewToken)),
+        ),
+      }),
+    }),
+    route({
+      method: 'post',
+      path: '/tokens',
+      summary: 'Make an API token; its value is in this answer and nowhere else',
+      permission: 'manage-access',
+      body: newTokenBody,
+      // A remembered answer would keep the token's value.
+      remember: false,
+      answers: { status: 201, schema: newTokenView },
+      async handle({ body, person, request }) {
+        const expiresAt = body.expiresAt === null ? undefined : new Date(body.expiresAt);
+        if (expiresAt && expiresAt.getTime() <= Date.now())
+          throw badInput(
+            'expiresAt has passed already; say a time to come, or null for a token that does not run out.',
+          );
+        const token = {
+          person: body.person,
+          grants: body.roles,
+          label: body.label,
+          mintedBy: person,
+          expiresAt,
+        };
+        const made = (await db.transaction((tx) =>
+          mintToken(tx, token, { by: person, why: body.label, request }),
+        ))!;
+        const row = (await db('tokens').where({ id: made.id }).first()) as TokenRow;
+        return { body: { ...viewToken(row), token: made.value } };
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/tokens/:id',
+      summary: 'Revoke a token: it stops working at once',
+      permission: 'manage-access',
+      body: reasonBody,
+      answers: { status: 200, schema: tokenView },
+      async handle({ params, person, request, body }) {
+        const id = /^[1-9][0-9]{0,8}$/.test(params.id!) ? Number(params.id) : 0;
+        const row = (await db('tokens').where({ id }).first()) as TokenRow | undefined;
+        if (!row) throw notFound(`token ${params.id!.slice(0, 80)}`);
+        const move = { by: person, why: body.reason ?? `token ${id} of ${row.person} was revoked`, request };
+        const voided = await db.transaction((tx) => revokeToken(tx, id, move));
+        for (const lapsed of voided ?? []) await tellMoved(deps, lapsed);
+        return { body: viewToken((await db('tokens').where({ id }).first()) as TokenRow) };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/people',
+      summary: 'People that are known, and what they hold beside their tokens',
+      permission: 'manage-access',
+      answers: { status: 200, schema: pageView(personView) },
+      handle: async () => ({ body: { items: (await listPeople(db)).map(viewPerson), nextCursor: null } }),
+    }),
+    disabling(true),
+    disabling(false),
+  ];
+}
+
+const iso = (date: Date | null) => date?.toISOString() ?? null;
+const viewToken = (row: TokenRow) => ({
+  id: row.id,
+  person: row.person,
+  roles: row.roles,
+  label: row.label,
+  mintedBy: row.minted_by,
+  createdAt: row.created_at.toISOString(),
+  expiresAt: iso(row.expires_at),
+  revokedAt: iso(row.revoked_at),
+  lastUsedAt: iso(row.last_used_at),
+});
+const viewPerson = (row: PersonRow) => ({
+  name: row.name,
+  roles: row.grants,
+  disabledAt: iso(row.disabled_at),
+});

@@ -1,0 +1,104 @@
+import type { Request, RequestHandler } from 'express';
+import { SignalboxError } from '../domain/errors';
+import { recordAudit } from '../db/audit';
+import type { Person } from '../db/people';
+import { personBySession } from '../db/sessions';
+import { personByToken } from '../db/tokens';
+import type { ApiDeps } from './deps';
+import { limitOf } from './limits';
+
+/**
+ * Who is asking. Programs, and pages of the embedded mode, send a token as a bearer; people who signed in by OpenID
+ * Connect have a cookie that only travels over HTTPS. Loopback has no cookies: they ignore the port, so that any other
+ * local server that the browser visits would get them.
+ */
+export const sessionCookie = '__Host-signalbox';
+/** A session that is not used for so long is over. */
+const idleMinutes = { oidc: 120, local: 60 * 24 * 7 };
+
+const safe = (request: Request) => ['GET', 'HEAD', 'OPTIONS'].includes(request.method);
+
+/** Refuses requests that address another host (DNS rebinding) or come from another site's page. */
+export const ownAddress =
+  ({ origins }: Pick<ApiDeps, 'origins'>): RequestHandler =>
+  (request, _response, next) => {
+    const own = origins();
+    const hosts = own.map((origin) => new URL(origin).host);
+    if (!hosts.includes(request.get('host') ?? ''))
+      throw new SignalboxError(
+        'wrong-host',
+        `This Signalbox is ${own[0]}, and answers under no other name; correct the address, or api.publicUrl in the configuration.`,
+      );
+    const origin = request.get('origin');
+    if (origin !== undefined && !safe(request) && !own.includes(origin))
+      throw new SignalboxError('cross-site', 'A page of another site may not do this.');
+    next();
+  };
+
+/** Finds out who is asking, or refuses. */
+export function authenticate(deps: ApiDeps): RequestHandler {
+  const failures = limitOf('failures');
+  const requests = limitOf('requests');
+  return async (request, response, next) => {
+    const given = credentialOf(request);
+    const person = given && (await personOf(deps, given));
+    if (!person) {
+      response.locals.who = request.ip;
+      return failures(request, response, async () => {
+        if (given)
+          await recordAudit(deps.db, {
+            actor: 'unknown',
+            action: 'sign-in.refused',
+            subject: 'api',
+            why: `A ${given.by === 'cookie' ? 'session' : 'token'} that is not known, has run out or was revoked, from ${request.ip}.`,
+            request: response.locals.request as string,
+          });
+        next(
+          new SignalboxError(
+            'not-signed-in',
+            given
+              ? 'This token or session is not known, has run out or was revoked. Sign in again, or use another token.'
+              : 'Sign in on the page, or send a token: "Authorization: Bearer ...". Tokens of the embedded mode are in endpoints.json.',
+          ),
+        );
+      });
+    }
+    // A browser attaches a cookie by itself, also to what another site's page sends; only our own page may act by it.
+    if (given.by === 'cookie' && !safe(request) && request.get('origin') === undefined)
+      throw new SignalboxError('cross-site', 'Requests by a session have to say their Origin.');
+    response.locals.person = person;
+    response.locals.who = person.credential;
+    return requests(request, response, next);
+  };
+}
+
+interface Credential {
+  by: 'bearer' | 'cookie';
+  value: string;
+}
+function credentialOf(request: Request): Credential | undefined {
+  const header = request.get('authorization');
+  if (header !== undefined) {
+    const value = /^Bearer ([\x21-\x7e]{1,500})$/.exec(header)?.[1];
+    return value ? { by: 'bearer', value } : undefined;
+  }
+  const value = cookieOf(request, sessionCookie);
+  return value ? { by: 'cookie', value } : undefined;
+}
+
+/** A cookie's value; undefined when there is none. */
+export function cookieOf(request: Request, name: string): string | undefined {
+  for (const part of (request.get('cookie') ?? '').slice(0, 8_192).split(';')) {
+    const [key, value] = part.trim().split('=', 2);
+    if (key === name) return value;
+  }
+  return undefined;
+}
+
+async function personOf({ db }: ApiDeps, { by, value }: Credential): Promise<Person | undefined> {
+  if (!value.startsWith('sbs_')) return by === 'bearer' ? personByToken(db, value) : undefined;
+  // A stolen cookie is no bearer token, and the other way round.
+  const kind = by === 'cookie' ? 'oidc' : 'local';
+  const person = await personBySession(db, value, idleMinutes[kind]);
+  return person?.session?.kind === kind ? person : undefined;
+}

@@ -1,0 +1,156 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import Table from 'cli-table3';
+import { badInput } from '../domain/errors';
+import type { Head } from '../db/audit';
+import type { Context } from './commands';
+import { exitCodes } from './exit-codes';
+import { readEndpoints } from './state-dir';
+
+/** Tokens, people and the audit trail, on the command line. */
+interface NewToken {
+  person: string;
+  role: string[];
+  label?: string;
+  expires: string;
+}
+
+/** `30d`, `12h`, `2026-12-31`, a time, or `never`. @returns ISO 8601, or null for never. */
+export function expiryOf(text: string, now = new Date()): string | null {
+  if (text === 'never') return null;
+  const [, count, unit] = /^(\d{1,5})([hd])$/.exec(text) ?? [];
+  const at = count
+    ? new Date(now.getTime() + Number(count) * (unit === 'd' ? 86_400_000 : 3_600_000))
+    : new Date(text);
+  if (Number.isNaN(at.getTime()))
+    throw badInput(`--expires ${text} is no time; say 30d, 12h, 2026-12-31 or never.`);
+  return at.toISOString();
+}
+
+const newTokenOf = ({ person, role, label, expires }: NewToken) => ({
+  person,
+  roles: role,
+  ...(label ? { label } : {}),
+  expiresAt: expiryOf(expires),
+});
+
+export async function createToken({ client, json, as }: Context, options: NewToken): Promise<number> {
+  await as('admin');
+  const made = await client.createToken(newTokenOf(options));
+  console.log(json ? JSON.stringify(made) : made.token);
+  return exitCodes.done;
+}
+
+export async function createTokenInDatabase(options: NewToken): Promise<number> {
+  const { tokenInDatabase } = await import('./database.js');
+  const { person, roles, label, expiresAt } = newTokenOf(options);
+  const expires = expiresAt === null ? undefined : new Date(expiresAt);
+  console.log(await tokenInDatabase({ person, grants: roles, label, expiresAt: expires }));
+  return exitCodes.done;
+}
+
+export async function listTokens({ client, json, say, as }: Context): Promise<number> {
+  await as('admin');
+  const { items } = await client.tokens();
+  if (json) console.log(JSON.stringify(items));
+  else
+    say(
+      table(
+        ['token', 'person', 'roles', 'label', 'made by', 'expires', 'last used', 'state'],
+        items.map((t) => [
+          String(t.id),
+          t.person,
+          t.roles.join(', '),
+          t.label,
+          t.mintedBy ?? t.person,
+          t.expiresAt?.slice(0, 16) ?? 'never',
+          t.lastUsedAt?.slice(0, 16) ?? 'never',
+          t.revokedAt ? `revoked ${t.revokedAt.slice(0, 16)}` : 'good',
+        ]),
+      ),
+    );
+  return exitCodes.done;
+}
+
+export async function revokeToken({ client, show, as }: Context, id: string, options: { reason?: string }) {
+  await as('admin');
+  const token = await client.revokeToken(id, options.reason ? { reason: options.reason } : {});
+  show(token, `Token ${token.id} of ${token.person} is revoked.`);
+  return exitCodes.done;
+}
+
+export const setPerson =
+  (verb: 'disable' | 'enable') =>
+  async ({ client, show, as }: Context, name: string, options: { reason?: string }): Promise<number> => {
+    await as('admin');
+    const person = await client.setPerson(name, verb, options.reason ? { reason: options.reason } : {});
+    show(
+      person,
+      `${person.name} is ${person.disabledAt ? 'disabled: no token or session of theirs works' : 'enabled'}.`,
+    );
+    return exitCodes.done;
+  };
+
+export async function listAudit(
+  { client, json, say }: Context,
+  options: { actor?: string; action?: string; subject?: string; request?: string; limit: string },
+): Promise<number> {
+  const { actor, action, subject, request, limit } = options;
+  const query = Object.entries({ actor, action, subject, request, limit }).filter(([, value]) => value);
+  const { items } = await client.audit(new URLSearchParams(query as [string, string][]).toString());
+  if (json) console.log(JSON.stringify(items));
+  else
+    for (const e of items.reverse())
+      say(`${e.at.slice(0, 19)}Z  ${e.actor}  ${e.action}  ${e.subject}${e.why ? `  ${e.why}` : ''}`);
+  return exitCodes.done;
+}
+
+/** Checks the whole chain in the database, and that it holds every head that was exported. */
+export async function verifyAudit(options: {
+  state: string;
+  heads?: string;
+  json: boolean;
+}): Promise<number> {
+  const url = process.env.DATABASE_URL ?? readEndpoints(options.state)?.databaseUrl;
+  if (!url)
+    throw new Error(
+      `The audit trail is in the database; set DATABASE_URL, or name the folder of a running "signalbox up" with --state.`,
+    );
+  const file = options.heads ?? join(resolve(options.state), 'audit-heads.jsonl');
+  if (options.heads && !existsSync(file)) throw new Error(`There is no file ${file} with exported heads.`);
+  const heads = existsSync(file) ? readHeads(file) : [];
+  const { verifyAudit: verify } = await import('../db/audit.js');
+  const { withDatabase } = await import('./database.js');
+  const found = await withDatabase(url, (db) => verify(db, heads));
+  if (options.json) console.log(JSON.stringify({ ...found, heads: heads.length }));
+  else if (found.broken)
+    console.log(
+      `The audit trail is broken at entry ${found.broken.seq}: ${found.broken.why}. The ${found.entries} before it are whole.`,
+    );
+  else
+    console.log(
+      `The audit trail is whole: ${found.entries} entries without a gap, head ${found.head?.hash.slice(0, 16) ?? 'none'}; ${heads.length} exported heads are in it; ${found.unsealed} entries wait for their seal.`,
+    );
+  return found.broken ? exitCodes.refused : exitCodes.done;
+}
+
+function readHeads(file: string): Head[] {
+  return readFileSync(file, 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line, n) => {
+      try {
+        const { seq, hash } = JSON.parse(line) as Head;
+        if (Number.isInteger(seq) && /^[0-9a-f]{64}$/.test(hash)) return { seq, hash };
+      } catch {
+        // Told below, with its line.
+      }
+      throw new Error(`${file}, line ${n + 1} is no exported head: ${line.slice(0, 80)}`);
+    });
+}
+
+const table = (head: string[], rows: string[][]) => {
+  const made = new Table({ head, style: { head: [], border: [] } });
+  made.push(...rows);
+  return made.toString();
+};

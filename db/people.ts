@@ -1,0 +1,103 @@
+import { grantsFor, may, whyMayNot, type Grant, type Permission } from '../domain/permissions';
+import type { Db, Tx } from './connect';
+import { movedBy, transition, type Move } from './transition';
+
+/** Who asks: a person, what they hold by the credential they show, and the credential. */
+export interface Person {
+  person: string;
+  grants: Grant[];
+  /** `token 3` or `session 7`. */
+  credential: string;
+  /** Who minted the token, when that is somebody else. */
+  mintedBy?: string;
+  /** The session's number and kind; undefined for a token. */
+  session?: { id: number; kind: 'local' | 'oidc' };
+}
+export interface PersonRow {
+  name: string;
+  grants: Grant[];
+  subject: string | null;
+  disabled_at: Date | null;
+}
+
+/** What a person holds at this moment, by whichever way. */
+export async function grantsOf(tx: Tx, person: string): Promise<Grant[]> {
+  const rows = (await tx('standing_grants').where({ person }).select('grant_')) as { grant_: Grant }[];
+  return rows.map(({ grant_ }) => grant_);
+}
+
+/** Why this person may not do it now; asked again where the effect happens. */
+export async function whyMayNotNow(tx: Tx, person: string, permission: Permission, target: string) {
+  const holds = await tx('standing_grants')
+    .where({ person })
+    .whereIn('grant_', grantsFor(permission, target))
+    .first('person');
+  if (holds) return undefined;
+  const grants = await grantsOf(tx, person);
+  return may(grants, permission, target) ? undefined : whyMayNot(person, grants, permission, target);
+}
+
+/** Makes sure that a person is known; what they hold stays as it is. */
+export const addPerson = (tx: Tx, name: string, move: Move) =>
+  tx('people')
+    .insert({ name, ...movedBy(move) })
+    .onConflict('name')
+    .ignore();
+
+/** Writes what a person holds. Approvals that no longer count are voided with it. */
+export async function setGrants(tx: Tx, name: string, grants: Grant[], move: Move): Promise<Voided[]> {
+  await addPerson(tx, name, move);
+  await tx('people')
+    .where({ name })
+    .update({ grants, ...movedBy(move), updated_at: tx.fn.now() });
+  return voidLapsedApprovals(tx, move);
+}
+
+/** Disables or enables a person: all their tokens and sessions with them. @returns false when there is nobody. */
+export async function setDisabled(
+  tx: Tx,
+  name: string,
+  disabled: boolean,
+  move: Move,
+): Promise<Voided[] | false> {
+  const changed = await tx('people')
+    .where({ name })
+    .update({
+      disabled_at: disabled ? tx.raw('coalesce(disabled_at, now())') : null,
+      ...movedBy(move),
+      updated_at: tx.fn.now(),
+    });
+  return changed === 1 ? voidLapsedApprovals(tx, move) : false;
+}
+
+/** Whether somebody who may still approve has approved what this promotion's request says now. */
+export async function approvalStands(tx: Tx, promotion: number): Promise<boolean> {
+  const { rows } = await tx.raw('SELECT approval_stands(?) AS stands', [promotion]);
+  return rows[0].stands as boolean;
+}
+
+/** A change request whose approval was voided. */
+export interface Voided {
+  id: number;
+  submission: number;
+}
+
+/** Sends back for approval what nobody approved who may still approve. What is executing is looked at by its swap. */
+export async function voidLapsedApprovals(tx: Tx, move: Move): Promise<Voided[]> {
+  const lapsed = (await tx('promotions')
+    .join('change_requests', 'change_requests.id', 'promotions.id')
+    .where({ 'promotions.status': 'approved', 'change_requests.status': 'approved' })
+    .whereRaw('NOT approval_stands(promotions.id)')
+    .orderBy('promotions.id')
+    .forNoKeyUpdate()
+    .select('promotions.id', 'submission')) as Voided[];
+  const because = { ...move, why: `the approval does not count any more: ${move.why}` };
+  for (const { id } of lapsed) {
+    await transition(tx, 'promotion', id, 'pending', because);
+    await transition(tx, 'changeRequest', id, 'submitted', because, { outcome: because.why });
+  }
+  return lapsed;
+}
+
+export const listPeople = async (db: Db): Promise<PersonRow[]> =>
+  (await db('people').orderBy('name')) as PersonRow[];
