@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { chmod, lstat, mkdir, open, readdir, readlink, rename, rm } from 'node:fs/promises';
-import { dirname, join, posix, relative, resolve, sep } from 'node:path';
+import { chmod, lstat, mkdir, open, readdir, readlink, realpath, rename, rm } from 'node:fs/promises';
+import { dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { create, extract, list } from 'tar';
@@ -15,11 +15,14 @@ export interface Packed {
 
 /**
  * Packs a folder so that equal content gives equal bytes: sorted names, no owners, no times, modes 0644/0755.
- * @throws when it holds a link that leaves the folder, or something that is neither file, folder nor link.
+ * @throws when it holds a link that leaves the folder or leads nowhere, something that is neither file, folder nor
+ * link, or more than so many bytes.
  */
-export async function packCanonical(folder: string, file: string): Promise<Packed> {
-  const names = (await normalised(folder, folder)).sort();
-  return pack(file, { cwd: folder, mtime: new Date(0), portable: true, noDirRecurse: true }, names);
+export async function packCanonical(folder: string, file: string, maxBytes = Infinity): Promise<Packed> {
+  const root = await realpath(folder);
+  const names = (await normalised(root, root)).sort();
+  if (names.length > maxEntries) throw new Error(`it holds more than ${maxEntries} entries`);
+  return pack(file, { cwd: root, mtime: new Date(0), portable: true, noDirRecurse: true }, names, maxBytes);
 }
 
 /** Packs paths with owners and times as they are, compressed. */
@@ -30,7 +33,14 @@ export const packPaths = (paths: string[], file: string): Promise<Packed> =>
     paths.map((path) => relative('/', resolve(path))),
   );
 
-async function pack(file: string, options: Parameters<typeof create>[0], names: string[]): Promise<Packed> {
+const maxEntries = 500_000;
+
+async function pack(
+  file: string,
+  options: Parameters<typeof create>[0],
+  names: string[],
+  maxBytes = Infinity,
+): Promise<Packed> {
   await mkdir(dirname(file), { recursive: true });
   const hash = createHash('sha256');
   let bytes = 0;
@@ -38,7 +48,8 @@ async function pack(file: string, options: Parameters<typeof create>[0], names: 
     transform(chunk: Buffer, _encoding, done) {
       hash.update(chunk);
       bytes += chunk.length;
-      done(null, chunk);
+      if (bytes > maxBytes) done(new Error(`it is larger than ${maxBytes} bytes`));
+      else done(null, chunk);
     },
   });
   let entries = 0;
@@ -53,6 +64,9 @@ async function pack(file: string, options: Parameters<typeof create>[0], names: 
   return { sha256: hash.digest('hex'), bytes, entries };
 }
 
+/** Both as `realpath` gives them. */
+export const isInside = (folder: string, path: string) => path === folder || path.startsWith(folder + sep);
+
 async function normalised(root: string, folder: string): Promise<string[]> {
   const found: string[] = [];
   for (const name of await readdir(folder)) {
@@ -60,9 +74,13 @@ async function normalised(root: string, folder: string): Promise<string[]> {
     const stat = await lstat(path);
     found.push(relative(root, path).split(sep).join(posix.sep));
     if (stat.isSymbolicLink()) {
-      const to = resolve(folder, await readlink(path));
-      if (to !== root && !to.startsWith(root + sep))
+      const link = await readlink(path);
+      // Where it really leads, through every other link on its way; an absolute one would lead back to the workspace.
+      const to = await realpath(path).catch(() => undefined);
+      const named = isInside(root, resolve(folder, link)) && !isAbsolute(link);
+      if (!named || (to !== undefined && !isInside(root, to)))
         throw new Error(`${relative(root, path)} is a link that leaves the release`);
+      if (to === undefined) throw new Error(`${relative(root, path)} is a link that leads nowhere`);
     } else if (stat.isDirectory()) {
       await chmod(path, 0o755);
       found.push(...(await normalised(root, path)));

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { TargetConfig } from '../domain/config';
 import { messageOf } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { deploymentById, setRelease } from '../db/deployments';
-import { packCanonical, readBack, removeTree, settle } from './archive';
+import { isInside, packCanonical, readBack, removeTree, settle } from './archive';
 import type { Deps } from './deps';
 import { runCommand, type CommandEnd } from './process';
 import { cancelled, verdict, type RunStep, type StepContext, type StepInput } from './step';
@@ -52,13 +52,20 @@ export const createBuild =
 
       await failpoint('build/middle');
       const output = join(source, target.build.output);
-      if (!(await stat(output).catch(() => undefined))?.isDirectory())
+      // Followed through every link: what the repository holds must not name a folder outside of it.
+      const real = await realpath(output).catch(() => undefined);
+      if (real && !isInside(await realpath(source), real))
+        throw verdict(
+          'BuildFailed',
+          `The folder "${target.build.output}" is a link that leaves the repository.`,
+        );
+      if (!real || !(await stat(real)).isDirectory())
         throw verdict(
           'BuildFailed',
           `The build made no folder "${target.build.output}"; correct build.output or the build.`,
         );
       const fresh = join(room.workspace, 'release.tar');
-      const packed = await packCanonical(output, fresh).catch((thrown: unknown) => {
+      const packed = await packCanonical(real, fresh, target.build.maxBytes).catch((thrown: unknown) => {
         throw verdict('BuildFailed', `The build's output can not become a release: ${messageOf(thrown)}.`);
       });
       const finishedAt = new Date();
@@ -122,6 +129,7 @@ export async function runTargetCommand(
     mark: context.room.workspace,
     timeoutMs: command.timeoutSeconds * 1000,
     signal: context.signal,
+    redact: context.redact,
     onLine: (stream, text) => context.log.write(stream, text),
     ready: () => context.log.ready(),
   }).catch((thrown: unknown) => {

@@ -33,17 +33,24 @@ const harmless = [
   ['safe.directory', '*'],
 ].flatMap(([key, value]) => ['-c', `${key}=${value}`]);
 
+/** What git and its helpers may need; nothing else of this process is theirs. */
+const passed =
+  /^(PATH|HOME|USER|LOGNAME|LANG|TMPDIR|SSH_AUTH_SOCK|XDG_CONFIG_HOME|SSL_CERT_(FILE|DIR)|(https?|no|all)_proxy)$/i;
+
+/** URLs without user and password. */
+export const withoutUserinfo = (text: string): string => text.replace(/:\/\/[^\s/@'"]*@/g, '://');
+
 export class GitError extends Error {
-  constructor(
-    args: string[],
-    readonly stderr: string,
-  ) {
-    super(`git ${args.join(' ')} failed: ${stderr.trim() || 'no message'}`);
+  readonly stderr: string;
+  constructor(args: string[], stderr: string) {
+    // A repository's address may carry a password.
+    super(withoutUserinfo(`git ${args.join(' ')} failed: ${stderr.trim() || 'no message'}`));
+    this.stderr = withoutUserinfo(stderr);
   }
 }
 
 export async function git(args: string[], signal?: AbortSignal): Promise<string> {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GIT_')));
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => passed.test(name)));
   const child = spawn('git', [...harmless, ...args], {
     env: { ...env, GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -89,20 +89,3 @@ export function openLog(
     },
   };
 }
-
-/** Replaces each secret, also in its base64 and URL-encoded forms, by its name. */
-export function redactor(secrets: Record<string, string>): (text: string) => string {
-  const forms = Object.entries(secrets).flatMap(([name, value]) =>
-    [value, ...value.split('\n')]
-      .filter((part) => part.length >= 4)
-      .flatMap((part) => [
-        part,
-        Buffer.from(part).toString('base64').replace(/=+$/, ''),
-        encodeURIComponent(part),
-      ])
-      .map((form) => [form, `[secret ${name}]`] as const),
-  );
-  // The longest first, so that a secret inside another does not leave the rest of it standing.
-  forms.sort(([a], [b]) => b.length - a.length);
-  return (text) => forms.reduce((out, [form, name]) => out.replaceAll(form, name), text);
-}

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redactor } from './redact';
 
 /**
  * Runs a target's commands: an argument list, never a shell, in a process group of its own, with a minimal
@@ -17,6 +18,8 @@ export interface Command {
   mark: string;
   timeoutMs: number;
   signal: AbortSignal;
+  /** Applied to the output before it is cut into pieces. */
+  redact: Redactor;
   onLine(stream: 'out' | 'err', text: string): void;
   /** Resolves when the reader has caught up; output is held back until then. */
   ready(): Promise<void> | undefined;
@@ -80,17 +83,22 @@ export async function runCommand(command: Command): Promise<CommandEnd> {
 async function lines(source: Readable, stream: 'out' | 'err', command: Command): Promise<void> {
   const decoder = new StringDecoder('utf8');
   let rest = '';
+  const held = command.redact.longest;
   const take = (text: string) => {
     rest += text;
     const parts = rest.split(/\r\n|\n|\r(?!$)/);
     rest = parts.pop()!;
     for (const part of parts) emit(part);
-    while (rest.length > maxLine) {
-      emit(rest.slice(0, maxLine));
+    if (rest.length <= maxLine + held) return;
+    // A secret that has only begun at the end stays until the rest of it is there.
+    rest = command.redact(rest);
+    while (rest.length > maxLine + held) {
+      command.onLine(stream, rest.slice(0, maxLine));
       rest = rest.slice(maxLine);
     }
   };
-  const emit = (text: string) => {
+  const emit = (line: string) => {
+    const text = command.redact(line);
     for (let at = 0; at === 0 || at < text.length; at += maxLine)
       command.onLine(stream, text.slice(at, at + maxLine));
   };

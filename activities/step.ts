@@ -10,8 +10,9 @@ import type { DeploymentRow } from '../db/deployments';
 import { beginStep, finishStep, takeFence, type Try } from '../db/steps';
 import type { Deps } from './deps';
 import { directoryDriver, type Driver } from './drivers/directory';
-import { openLog, redactor, type StepLog } from './log';
+import { openLog, type StepLog } from './log';
 import { reap } from './process';
+import { redactor, shortestSecret, type Redactor } from './redact';
 
 /**
  * Every step runs through here: it opens the step for this try, heartbeats on a timer, offers the log, and
@@ -35,6 +36,7 @@ export interface StepContext {
   note(text: string): void;
   signal: AbortSignal;
   secrets: Record<string, string>;
+  redact: Redactor;
   /** Folders of this target in the state directory. */
   room: { workspace: string; artifact(digest: string): string; backups: string };
   /** A new, higher fencing number for what comes next. @throws when a newer try has the step. */
@@ -75,7 +77,8 @@ export function createStepRunner(deps: Deps) {
       if (!row) throw supersededTry(name, input.key);
       const target = targetOf(deps, input.target);
       const secrets = readSecrets(target);
-      const log = openLog(deps.db, input.deployment, name, redactor(secrets), signal);
+      const redact = redactor(secrets);
+      const log = openLog(deps.db, input.deployment, name, redact, signal);
       const note = (text: string) => log.write('note', text);
       if (info.attempt > 1) note(`${name}: try ${info.attempt}; looking at what the last one left behind`);
       const workspace = join(deps.stateDir, 'work', input.key);
@@ -94,6 +97,7 @@ export function createStepRunner(deps: Deps) {
           note,
           signal,
           secrets,
+          redact,
           room: {
             workspace,
             artifact: (digest) => join(deps.stateDir, 'artifacts', target.name, `${digest}.tar`),
@@ -118,14 +122,14 @@ export function createStepRunner(deps: Deps) {
         await failpoint(`${name}/recorded-unreported`);
         return result.value;
       } catch (thrown) {
-        const failure = asFailure(thrown, name);
+        const failure = asFailure(thrown, name, log.clean);
         const isVerdict = failure instanceof ApplicationFailure && failure.nonRetryable;
         if (!isVerdict)
           note(
             `${name}: ${failure instanceof CancelledFailure ? 'stopped, because it was cancelled' : failure.message}`,
           );
         await log.close();
-        if (isVerdict) await finishStep(deps.db, mine, 'failed', log.clean(failure.message));
+        if (isVerdict) await finishStep(deps.db, mine, 'failed', failure.message);
         throw failure;
       }
     } finally {
@@ -145,9 +149,22 @@ function supersededTry(step: string, key: string) {
   );
 }
 
-function asFailure(thrown: unknown, step: string): ApplicationFailure | CancelledFailure {
-  if (thrown instanceof ApplicationFailure) return thrown;
-  if (thrown instanceof SignalboxError) return verdict(thrown.code, thrown.message);
+/**
+ * What Temporal learns, and keeps in the history: a message without secrets. A cause is told in the message and not
+ * passed on, because its own text and stack would be kept as they are.
+ */
+function asFailure(
+  thrown: unknown,
+  step: string,
+  clean: (text: string) => string,
+): ApplicationFailure | CancelledFailure {
+  if (thrown instanceof ApplicationFailure)
+    return ApplicationFailure.create({
+      message: clean(thrown.message),
+      type: thrown.type ?? undefined,
+      nonRetryable: thrown.nonRetryable ?? false,
+    });
+  if (thrown instanceof SignalboxError) return verdict(thrown.code, clean(thrown.message));
   const activity = Context.current();
   if (activity.cancellationSignal.aborted) {
     if (activity.cancellationDetails?.cancelRequested) return cancelled();
@@ -158,9 +175,8 @@ function asFailure(thrown: unknown, step: string): ApplicationFailure | Cancelle
     });
   }
   return ApplicationFailure.create({
-    message: `${step} met a fault and is tried again: ${messageOf(thrown)}`,
+    message: clean(`${step} met a fault and is tried again: ${messageOf(thrown)}`),
     type: 'Fault',
-    cause: thrown instanceof Error ? thrown : undefined,
   });
 }
 
@@ -175,7 +191,7 @@ export function targetOf(deps: Deps, name: string): TargetConfig {
 }
 
 function readSecrets(target: TargetConfig): Record<string, string> {
-  return Object.fromEntries(
+  const read = Object.fromEntries(
     Object.entries(target.secrets).map(([name, reference]) => {
       if ('file' in reference) {
         try {
@@ -193,4 +209,11 @@ function readSecrets(target: TargetConfig): Record<string, string> {
       return [name, value];
     }),
   );
+  for (const [name, value] of Object.entries(read))
+    if (value.length < shortestSecret)
+      throw verdict(
+        'MissingSecret',
+        `Secret ${name} of ${target.name} is shorter than ${shortestSecret} characters, so it could not be kept out of the log; use a longer one.`,
+      );
+  return read;
 }

@@ -1,4 +1,5 @@
-import { openLog, redactor } from '../activities/log';
+import { openLog } from '../activities/log';
+import { redactor } from '../activities/redact';
 import { copyLines } from './peer/bare-copy';
 import { median, type Result } from './result';
 import type { Servers } from './servers';

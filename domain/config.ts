@@ -44,6 +44,8 @@ const target = strict({
       })
       .default('dist'),
     timeoutSeconds: seconds(1800),
+    /** What is larger does not become a release. */
+    maxBytes: z.number('allowed: bytes').int('allowed: a whole number').min(1).default(4_294_967_296),
   }),
   driver: strict({
     kind: z.literal('directory', 'allowed: "directory"'),

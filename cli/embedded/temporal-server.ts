@@ -136,7 +136,7 @@ export async function startTemporalServer(
     args: developmentServerArgs({ port, uiPort, file: join(folder, 'temporal.db'), namespace }),
     cwd: folder,
     // The server looks its user up, and one without a name (in a container) has none but this.
-    env: { USER: 'signalbox', HOME: folder, ...process.env },
+    env: { USER: 'signalbox', HOME: folder, PATH: process.env.PATH },
     stopSignal: 'SIGTERM' as const,
   };
   const temporal = await processes.start(server, () =>

@@ -48,6 +48,29 @@ it.each(['/etc/passwd', '../outside', 'sub/../../outside'])(
   },
 );
 
+it('refuses a link that leaves by way of another, and one that leads nowhere', async () => {
+  const root = tree('one', ['a.txt']);
+  mkdirSync(join(folder, 'outside'));
+  mkdirSync(join(root, 'sub', 'deep'));
+  // By its text it stays inside; followed, it does not.
+  symlinkSync('sub/deep', join(root, 'short'));
+  symlinkSync('short/../../../outside', join(root, 'zigzag'));
+  await expect(packCanonical(root, join(folder, 'a.tar'))).rejects.toThrow(/zigzag is a link that leaves/);
+  rmSync(join(root, 'zigzag'));
+  symlinkSync('not-there', join(root, 'dangling'));
+  await expect(packCanonical(root, join(folder, 'a.tar'))).rejects.toThrow(
+    'dangling is a link that leads nowhere',
+  );
+});
+
+it('refuses what is larger than it may be', async () => {
+  const root = tree('one', ['a.txt']);
+  writeFileSync(join(root, 'large'), Buffer.alloc(1_000_000));
+  await expect(packCanonical(root, join(folder, 'a.tar'), 500_000)).rejects.toThrow(
+    'larger than 500000 bytes',
+  );
+});
+
 it('a backup reads back as it was written, and restores to equal bytes', async () => {
   const root = tree('data', ['a.txt', 'b.txt']);
   const file = join(folder, 'backup.tar.gz');

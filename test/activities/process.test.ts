@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, readFileSync, existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { reap, runCommand, type Command } from '../../activities/process';
+import { redactor } from '../../activities/redact';
 
 /** A target's commands: how they are started, stopped, and what they leave. */
 let folder: string;
@@ -20,6 +21,7 @@ function node(script: string, more: Partial<Command> = {}, ...args: string[]) {
     mark: folder,
     timeoutMs: 20_000,
     signal: new AbortController().signal,
+    redact: redactor({}),
     onLine: (stream, text) => lines.push(`${stream} ${text}`),
     ready: () => undefined,
     ...more,
@@ -120,4 +122,25 @@ it('holds the output back while the reader is behind, so that memory stays bound
   expect(await end).toEqual({ kind: 'exited', code: 0 });
   expect(most).toBeLessThan(5_000);
   expect(peak - before).toBeLessThan(150 * 1024 * 1024);
+});
+
+it('keeps a secret out wherever its output is cut: between writes, between pieces of an endless line', async () => {
+  const secret = 'canary-0123456789-abcdefghijklmnop';
+  const script = `const [secret] = process.argv.slice(1);
+    const wait = () => new Promise((go) => setTimeout(go, 2));
+    (async () => {
+      for (let at = 1; at < secret.length; at += 7) {
+        process.stdout.write('x' + secret.slice(0, at)); await wait();
+        process.stdout.write(secret.slice(at) + 'y\\n'); await wait();
+      }
+      for (let before = 16_384 - secret.length - 2; before < 16_390; before += 3)
+        process.stderr.write('z'.repeat(before) + secret + 'z'.repeat(40_000) + '\\n');
+      for (let n = 0; n < 3_000; n++) process.stderr.write('z'.repeat(n % 17) + secret);
+    })();`;
+  const { end, lines } = node(script, { redact: redactor({ KEY: secret }) }, secret);
+  expect(await end).toEqual({ kind: 'exited', code: 0 });
+  const all = lines.map((line) => line.slice(4)).join('');
+  expect(all.split('[secret KEY]').length).toBeGreaterThan(3_000);
+  for (let at = 0; at + 12 <= secret.length; at++) expect(all).not.toContain(secret.slice(at, at + 12));
+  expect(all.match(/x\[secret KEY\]y/g)).toHaveLength(5);
 });

@@ -283,6 +283,7 @@ function serveSite(root: string): Promise<Server> {
 async function makeRepository(folder: string): Promise<string> {
   await git(['init', '--quiet', '--initial-branch=main', folder]);
   const build = `const fs = require('node:fs');
+if (fs.existsSync('escape')) { fs.symlinkSync('/etc', 'dist'); process.exit(0); }
 fs.mkdirSync('dist', { recursive: true });
 for (const name of fs.readdirSync('src')) fs.copyFileSync('src/' + name, 'dist/' + name);
 fs.copyFileSync('migrate.js', 'dist/migrate.js');
@@ -323,5 +324,8 @@ console.log('built');`;
   rmSync(join(folder, 'fail'));
   write('hang', '');
   await commit('hangs');
+  rmSync(join(folder, 'hang'));
+  write('escape', '');
+  await commit('escapes');
   return folder;
 }

@@ -43,6 +43,16 @@ it('builds anew when the archive was altered', async () => {
   expect(again).toMatchObject({ status: 'succeeded', to_release: release });
 });
 
+it('an output folder that is a link out of the repository does not become a release', async () => {
+  const d = await world.deploy('escapes');
+  const row = await d.row();
+  expect(row).toMatchObject({
+    status: 'rolled-back',
+    outcome: expect.stringContaining('"dist" is a link that leaves the repository'),
+  });
+  expect(row.to_release).toBeNull();
+});
+
 it('keeps secrets out of log, steps and workflow history', async () => {
   const build = world.targets.get('shop')!.build;
   build.argv = [

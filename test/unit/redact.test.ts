@@ -1,0 +1,79 @@
+import fc from 'fast-check';
+import { redactor } from '../../activities/redact';
+
+const mark = '[secret KEY]';
+const secret = fc
+  .string({ minLength: 6, maxLength: 60, unit: 'grapheme' })
+  .filter((s) => s.length >= 6 && s.isWellFormed() && !/[\r\n]/.test(s) && !mark.includes(s));
+/** What of a value's base64 does not depend on what stands beside it, computed bit by bit. */
+function base64Core(value: string, before: string): string {
+  const whole = Buffer.from(before + value + 'zzz').toString('base64');
+  const start = Math.ceil((Buffer.byteLength(before) * 8) / 6);
+  const end = Math.floor(((Buffer.byteLength(before) + Buffer.byteLength(value)) * 8) / 6);
+  return whole.slice(start, end);
+}
+
+describe('redaction', () => {
+  it('leaves no secret standing in any form, whatever is around it', () => {
+    fc.assert(
+      fc.property(secret, fc.string(), fc.string(), (value, before, after) => {
+        const redact = redactor({ KEY: value });
+        const forms = [
+          value,
+          encodeURIComponent(value),
+          encodeURIComponent(value).replaceAll('%20', '+'),
+          encodeURIComponent(value).replace(/%../g, (code) => code.toLowerCase()),
+          JSON.stringify(value).slice(1, -1),
+          Buffer.from(value).toString('hex'),
+        ];
+        for (const form of forms)
+          expect(redact(`${before}${form}${after}`).split(mark).join('\n')).not.toContain(form);
+      }),
+      { numRuns: 500 },
+    );
+  });
+  it('knows base64 at every alignment, in both alphabets', () => {
+    fc.assert(
+      fc.property(
+        secret,
+        fc.string({ maxLength: 7 }),
+        fc.string({ maxLength: 7 }),
+        (value, before, after) => {
+          const redact = redactor({ KEY: value });
+          for (const alphabet of ['base64', 'base64url'] as const) {
+            const text = Buffer.from(before + value + after).toString(alphabet);
+            const core = base64Core(value, before);
+            const form = alphabet === 'base64' ? core : core.replaceAll('+', '-').replaceAll('/', '_');
+            expect(text).toContain(form);
+            expect(redact(text)).not.toContain(form);
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+  it('knows the pieces of a long one, as programs wrap them', () => {
+    const value = Buffer.from(Array.from({ length: 200 }, (_, n) => (n * 37 + 11) % 251)).toString('latin1');
+    const redact = redactor({ KEY: value });
+    for (let before = 0; before < 6; before++) {
+      const wrapped = Buffer.from('x'.repeat(before) + value)
+        .toString('base64')
+        .match(/.{1,76}/g)!;
+      for (const line of wrapped.slice(1, -1)) expect(redact(`  ${line}`)).toBe(`  ${mark}`);
+    }
+  });
+  it('knows each line of one that has several, and the longest first', () => {
+    const redact = redactor({ KEY: 'first-line\nsecond-line', PART: 'second' });
+    expect(redact('a first-line b')).toBe('a [secret KEY] b');
+    expect(redact('a second-line b')).toBe('a [secret KEY] b');
+    expect(redact('a second b')).toBe('a [secret PART] b');
+  });
+  it('leaves other text as it is', () => {
+    fc.assert(
+      fc.property(fc.string({ maxLength: 200 }), (text) => {
+        expect(redactor({ KEY: '\u4e00\u4e01\u4e02\u4e03\u4e04\u4e05' })(text)).toBe(text);
+      }),
+    );
+    expect(redactor({})('all fine')).toBe('all fine');
+  });
+});
