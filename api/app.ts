@@ -40,7 +40,8 @@ export function createApp(deps: ApiDeps): Express {
   app.use(
     helmet({
       contentSecurityPolicy: { useDefaults: false, directives: policy },
-      strictTransportSecurity: false,
+      // Only where it is reached by HTTPS for good.
+      strictTransportSecurity: deps.signIn?.kind === 'oidc',
     }),
   );
   app.use(compression());

@@ -1,6 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { Targets } from '../domain/config';
+import type { OidcConfig } from '../domain/service-config';
 import type { Changes } from '../db/changes';
 import type { Db } from '../db/connect';
 import type { RunUrl } from '../db/views';
@@ -14,7 +15,14 @@ export interface LocalSignIn {
   /** Whom a local session may be. */
   people: readonly string[];
 }
-export type SignIn = LocalSignIn;
+/** By an OpenID provider. */
+export interface OidcSignIn {
+  kind: 'oidc';
+  oidc: OidcConfig;
+  publicUrl: string;
+  clientSecret(): string | undefined;
+}
+export type SignIn = LocalSignIn | OidcSignIn;
 
 /** What the API works with. It never touches a target: effects are the workflows'. */
 export interface ApiDeps {

@@ -5,6 +5,7 @@ import { recordAudit } from '../db/audit';
 import { endSession, startSession, switchSession } from '../db/sessions';
 import type { ApiDeps } from './deps';
 import { limitOf } from './limits';
+import { oidcRoutes } from './oidc';
 import { route, type Route } from './route';
 
 /** How people sign in. Before one is signed in: which ways there are, and the way itself. */
@@ -15,6 +16,7 @@ export function signInRoutes(deps: ApiDeps): Router {
   const failures = limitOf('failures');
   const router = Router();
   router.get('/api/sign-in', (_request, response) => void response.json({ way: signIn?.kind ?? 'token' }));
+  if (signIn?.kind === 'oidc') router.use(oidcRoutes(deps, signIn));
   if (signIn?.kind === 'local')
     router.post('/api/sign-in', json({ limit: '1kb' }), async (request, response, next) => {
       const { code } = (request.body ?? {}) as { code?: unknown };

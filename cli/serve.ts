@@ -4,9 +4,10 @@ import { createServer as createTlsServer } from 'node:https';
 import { join } from 'node:path';
 import pino, { type Logger } from 'pino';
 import { createApp } from '../api/app';
-import type { ApiDeps } from '../api/deps';
+import type { ApiDeps, OidcSignIn } from '../api/deps';
 import { createSource } from '../activities/git';
 import type { Config, Targets } from '../domain/config';
+import type { OidcConfig } from '../domain/service-config';
 import { followChanges } from '../db/changes';
 import { connect, type Db } from '../db/connect';
 import { registerTargets } from '../db/targets';
@@ -16,7 +17,7 @@ import { keepAudit } from '../worker/audit-keeper';
 import { registerSchedules } from '../worker/schedules';
 import { startWorker, type SignalboxWorker } from '../worker/worker';
 import { migrateAsOwner } from './database';
-import { pageDir, workflowBundle } from './settings';
+import { pageDir, readReference, workflowBundle } from './settings';
 
 /** What `up`, `signalbox api` and `signalbox worker` are put together from. */
 const verdictMs = 5_000;
@@ -77,6 +78,7 @@ export async function serveApi(options: {
   const source = createSource(join(options.stateDir, 'mirrors', 'api'));
   const changes = followChanges(options.databaseUrl);
   const { listen: host, tls, publicUrl } = options.config.api;
+  const { identity } = options.config;
   const scheme = tls ? 'https' : 'http';
   let origins: string[] = [];
   const app = createApp({
@@ -93,7 +95,7 @@ export async function serveApi(options: {
     webDir: pageDir,
     log: options.log,
     verdictMs,
-    signIn: options.signIn,
+    signIn: identity && publicUrl ? oidcSignIn(identity.oidc, publicUrl) : options.signIn,
     keyring: options.keyring,
     origins: () => origins,
   });
@@ -126,6 +128,13 @@ export async function serveApi(options: {
     throw thrown;
   }
 }
+
+const oidcSignIn = (oidc: OidcConfig, publicUrl: string): OidcSignIn => ({
+  kind: 'oidc',
+  oidc,
+  publicUrl,
+  clientSecret: () => oidc.clientSecret && readReference(oidc.clientSecret),
+});
 
 const listen = (server: Server, port: number, host: string) =>
   new Promise<number>((resolve, reject) => {

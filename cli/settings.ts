@@ -64,3 +64,9 @@ export function required(name: string, what: string): string {
   if (!value) throw new Error(`${name} is not set; set it to ${what}.`);
   return value;
 }
+
+/** The value of a secret that the configuration refers to. @throws naming what is missing. */
+export function readReference(reference: Reference): string {
+  if ('file' in reference) return readFileSync(reference.file, 'utf8').trimEnd();
+  return required(reference.env, 'the secret that the configuration refers to');
+}

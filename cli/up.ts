@@ -172,7 +172,8 @@ export async function up(options: UpOptions): Promise<number> {
     endpoints = {
       api: `${page}api`,
       page,
-      signIn: signInLink(page, signIn.code()),
+      // With an OpenID provider the page itself leads there.
+      signIn: config.identity ? page : signInLink(page, signIn.code()),
       docs: `${page}api/docs/`,
       temporalAddress: temporal.address,
       temporalUi,

@@ -15,7 +15,10 @@ export async function launchChromium(): Promise<Browser> {
   const { default: packed } = (await import('@sparticuz/chromium')) as unknown as {
     default: { executablePath(): Promise<string>; args: string[] };
   };
-  // In one process the whole browser would end with the first page that is closed.
-  const args = [...packed.args.filter((arg) => !['--single-process', '--no-zygote'].includes(arg)), ...quiet];
+  // In one process the whole browser would end with the first page that is closed; and a browser that lets every site
+  // read every other would show nothing.
+  const unwanted =
+    /^--(single-process|no-zygote|disable-web-security|allow-running-insecure-content|disable-site-isolation-trials|ignore-certificate-errors)/;
+  const args = [...packed.args.filter((arg) => !unwanted.test(arg)), ...quiet];
   return chromium.launch({ executablePath: await packed.executablePath(), args });
 }
