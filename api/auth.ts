@@ -44,31 +44,29 @@ export function authenticate(deps: ApiDeps): RequestHandler {
     const person = given && (await personOf(deps, given));
     if (!person) {
       response.locals.who = request.ip;
-      return failures(request, response, async () => {
-        if (given)
-          await recordAudit(deps.db, {
-            actor: 'unknown',
-            action: 'sign-in.refused',
-            subject: 'api',
-            why: `A ${given.by === 'cookie' ? 'session' : 'token'} that is not known, has run out or was revoked, from ${request.ip}.`,
-            request: response.locals.request as string,
-          });
-        next(
-          new SignalboxError(
-            'not-signed-in',
-            given
-              ? 'This token or session is not known, has run out or was revoked. Sign in again, or use another token.'
-              : 'Sign in on the page, or send a token: "Authorization: Bearer ...". Tokens of the embedded mode are in endpoints.json.',
-          ),
-        );
-      });
+      await failures(request, response);
+      if (given)
+        await recordAudit(deps.db, {
+          actor: 'unknown',
+          action: 'sign-in.refused',
+          subject: 'api',
+          why: `A ${given.by === 'cookie' ? 'session' : 'token'} that is not known, has run out or was revoked, from ${request.ip}.`,
+          request: response.locals.request as string,
+        });
+      throw new SignalboxError(
+        'not-signed-in',
+        given
+          ? 'This token or session is not known, has run out or was revoked. Sign in again, or use another token.'
+          : 'Sign in on the page, or send a token: "Authorization: Bearer ...". Tokens of the embedded mode are in endpoints.json.',
+      );
     }
     // A browser attaches a cookie by itself, also to what another site's page sends; only our own page may act by it.
     if (given.by === 'cookie' && !safe(request) && request.get('origin') === undefined)
       throw new SignalboxError('cross-site', 'Requests by a session have to say their Origin.');
     response.locals.person = person;
     response.locals.who = person.credential;
-    return requests(request, response, next);
+    await requests(request, response);
+    next();
   };
 }
 

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { notFound, SignalboxError } from '../domain/errors';
 import { deploymentKey, parseDeploymentKey } from '../domain/keys';
 import { isTerminal } from '../domain/machines';
+import { printable } from '../domain/printable';
 import { deploymentView, logLine, logQuery, reasonBody, resolveBody } from '../domain/schemas';
 import { deploymentById, findDeployment, type DeploymentRow } from '../db/deployments';
 import { readLog } from '../db/log';
@@ -74,7 +75,9 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
         const tail = query.tail === 'true';
         const items = await readLog(db, row.id, { ...query, tail });
         if (plainText)
-          return { body: items.map((l) => `${l.seq} ${l.at} ${l.step} ${l.stream} ${l.text}\n`).join('') };
+          return {
+            body: items.map((l) => `${l.seq} ${l.at} ${l.step} ${l.stream} ${printable(l.text)}\n`).join(''),
+          };
         const last = items.at(-1)?.seq;
         const more = !tail && last !== undefined && last < row.log_seq;
         return { body: { items, nextCursor: more ? String(last) : null } };

@@ -1,4 +1,5 @@
-import { rateLimit, type RateLimitRequestHandler } from 'express-rate-limit';
+import type { Request, Response } from 'express';
+import { rateLimit } from 'express-rate-limit';
 import { SignalboxError } from '../domain/errors';
 
 /**
@@ -6,12 +7,15 @@ import { SignalboxError } from '../domain/errors';
  * fail are counted by address, and never stand in the way of a credential that is good.
  */
 const limits = {
-  failures: { windowMs: 60_000, limit: 60, what: 'attempts with no valid credential' },
+  failures: { windowMs: 60_000, limit: 300, what: 'attempts with no valid credential' },
   requests: { windowMs: 10_000, limit: 5_000, what: 'requests' },
 } as const;
 
-export const limitOf = (name: keyof typeof limits): RateLimitRequestHandler =>
-  rateLimit({
+/** Counts a request. @throws too-many-requests. */
+export type Limit = (request: Request, response: Response) => Promise<void>;
+
+export function limitOf(name: keyof typeof limits): Limit {
+  const count = rateLimit({
     windowMs: limits[name].windowMs,
     limit: limits[name].limit,
     standardHeaders: 'draft-8',
@@ -26,3 +30,10 @@ export const limitOf = (name: keyof typeof limits): RateLimitRequestHandler =>
       );
     },
   });
+  return (request, response) =>
+    new Promise((resolve, reject) => {
+      void count(request, response, (refused?: unknown) =>
+        refused instanceof Error ? reject(refused) : resolve(),
+      );
+    });
+}

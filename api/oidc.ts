@@ -73,8 +73,10 @@ export function oidcRoutes(deps: ApiDeps, signIn: OidcSignIn): Router {
     try {
       begun = JSON.parse(Buffer.from(cookieOf(request, signInCookie) ?? '', 'base64url').toString()) as never;
     } catch {
-      return failures(request, response, () =>
-        failed(response, 'This sign-in was not begun here, or took longer than ten minutes. Sign in again.'),
+      await failures(request, response);
+      return failed(
+        response,
+        'This sign-in was not begun here, or took longer than ten minutes. Sign in again.',
       );
     }
     try {
@@ -103,9 +105,8 @@ export function oidcRoutes(deps: ApiDeps, signIn: OidcSignIn): Router {
     } catch (thrown) {
       if (thrown instanceof SignalboxError) return failed(response, thrown.message);
       deps.log.warn({ err: thrown }, 'a sign-in by OpenID Connect was refused');
-      return failures(request, response, () =>
-        failed(response, `The sign-in was refused: ${messageOf(thrown).slice(0, 300)}. Sign in again.`),
-      );
+      await failures(request, response);
+      return failed(response, `The sign-in was refused: ${messageOf(thrown).slice(0, 300)}. Sign in again.`);
     }
   });
   return router;

@@ -18,27 +18,24 @@ export function signInRoutes(deps: ApiDeps): Router {
   router.get('/api/sign-in', (_request, response) => void response.json({ way: signIn?.kind ?? 'token' }));
   if (signIn?.kind === 'oidc') router.use(oidcRoutes(deps, signIn));
   if (signIn?.kind === 'local')
-    router.post('/api/sign-in', json({ limit: '1kb' }), async (request, response, next) => {
+    router.post('/api/sign-in', json({ limit: '1kb', inflate: false }), async (request, response) => {
       const { code } = (request.body ?? {}) as { code?: unknown };
       const id = response.locals.request as string;
       if (typeof code !== 'string' || !signIn.redeem(code)) {
         response.locals.who = request.ip;
-        return failures(request, response, async () => {
-          const why = 'A sign-in link that is not the present one, or was used already.';
-          await recordAudit(db, {
-            actor: 'unknown',
-            action: 'sign-in.refused',
-            subject: 'page',
-            why,
-            request: id,
-          });
-          next(
-            new SignalboxError(
-              'not-signed-in',
-              'This sign-in link is not valid or was used already. Every link is good once; "npx signalbox sign-in" prints the next one.',
-            ),
-          );
+        await failures(request, response);
+        const why = 'A sign-in link that is not the present one, or was used already.';
+        await recordAudit(db, {
+          actor: 'unknown',
+          action: 'sign-in.refused',
+          subject: 'page',
+          why,
+          request: id,
         });
+        throw new SignalboxError(
+          'not-signed-in',
+          'This sign-in link is not valid or was used already. Every link is good once; "npx signalbox sign-in" prints the next one.',
+        );
       }
       const person = signIn.people[0]!;
       const move = { by: person, why: 'by the link of the embedded mode', request: id };

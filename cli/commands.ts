@@ -5,7 +5,7 @@ import type { DeploymentView, PromotionView } from '../domain/schemas';
 import { createClient, type Client, type Place } from './client';
 import { exitCodes } from './exit-codes';
 import { readEndpoints } from './state-dir';
-import { printable } from './printable';
+import { printable } from '../domain/printable';
 import { watch } from './watch';
 
 /** The client commands. Each prints plain words, or with --json the entity, and answers an exit code. */

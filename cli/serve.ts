@@ -56,7 +56,7 @@ export interface ApiServer {
 }
 /** A client that is slower than this with its request is let go. */
 const headersMs = 10_000;
-const requestMs = 30_000;
+const requestMs = 15_000;
 /** A connection on which nothing moves; the event stream says something every 15 s. */
 const idleMs = 60_000;
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isTerminal } from '../domain/machines';
 import type { DeploymentView } from '../domain/schemas';
 import { Unreachable, type Client } from './client';
-import { printable } from './printable';
+import { printable } from '../domain/printable';
 
 const everyMs = 300;
 

@@ -10,6 +10,8 @@ const permissionNames = Object.keys(permissions) as [Permission, ...Permission[]
 
 // PostgreSQL's text holds every character but NUL; refusing it here keeps it a 400.
 const noNul = (value: string) => !value.includes('\0');
+// A title or a reason is shown in terminals too, where control characters would act.
+const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/;
 const line = (max: number) =>
   z
     .string()
@@ -17,6 +19,7 @@ const line = (max: number) =>
     .min(1, 'must not be empty')
     .max(max)
     .refine(noNul, 'must not contain NUL')
+    .refine((value) => !controls.test(value.replaceAll('\0', '')), 'must not contain control characters')
     .refine((value) => value.isWellFormed(), 'must be well-formed Unicode');
 const reason = line(2000);
 

@@ -139,6 +139,7 @@ it.each([
   ['a revision with a range', { revision: 'v1..v2' }, 422, 'no revision'],
   ['no title', { title: '  ' }, 400, 'title'],
   ['a title with NUL', { title: 'a\0b' }, 400, 'NUL'],
+  ['a title that moves the cursor', { title: 'a\u001b[2Jb' }, 400, 'control characters'],
   ['a number for a title', { title: 7 }, 400, 'title'],
   ['an unknown type of change', { change: { type: 'standard' } }, 400, 'normal'],
   ['an emergency without a reason', { change: { type: 'emergency' } }, 400, 'needs a reason'],

@@ -1,5 +1,6 @@
 import { names } from '../../activities/health-check';
 import { messageOf } from '../../domain/errors';
+import { printable } from '../../domain/printable';
 
 describe('matching a version in an answer', () => {
   it.each([
@@ -22,4 +23,11 @@ it('tells an error with its causes, once each', () => {
   });
   expect(messageOf(error)).toBe('swap failed: rename failed: EACCES');
   expect(messageOf('text')).toBe('text');
+});
+
+it('shows control characters instead of sending them to a terminal', () => {
+  expect(printable('\u001b[2J\u001b]0;title\u0007 a\tb\nc\r\u009b1m \u007f')).toBe(
+    '\\x1b[2J\\x1b]0;title\\x07 a\tb\nc\\x0d\\x9b1m \\x7f',
+  );
+  expect(printable('plain ümlaut 日本 🚂')).toBe('plain ümlaut 日本 🚂');
 });
