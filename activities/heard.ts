@@ -108,15 +108,23 @@ export function createHeard(deps: Deps) {
     return said;
   }
 
-  /** A cancel or a resolution of an attempt, if its sender may; null when it was refused. */
+  /**
+   * A cancel or a resolution of an attempt, if its sender may; null when it was refused.
+   * @param repeated whether this workflow heard the very same before: an answer counts for the question it was given to.
+   */
   async function heard(
     purpose: 'cancel' | 'resolve',
     deployment: number,
     message: unknown,
+    repeated: boolean,
   ): Promise<CancelRequest | Resolution | null> {
     const row = await deploymentById(deps.db, deployment);
     const said = await verified(purpose, rowKey(row), message);
     if (!said) return null;
+    if (repeated) {
+      await refuse(purpose, rowKey(row), message, 'it was said before; a repeat changes nothing');
+      return null;
+    }
     const permission: Permission = purpose;
     const refusal = await whyMayNotNow(deps.db, said.by, permission, row.target);
     if (!refusal) return said;

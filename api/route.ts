@@ -55,11 +55,17 @@ export const route = <B = undefined, Q = undefined>(definition: Route<B, Q>): Ro
   return definition as unknown as Route;
 };
 
+// PostgreSQL's text can not hold NUL, and no key or name holds any of the others.
+const controls = /[\u0000-\u001f\u007f-\u009f]/;
+
 export function register(router: Router, db: Db, definition: Route): void {
   const { permission } = definition;
   router[definition.method](definition.path, async (request: Request, response: Response) => {
     const person = response.locals.person as Person;
     const params = request.params as Record<string, string>;
+    for (const [name, value] of Object.entries(params))
+      if (value.length > 200 || controls.test(value) || !value.isWellFormed())
+        throw badInput(`${name} in the address is too long, or holds characters that no name has.`);
     const allow = (target?: string) => {
       if (may(person.grants, permission, target)) return;
       const { code, message, needs } = whyMayNot(person.person, person.grants, permission, target);

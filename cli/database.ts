@@ -18,6 +18,18 @@ export async function migrateAsOwner(url: string, ownerUrl = process.env.DATABAS
   }
 }
 
+/** Who is at this machine, as far as it knows; a user without a name by number. */
+export function operator(): string {
+  const user = () => {
+    try {
+      return userInfo().username;
+    } catch {
+      return `uid ${process.getuid?.()}`;
+    }
+  };
+  return `operator ${user()}@${hostname()}`;
+}
+
 /** Makes a token straight in the database: how the first admin gets in. */
 export async function tokenInDatabase(token: {
   person: string;
@@ -28,9 +40,9 @@ export async function tokenInDatabase(token: {
   const url = databaseUrl();
   await migrateAsOwner(url);
   return withDatabase(url, async (db) => {
-    const operator = `operator ${userInfo().username}@${hostname()}`;
-    const move = { by: operator, why: 'made at the database' };
-    const made = await db.transaction((tx) => mintToken(tx, { ...token, mintedBy: operator }, move));
+    const by = operator();
+    const move = { by, why: 'made at the database' };
+    const made = await db.transaction((tx) => mintToken(tx, { ...token, mintedBy: by }, move));
     return made!.value;
   });
 }

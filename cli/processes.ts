@@ -1,10 +1,9 @@
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { registerTargets } from '../db/targets';
 import { connectTemporal } from '../temporal-config/connection';
 import { setUpTemporal } from '../temporal-config/setup';
 import { routeTemporalLogs } from '../worker/worker';
-import { openDatabase, openLog, rereadOnHangup, serveApi, serveWorker } from './serve';
+import { openDatabase, openLog, rereadOnHangup, serveApi, serveWorker, takeTargets } from './serve';
 import { readConfig, readTargets, required } from './settings';
 import { signingKeys } from './state-dir';
 
@@ -32,7 +31,7 @@ async function open({ state, config }: Alone) {
     rereadOnHangup(
       () => readTargets(config),
       async (next) => {
-        await registerTargets(db, [...next.keys()]);
+        await takeTargets(db, next);
         targets = next;
       },
       say,

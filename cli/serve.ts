@@ -10,13 +10,13 @@ import type { Config, Targets } from '../domain/config';
 import type { OidcConfig } from '../domain/service-config';
 import { followChanges } from '../db/changes';
 import { connect, type Db } from '../db/connect';
-import { registerTargets } from '../db/targets';
+import { noteTargets, registerTargets } from '../db/targets';
 import type { Temporal } from '../temporal-config/connection';
 import type { Keyring } from '../temporal-config/signing';
 import { keepAudit } from '../worker/audit-keeper';
 import { registerSchedules } from '../worker/schedules';
 import { startWorker, type SignalboxWorker } from '../worker/worker';
-import { migrateAsOwner } from './database';
+import { migrateAsOwner, operator } from './database';
 import { pageDir, readReference, workflowBundle } from './settings';
 
 /** What `up`, `signalbox api` and `signalbox worker` are put together from. */
@@ -37,7 +37,7 @@ export async function openDatabase(url: string, targets: Targets, ownerUrl?: str
   const db = connect(url);
   try {
     await migrateAsOwner(url, ownerUrl);
-    await registerTargets(db, [...targets.keys()]);
+    await takeTargets(db, targets);
     return db;
   } catch (thrown) {
     await db.destroy();
@@ -46,6 +46,12 @@ export async function openDatabase(url: string, targets: Targets, ownerUrl?: str
       cause: thrown,
     });
   }
+}
+
+/** Takes over what the targets file says. */
+export async function takeTargets(db: Db, targets: Targets): Promise<void> {
+  await registerTargets(db, [...targets.keys()]);
+  await noteTargets(db, targets, operator());
 }
 
 export interface ApiServer {

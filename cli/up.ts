@@ -4,7 +4,6 @@ import type { Role } from '../domain/machines';
 import { parseConfig, type Targets } from '../domain/config';
 import { setGrants, type PersonRow } from '../db/people';
 import { mintToken } from '../db/tokens';
-import { registerTargets } from '../db/targets';
 import { connectTemporal, type Temporal } from '../temporal-config/connection';
 import { setUpTemporal } from '../temporal-config/setup';
 import { routeTemporalLogs } from '../worker/worker';
@@ -16,7 +15,15 @@ import { createProcesses } from './embedded/processes';
 import { startTemporalServer } from './embedded/temporal-server';
 import { makeSample } from './sample/sample';
 import { deploySample } from './sample/first-deployment';
-import { openDatabase, openLog, portTaken, rereadOnHangup, serveApi, serveWorker } from './serve';
+import {
+  openDatabase,
+  openLog,
+  portTaken,
+  rereadOnHangup,
+  serveApi,
+  serveWorker,
+  takeTargets,
+} from './serve';
 import { configFileOr, readConfig, readTargets } from './settings';
 import { people, signingKeys, takeStateDir, type Endpoints } from './state-dir';
 
@@ -152,7 +159,7 @@ export async function up(options: UpOptions): Promise<number> {
       rereadOnHangup(
         read,
         async (next) => {
-          await registerTargets(db, [...next.keys()]);
+          await takeTargets(db, next);
           targets = next;
         },
         say,

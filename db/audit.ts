@@ -13,6 +13,7 @@ export interface AuditEvent {
   /** The key of what it is about. */
   subject: string;
   why?: string | null;
+  before?: unknown;
   after?: unknown;
   request?: string | null;
 }
@@ -29,10 +30,11 @@ export interface Head {
 }
 
 export const recordAudit = (tx: Tx, e: AuditEvent) =>
-  tx.raw('SELECT record_audit(?, ?, ?, NULL, ?::jsonb, ?, ?)', [
+  tx.raw('SELECT record_audit(?, ?, ?, ?::jsonb, ?::jsonb, ?, ?)', [
     e.actor,
     e.action,
     e.subject,
+    e.before === undefined ? null : JSON.stringify(e.before),
     e.after === undefined ? null : JSON.stringify(e.after),
     e.why ?? null,
     e.request ?? null,

@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto';
 import type { TargetView } from '../domain/schemas';
 import { switchedOff } from '../domain/admission';
 import type { TargetConfig } from '../domain/config';
 import { deploymentKey, promotionKey } from '../domain/keys';
 import { laneHolding } from '../domain/machines';
+import { recordAudit } from './audit';
 import type { Db, Tx } from './connect';
 
 /** Makes sure every configured target has its row. */
@@ -12,6 +14,35 @@ export async function registerTargets(db: Db, names: string[]): Promise<void> {
       .insert(names.map((name) => ({ name })))
       .onConflict('name')
       .ignore();
+}
+
+/**
+ * Records in the audit trail that the targets file says something else than when it was last read.
+ * @param by the operator, as far as the machine knows.
+ */
+export async function noteTargets(
+  db: Db,
+  targets: ReadonlyMap<string, TargetConfig>,
+  by: string,
+): Promise<void> {
+  const digest = (config: TargetConfig) =>
+    createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 16);
+  const now = Object.fromEntries([...targets].map(([name, config]) => [name, digest(config)]));
+  const last = (await db('audit').where({ action: 'targets.read' }).orderBy('id', 'desc').first('entry')) as
+    { entry: string } | undefined;
+  const before = last && ((JSON.parse(last.entry) as { after: Record<string, string> }).after ?? {});
+  const changed = [...new Set([...Object.keys(now), ...Object.keys(before ?? {})])].filter(
+    (name) => now[name] !== before?.[name],
+  );
+  if (before && changed.length === 0) return;
+  await recordAudit(db, {
+    actor: by,
+    action: 'targets.read',
+    subject: 'targets file',
+    before,
+    after: now,
+    why: `The targets file was read; new or changed: ${changed.join(', ') || 'nothing'}.`,
+  });
 }
 
 /** A target as configured, joined with what is known of it. */

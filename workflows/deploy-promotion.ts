@@ -131,7 +131,7 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
     for (;;) {
       await condition(() => cancels.length > 0);
       hearing = true;
-      const asked = await record.heard('cancel', plan.deployment, cancels.shift());
+      const asked = await record.heard('cancel', plan.deployment, cancels.shift(), false);
       hearing = false;
       if (!asked) continue;
       cancel ??= asked;

@@ -55,6 +55,7 @@ export async function unwind(
   round: number,
 ): Promise<DeploymentOutcome> {
   const said: unknown[] = [];
+  const seen = new Set<string>();
   setHandler(resolveRollback, (resolution) => void said.push(resolution));
   await record.beginRollback(plan, why);
 
@@ -88,7 +89,10 @@ export async function unwind(
     said.length = 0;
     for (;;) {
       await condition(() => said.length > 0);
-      const resolution = await record.heard('resolve', plan.deployment, said.shift());
+      const message = said.shift();
+      const text = JSON.stringify(message) ?? '';
+      const resolution = await record.heard('resolve', plan.deployment, message, seen.has(text));
+      seen.add(text);
       if (resolution && 'action' in resolution) return resolution;
     }
   }

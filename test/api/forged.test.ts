@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { ApplicationFailure } from '@temporalio/common';
 import { run } from '../../cli/embedded/fetch-part';
 import { controlQueue } from '../../temporal-config/names';
 import { changeRequestWorkflowId, deployWorkflowId } from '../../workflows/messages';
@@ -236,8 +237,25 @@ describe('a deployment that runs', () => {
     await signal(workflowId, 'resolveRollback', ...json(world.cancelOf(workflowId, 'sven')));
     await refused(key, 3, /signature does not fit/);
     expect((await d.row()).status).toBe('rollback-failed');
+    // A resolution counts once: the rollback that fails again needs a new one.
+    world.faults.undoSwap = () => Promise.reject(ApplicationFailure.nonRetryable('no use', 'Hopeless'));
+    const retry = { action: 'retry', reason: 'fixed, I think' };
+    expect((await api.post('sre', `/api/deployments/${key}/resolve`, retry)).status).toBe(202);
+    const failedAgain = await world.until('it to fail again', async () => {
+      const now = await d.row();
+      return now.status === 'rollback-failed' && now.version >= row.version + 2 && now;
+    });
+    expect(failedAgain.waiting_for).toContain('no use');
+    const { events } = JSON.parse(
+      (await temporal('workflow', 'show', '--workflow-id', workflowId, '-o', 'json')).stdout,
+    ) as { events: any[] };
+    const payload = events.filter(({ eventType }) => /WORKFLOW_EXECUTION_SIGNALED$/.test(eventType)).at(-1)
+      .workflowExecutionSignaledEventAttributes.input.payloads[0];
+    await signal(workflowId, 'resolveRollback', '--input', Buffer.from(payload.data, 'base64').toString());
+    await refused(key, 4, /a repeat changes nothing/);
+    delete world.faults.undoSwap;
     expect(
-      (await api.post('sre', `/api/deployments/${key}/resolve`, { action: 'retry', reason: 'fixed' })).status,
+      (await api.post('sre', `/api/deployments/${key}/resolve`, { ...retry, reason: 'now' })).status,
     ).toBe(202);
     await d.handle.result();
     await world.checkEnded(await d.row());

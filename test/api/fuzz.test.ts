@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import fc from 'fast-check';
 import { mintToken } from '../../db/tokens';
 import { roles } from '../../domain/machines';
+import { people } from '../helpers/people';
 import { serveWorld, type Served } from '../helpers/api';
 import { makeWorld, type World } from '../helpers/world';
 
@@ -12,7 +13,8 @@ import { makeWorld, type World } from '../helpers/world';
  */
 const requestsPerRoute = Number(process.env.FUZZ_REQUESTS ?? 80);
 const rawMessages = 400;
-const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2_147_483_647);
+/** The same each time, so that what lands has been seen; hunt with FUZZ_SEED=$RANDOM FUZZ_REQUESTS=2000. */
+const seed = Number(process.env.FUZZ_SEED ?? 20_261_124);
 const token = 'token-of-somebody-who-may-everything';
 
 let world: World;
@@ -134,7 +136,9 @@ const spoilt = (schema: Schema): fc.Arbitrary<string> =>
     ),
   );
 /** Path parameters that name nothing that is there. */
-const nowhere = nasty.filter((text) => !/^(CP|RFC)-1(\.1)?$/.test(text) && text !== 'shop');
+const nowhere = nasty.filter(
+  (text) => !/^((CP|RFC)-1(\.1)?|\d{1,3}|shop)$/.test(text) && !Object.hasOwn(people, text) && text !== 'fay',
+);
 const mostly = (usual: string, ...others: string[]) =>
   fc.oneof(
     { weight: 12, arbitrary: fc.constant(usual) },

@@ -318,6 +318,7 @@ it('rereads the targets file on SIGHUP: a valid one counts, a wrong one is refus
     targets: { name: string; promotionsDisabledReason: string }[];
   };
   expect(targets.find(({ name }) => name === 'slow')?.promotionsDisabledReason).toBe('stocktaking');
+  expect((await cli(up, 'audit', 'list', '--action', 'targets.')).out).toContain('new or changed: slow.');
   writeFileSync(config, 'targets: nonsense');
   up.kill('SIGHUP');
   await up.says('the old one stays');
