@@ -36,10 +36,12 @@ export async function deployments(servers: Servers, quick: boolean): Promise<Res
     workflow.execute('fiveActivities', { taskQueue: bareQueue, workflowId: `bare-${bareRuns++}` });
   const runOurs = async (promotions: Map<string, number[]>, lane: string, n: number) => {
     const promotion = promotions.get(lane)![n]!;
+    const workflowId = deployWorkflowId(promotion, 1);
+    const asked = { promotion, attempt: 1, trigger: 'deploy', startedBy: 'rosa' };
     const { status } = await workflow.execute('deployPromotion', {
       taskQueue: controlQueue,
-      workflowId: deployWorkflowId(promotion, 1),
-      args: [{ promotion, attempt: 1, trigger: 'deploy', startedBy: 'rosa' }],
+      workflowId,
+      args: [signalbox.keyring.sign('start', workflowId, asked)],
     });
     if (status !== 'succeeded') throw new Error(`CP-${promotion}.1 ended as ${status}`);
   };

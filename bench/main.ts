@@ -25,9 +25,12 @@ async function main(): Promise<void> {
     await part('log', () => log(servers, quick));
     await part('swaps', () => swaps(quick));
     await part('start-up', () => startUp(quick));
-  } finally {
-    await servers.stop();
+  } catch (thrown) {
+    // What was being measured may still hold the servers; the first error is the one to read.
+    await servers.stop().catch(() => undefined);
+    throw thrown;
   }
+  await servers.stop();
   console.log(table(results));
   console.log(`${((Date.now() - started) / 1000).toFixed(0)} s`);
 }

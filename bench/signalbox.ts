@@ -87,6 +87,7 @@ export async function startSignalbox(servers: Servers, names: string[], began: (
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   return {
     api: `${address()}/api`,
+    keyring,
     /** Promotions that wait for Deploy Now, written in one statement. @returns their numbers. */
     async approved(target: string, count: number): Promise<number[]> {
       const { rows } = await db.raw(
