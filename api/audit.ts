@@ -20,8 +20,8 @@ export const auditRoutes = ({ db }: ApiDeps): Route[] => [
           if (query.action) void q.where('action', 'like', `${query.action.replace(/[\\%_]/g, '\\$&')}%`);
           if (query.subject) void q.where({ subject: query.subject });
           if (query.request) void q.where({ request: query.request });
-          if (query.from) void q.where('at', '>=', query.from);
-          if (query.to) void q.where('at', '<', query.to);
+          if (query.from) void q.whereRaw('at::timestamptz >= ?', [query.from]);
+          if (query.to) void q.whereRaw('at::timestamptz < ?', [query.to]);
         }),
         'id',
         query,

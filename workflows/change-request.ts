@@ -29,7 +29,10 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
   setHandler(changeRequestMoved, () => void (moved = true));
   ignoreUnknownSignals();
 
-  const { changeRequest: id, submission } = await record.submitChangeRequest(input);
+  // Only the server can say that a run continues another, and that one was verified: the key that signed the start of
+  // a request that lives for months may be dropped by now.
+  const continues = workflowInfo().continuedFromExecutionRunId !== undefined;
+  const { changeRequest: id, submission } = continues ? input : await record.submitChangeRequest(input);
   for (;;) {
     moved = false;
     const status = await record.changeRequestStatus(id, submission);

@@ -365,3 +365,42 @@ it('every answer has a request id, and a refusal is in the audit trail under it'
     }),
   ]);
 });
+
+describe('the audit trail over HTTP', () => {
+  const list = async (query: string) =>
+    (await api.get(`/api/audit?${query}`)).body as { items: any[]; nextCursor: string | null };
+  it('pages through everything once, newest first', async () => {
+    const whole = (await world.db('audit').orderBy('id', 'desc').select('id')).map(({ id }) => id);
+    const seen: number[] = [];
+    let cursor: string | null = '';
+    while (cursor !== null) {
+      const page = await list(`limit=17${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
+      seen.push(...page.items.map(({ id }) => id));
+      cursor = page.nextCursor;
+    }
+    expect(seen).toEqual(whole);
+  });
+  it('filters by actor, action, subject and time, together', async () => {
+    const all = (await world.db('audit').orderBy('id', 'desc')).map(({ entry }) => JSON.parse(entry));
+    const middle = all[Math.floor(all.length / 2)].at.slice(0, 23) + 'Z';
+    for (const [query, holds] of [
+      ['actor=amir', (e: any) => e.actor === 'amir'],
+      ['action=decision.', (e: any) => e.action.startsWith('decision.')],
+      ['action=%25', () => false],
+      ['subject=CP-1', (e: any) => e.subject === 'CP-1'],
+      [
+        'actor=amir&action=promotion.approved',
+        (e: any) => e.actor === 'amir' && e.action === 'promotion.approved',
+      ],
+      [`to=${middle}`, (e: any) => Date.parse(e.at) < Date.parse(middle)],
+    ] as const) {
+      const expected = all.filter(holds).slice(0, 200);
+      expect([query, (await list(`limit=200&${query}`)).items.map(({ at }) => at)]).toEqual([
+        query,
+        expected.map(({ at }) => at),
+      ]);
+    }
+    expect((await api.get('/api/audit?from=yesterday')).status).toBe(400);
+    expect((await api.get('/api/audit?who=rosa')).status).toBe(400);
+  });
+});
