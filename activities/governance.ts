@@ -21,11 +21,10 @@ import { lost } from './lost';
 export function createChangeRequestActivities(deps: Deps, heard: Heard) {
   const { db } = deps;
   return {
-    /** Submits the request. @returns which it is. @throws when the API did not ask for it. */
-    async submitChangeRequest(input: unknown): Promise<{ changeRequest: number; submission: number }> {
+    /** Submits the request. @throws when the API did not ask for it. */
+    async submitChangeRequest(input: unknown): Promise<void> {
       const { changeRequest, submission, by, request } = await heard.verifiedStart('submit', input);
       await submit(db, changeRequest, submission, { by, request, why: 'submitted for approval' });
-      return { changeRequest, submission };
     },
     /** Its status; "superseded" when a later submission has taken over. */
     async changeRequestStatus(id: number, submission: number): Promise<string> {

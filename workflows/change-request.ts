@@ -32,7 +32,8 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
   // Only the server can say that a run continues another, and that one was verified: the key that signed the start of
   // a request that lives for months may be dropped by now.
   const continues = workflowInfo().continuedFromExecutionRunId !== undefined;
-  const { changeRequest: id, submission } = continues ? input : await record.submitChangeRequest(input);
+  if (!continues) await record.submitChangeRequest(input);
+  const { changeRequest: id, submission } = input;
   for (;;) {
     moved = false;
     const status = await record.changeRequestStatus(id, submission);
