@@ -2,29 +2,17 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createSource, git, type Source } from '../../activities/git';
+import { makeRepository, type Repository } from '../helpers/repository';
 
 /** Reading a repository that may mean harm. */
 let folder: string;
 let repository: string;
+let commit: Repository['commit'];
 let source: Source;
-const commit = (message: string) =>
-  git([
-    '-C',
-    repository,
-    '-c',
-    'user.name=t',
-    '-c',
-    'user.email=t@localhost',
-    'commit',
-    '--quiet',
-    '--allow-empty',
-    '-m',
-    message,
-  ]);
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'signalbox-git-'));
   repository = join(folder, 'repo');
-  await git(['init', '--quiet', '--initial-branch=main', repository]);
+  ({ commit } = await makeRepository(repository));
   mkdirSync(join(repository, '.githooks'));
   const hook = join(repository, '.git/hooks/post-checkout');
   writeFileSync(hook, `#!/bin/sh\ntouch ${join(folder, 'hook-ran')}\n`);
@@ -34,9 +22,7 @@ beforeAll(async () => {
     '[submodule "s"]\n\tpath = s\n\turl = ext::sh -c "touch /tmp/owned"\n',
   );
   writeFileSync(join(repository, 'a.txt'), 'one');
-  await git(['-C', repository, 'add', '--all']);
-  await commit('one');
-  await git(['-C', repository, 'tag', 'v1']);
+  await commit('one', 'v1');
   await commit('two');
   await git(['-C', repository, 'tag', '-a', '-m', 'annotated', 'v2']);
   source = createSource(join(folder, 'mirrors'));

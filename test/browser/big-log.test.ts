@@ -1,11 +1,11 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { spawnSync } from 'node:child_process';
 import { createServer, type Server } from 'node:http';
 import type { Browser } from 'playwright-core';
 import { Client, Connection } from '@temporalio/client';
 import { deployWorkflowId } from '../../workflows/messages';
 import { launchChromium } from '../helpers/chromium';
+import { makeRepository } from '../helpers/repository';
 import { cleanUp, cli, newFolder, startUp, stopUp, until, type Up } from '../helpers/up';
 
 /** 200 MB of build output: worker, page and history stay as small as with none. */
@@ -19,11 +19,9 @@ beforeAll(async () => {
   const folder = newFolder();
   const at = (name: string) => join(folder, name);
   mkdirSync(at('data'));
-  const git = (...args: string[]) =>
-    spawnSync('git', ['-C', folder, '-c', 'user.name=t', '-c', 'user.email=t@localhost', ...args]);
-  git('init', '-q', 'repo');
-  writeFileSync(
-    at('repo/build.js'),
+  const { write, commit } = await makeRepository(at('repo'));
+  write(
+    'build.js',
     `const fs = require('node:fs');
      fs.mkdirSync('dist');
      const lines = Number(fs.readFileSync('lines', 'utf8'));
@@ -37,13 +35,8 @@ beforeAll(async () => {
     ['small', 1000],
     ['big', megabytes * 4000],
   ] as const) {
-    writeFileSync(at('repo/lines'), String(lines));
-    for (const args of [
-      ['add', '-A'],
-      ['commit', '-qm', tag],
-      ['tag', tag],
-    ])
-      git('-C', 'repo', ...args);
+    write('lines', String(lines));
+    await commit(tag, tag);
   }
   site = createServer((_, response) => response.setHeader('connection', 'close').end('ok'));
   await new Promise<void>((done) => site.listen(0, '127.0.0.1', done));

@@ -2,9 +2,9 @@ import { createServer, type Server } from 'node:http';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import pg from 'pg';
-import { git } from '../../activities/git';
 import { run } from '../../cli/embedded/fetch-part';
 import { launchChromium } from '../helpers/chromium';
+import { makeRepository } from '../helpers/repository';
 import { cleanUp, cli, newFolder, startUp, stopUp, until, type Up } from '../helpers/up';
 
 /**
@@ -51,8 +51,6 @@ const traced = (text: string) => traces.filter((trace) => text.includes(trace));
 beforeAll(async () => {
   const folder = newFolder();
   const at = (...path: string[]) => join(folder, ...path);
-  const repository = at('repo');
-  mkdirSync(repository);
   mkdirSync(at('data'));
   const build = `
     const secrets = ['PASSWORD', 'API_KEY', 'PRIVATE_KEY'].map((name) => process.env[name]);
@@ -71,27 +69,11 @@ beforeAll(async () => {
     const [first] = secrets; let at = 0;
     const drip = () => { if (at < first.length) { process.stdout.write(first[at++]); setTimeout(drip, 2); } else { console.log(); if (require('fs').existsSync('fail')) throw new Error('failed with ' + first); } };
     drip();`;
-  const commit = async (tag: string) => {
-    await git(['-C', repository, 'add', '--all']);
-    await git([
-      '-C',
-      repository,
-      '-c',
-      'user.name=t',
-      '-c',
-      'user.email=t@localhost',
-      'commit',
-      '--quiet',
-      '-m',
-      tag,
-    ]);
-    await git(['-C', repository, 'tag', tag]);
-  };
-  await git(['init', '--quiet', '--initial-branch=main', repository]);
-  writeFileSync(join(repository, 'build.js'), build);
-  await commit('one');
-  writeFileSync(join(repository, 'fail'), '');
-  await commit('fails');
+  const { write, commit } = await makeRepository(at('repo'));
+  write('build.js', build);
+  await commit('one', 'one');
+  write('fail', '');
+  await commit('fails', 'fails');
   // A site that tells everything it knows when it is asked how it is.
   site = createServer((_request, response) =>
     response.writeHead(503, { 'x-secret': 'canary' }).end(`sick: ${Object.values(canaries).join(' ')}`),

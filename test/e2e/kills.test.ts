@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { barriers } from '../helpers/barriers';
+import { makeRepository } from '../helpers/repository';
 import { cleanUp, elsewhere, newFolder, runAlone, runProgram, startUp, until, type Up } from '../helpers/up';
 
 /**
@@ -23,19 +24,11 @@ beforeAll(async () => {
   host = await startUp({ args: ['--no-sample'] });
   folder = newFolder();
   mkdirSync(at('data'));
-  mkdirSync(at('repo'));
-  writeFileSync(
-    join(at('repo'), 'build.js'),
-    "const fs = require('node:fs'); fs.mkdirSync('dist'); fs.copyFileSync('v', 'dist/v');",
-  );
-  const run = (...args: string[]) =>
-    spawnSync('git', ['-C', at('repo'), '-c', 'user.name=t', '-c', 'user.email=t@localhost', ...args]);
-  run('init', '-q');
+  const { write, commit } = await makeRepository(at('repo'));
+  write('build.js', "const fs = require('node:fs'); fs.mkdirSync('dist'); fs.copyFileSync('v', 'dist/v');");
   for (const tag of ['v1', 'v2', 'v3']) {
-    writeFileSync(join(at('repo'), 'v'), tag);
-    run('add', '-A');
-    run('commit', '-qm', tag);
-    run('tag', tag);
+    write('v', tag);
+    await commit(tag, tag);
   }
   writeFileSync(
     at('reload.js'),

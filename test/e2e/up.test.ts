@@ -8,9 +8,9 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { spawnSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
+import { makeRepository } from '../helpers/repository';
 import {
   cleanUp,
   cli,
@@ -39,20 +39,13 @@ const children = (up: Up) =>
 async function slowConfig(): Promise<{ config: string; go: () => void }> {
   const folder = newFolder();
   const gate = join(folder, 'go');
-  const repository = join(folder, 'repo');
   mkdirSync(join(folder, 'data'));
-  mkdirSync(repository);
-  writeFileSync(
-    join(repository, 'build.js'),
+  const { write, commit } = await makeRepository(join(folder, 'repo'));
+  write(
+    'build.js',
     `const fs = require('node:fs'); console.log('waiting'); const t = setInterval(() => { if (!fs.existsSync(${JSON.stringify(gate)})) return; clearInterval(t); fs.mkdirSync('dist'); fs.writeFileSync('dist/a', 'a'); console.log('built'); }, 50);`,
   );
-  for (const args of [
-    ['init', '-q'],
-    ['add', '-A'],
-    ['-c', 'user.name=t', '-c', 'user.email=t@localhost', 'commit', '-qm', 'one'],
-    ['tag', 'one'],
-  ])
-    spawnSync('git', ['-C', repository, ...args]);
+  await commit('one', 'one');
   const config = join(folder, 'signalbox.config.yaml');
   const server = createServer((_, response) => response.setHeader('connection', 'close').end('fine'));
   servers.push(server);

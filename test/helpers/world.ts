@@ -18,7 +18,7 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import pino from 'pino';
 import { createActivities, type Activities } from '../../activities';
-import { createSource, git } from '../../activities/git';
+import { createSource } from '../../activities/git';
 import { parseTargets, type Targets } from '../../domain/config';
 import { isTerminal } from '../../domain/machines';
 import { decide } from '../../db/change-requests';
@@ -34,6 +34,7 @@ import { deployWorkflowId } from '../../workflows/messages';
 import type { Trigger } from '../../domain/machines';
 import { introducePeople, keyring } from './people';
 import { testDatabase } from './postgres';
+import { makeRepository } from './repository';
 
 /**
  * A small world with real parts: a Temporal server, a database, a git repository, a site that serves what
@@ -70,7 +71,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
   };
   await setUpTemporal(temporal);
 
-  const repository = await makeRepository(join(folder, 'repository'));
+  const repository = await makeShop(join(folder, 'repository'));
   const root = (target: string) => join(folder, target);
   const data = (target: string) => join(folder, `${target}-data`);
   const sites = await Promise.all(names.map((name) => serveSite(root(name))));
@@ -280,8 +281,9 @@ function serveSite(root: string): Promise<Server> {
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
 }
 
-async function makeRepository(folder: string): Promise<string> {
-  await git(['init', '--quiet', '--initial-branch=main', folder]);
+async function makeShop(folder: string): Promise<string> {
+  const repository = await makeRepository(folder);
+  const { write } = repository;
   const build = `const fs = require('node:fs');
 if (fs.existsSync('escape')) { fs.symlinkSync('/etc', 'dist'); process.exit(0); }
 fs.mkdirSync('dist', { recursive: true });
@@ -292,28 +294,11 @@ if (fs.existsSync('hang')) { console.log('hanging'); setInterval(() => undefined
 console.log('built');`;
   const migrate =
     "const fs = require('node:fs'); fs.appendFileSync(process.argv[2], 'migrated to ' + fs.readFileSync('version.txt', 'utf8'));";
-  const write = (name: string, text: string) => {
-    mkdirSync(join(folder, name, '..'), { recursive: true });
-    writeFileSync(join(folder, name), text);
-  };
   write('build.js', build);
   write('migrate.js', migrate);
-  const commit = async (tag: string) => {
+  const commit = (tag: string) => {
     write('src/version.txt', `${tag}\n`);
-    await git(['-C', folder, 'add', '--all']);
-    await git([
-      '-C',
-      folder,
-      '-c',
-      'user.name=t',
-      '-c',
-      'user.email=t@localhost',
-      'commit',
-      '--quiet',
-      '-m',
-      tag,
-    ]);
-    await git(['-C', folder, 'tag', tag]);
+    return repository.commit(tag, tag);
   };
   for (const tag of ['v1', 'v2', 'v3']) await commit(tag);
   write('src/sick', '');
