@@ -1,4 +1,4 @@
-import { badInput, notFound } from '../domain/errors';
+import { badInput, notFound, SignalboxError } from '../domain/errors';
 import { listQuery, newTokenBody, newTokenView, personView, reasonBody, tokenView } from '../domain/schemas';
 import { listPeople, setDisabled, type PersonRow } from '../db/people';
 import { mintToken, revokeToken, type TokenRow } from '../db/tokens';
@@ -21,6 +21,8 @@ export function accessRoutes(deps: ApiDeps): Route[] {
       body: reasonBody,
       answers: { status: 200, schema: personView },
       async handle({ params, person, request, body }) {
+        if (disabled && params.name === person)
+          throw new SignalboxError('own-access', 'Nobody shuts themselves out; let another admin do it.');
         const move = {
           by: person,
           why: body.reason ?? `${params.name} was ${disabled ? 'disabled' : 'enabled'}`,

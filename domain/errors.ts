@@ -22,6 +22,7 @@ export const errorCodes = {
   'not-signed-in': { status: 401, title: 'No valid token' },
   'role-required': { status: 403, title: 'Your role does not allow this' },
   'cross-site': { status: 403, title: 'Another site may not do this' },
+  'own-access': { status: 403, title: 'Your own access needs somebody else' },
   'own-change': { status: 403, title: 'Your own change needs somebody else' },
   'not-found': { status: 404, title: 'Not found' },
   'illegal-transition': { status: 409, title: 'Not possible in this state' },

@@ -276,6 +276,8 @@ describe('somebody who is shut out', () => {
     await api.post('admin', '/api/people/vera/enable');
     expect((await as(approver.token, 'GET', '/api/me')).status).toBe(200);
     expect((await api.post('admin', '/api/people/nobody-such/disable')).status).toBe(404);
+    expect((await api.post('admin', '/api/people/ada/disable')).body.code).toBe('own-access');
+    expect((await api.get('/api/me', 'admin')).status).toBe(200);
   });
 });
 
