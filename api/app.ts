@@ -73,7 +73,7 @@ export function createApp(deps: ApiDeps): Express {
 
   const api = Router({ caseSensitive: true });
   api.use(authenticate(deps));
-  api.get('/events', eventStream(deps.changes));
+  api.get('/events', eventStream(deps));
   // Compressed bodies are not taken: a small one could unpack to a large one.
   api.use(express.json({ limit: '256kb', strict: true, inflate: false, type: () => true }));
   for (const route of routes) register(api, deps.db, route);

@@ -35,6 +35,12 @@ export const ownAddress =
     next();
   };
 
+/** Who is asking, as it stands now; undefined without a credential that is good. */
+export async function whoAsks(deps: ApiDeps, request: Request): Promise<Person | undefined> {
+  const given = credentialOf(request);
+  return given && personOf(deps, given);
+}
+
 /** Finds out who is asking, or refuses. */
 export function authenticate(deps: ApiDeps): RequestHandler {
   const failures = limitOf('failures');

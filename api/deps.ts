@@ -44,4 +44,6 @@ export interface ApiDeps {
   origins(): readonly string[];
   /** How long a request waits for its verdict before it answers "accepted". */
   verdictMs: number;
+  /** How often an open event stream asks whether its reader may still read; 15 s when left out. */
+  recheckMs?: number;
 }

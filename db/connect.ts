@@ -11,8 +11,9 @@ export type Tx = Knex | Knex.Transaction;
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 
 /**
- * The role that Signalbox works as, whoever logs in: it reads and writes, and can neither change nor delete what is
- * only ever added (audit, decisions, log lines). Who owns the tables migrates them, as itself.
+ * The role that Signalbox works as, whoever logs in: it reads and writes, deletes nothing but what it remembered of
+ * requests, and can not change what is only ever added (audit, decisions, log lines). Who owns the tables migrates
+ * them, as itself.
  */
 export const applicationRole = 'signalbox_app';
 
@@ -83,9 +84,10 @@ async function grant(owner: Db): Promise<void> {
       END IF;
     END $$;
     GRANT USAGE ON SCHEMA public TO ${applicationRole};
-    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${applicationRole};
-    REVOKE UPDATE, DELETE ON ${appendOnly.join(', ')} FROM ${applicationRole};
+    GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO ${applicationRole};
+    GRANT DELETE ON idempotency_keys TO ${applicationRole};
+    REVOKE UPDATE ON ${appendOnly.join(', ')} FROM ${applicationRole};
     REVOKE INSERT ON audit FROM ${applicationRole};
-    REVOKE INSERT, UPDATE, DELETE ON knex_migrations, knex_migrations_lock FROM ${applicationRole};
+    REVOKE INSERT, UPDATE ON knex_migrations, knex_migrations_lock FROM ${applicationRole};
   `);
 }

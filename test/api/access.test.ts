@@ -14,7 +14,7 @@ let signIn: ReturnType<typeof localSignIn>;
 beforeAll(async () => {
   world = await makeWorld({ targets: ['shop', 'kiosk'] });
   signIn = localSignIn(['rosa', 'amir', 'carla'], () => undefined);
-  api = await serveWorld(world, { signIn });
+  api = await serveWorld(world, { signIn, recheckMs: 200 });
 });
 afterAll(async () => {
   await api.stop();
@@ -181,6 +181,15 @@ describe('tokens', () => {
       revokedAt: expect.any(String),
     });
     expect((await as(made.token, 'GET', '/api/me')).status).toBe(401);
+  });
+
+  it('that are revoked end the event streams that they opened', async () => {
+    const made = await token('tessa', ['sre']);
+    const stream = await fetch(`${api.base}/api/events`, { headers: bearer(made.token) });
+    const ended = stream.text();
+    expect(await Promise.race([ended, new Promise((go) => setTimeout(go, 1_000, 'open'))])).toBe('open');
+    await api.call('admin', 'DELETE', `/api/tokens/${made.id}`, {});
+    expect(await ended).toContain('event:reset');
   });
 
   it.each([

@@ -272,6 +272,8 @@ describe('the role that Signalbox works as', () => {
       'CREATE OR REPLACE FUNCTION record_audit(text, text, text, jsonb, jsonb, text, text) RETURNS void LANGUAGE sql AS $$ $$',
     ],
     ['DELETE FROM knex_migrations'],
+    ['DELETE FROM promotions'],
+    ['DELETE FROM tokens'],
   ])('may not: %s', async (sql) => {
     await write(1);
     await expect(database.db.raw(sql)).rejects.toThrow(/permission denied|must be owner/);

@@ -22,7 +22,7 @@ export const personOf: Record<Role | 'both', string> = {
 
 export async function serveWorld(
   world: World,
-  options: { verdictMs?: number; signIn?: ApiDeps['signIn'] } = {},
+  options: { verdictMs?: number; signIn?: ApiDeps['signIn']; recheckMs?: number } = {},
 ) {
   const { db } = world;
   for (const role of Object.keys(personOf) as (Role | 'both')[])
@@ -49,6 +49,7 @@ export async function serveWorld(
         keyring: world.keyring,
         origins: () => origins,
         signIn: options.signIn,
+        recheckMs: options.recheckMs,
       }),
     );
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
