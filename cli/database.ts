@@ -12,11 +12,20 @@ const databaseUrl = () =>
 export async function migrateAsOwner(url: string, ownerUrl = process.env.DATABASE_OWNER_URL): Promise<void> {
   const owner = connectOwner(ownerUrl ?? url);
   try {
-    await migrate(owner);
+    await migrate(owner, loginOf(url));
   } finally {
     await owner.destroy();
   }
 }
+
+/** The login in a PostgreSQL URL, if it names one. */
+const loginOf = (url: string): string | undefined => {
+  try {
+    return decodeURIComponent(new URL(url).username) || undefined;
+  } catch {
+    return undefined;
+  }
+};
 
 /** Who is at this machine, as far as it knows; a user without a name by number. */
 export function operator(): string {

@@ -53,14 +53,24 @@ const migrationSource = {
  * Brings the schema up to date. Processes that start together take turns under an advisory lock, which ends with
  * its holder. Knex's own lock is a row: it races on an empty database, and stays when its holder is killed.
  * @param owner a connection of `connectOwner`.
+ * @param login the login that Signalbox works by; it is let be the application's role.
  */
-export async function migrate(owner: Db): Promise<void> {
+export async function migrate(owner: Db, login?: string): Promise<void> {
   await owner.transaction(async (tx) => {
     await tx.raw('SELECT pg_advisory_xact_lock(?)', [migrationLock]);
     await owner.migrate.forceFreeMigrationsLock({ migrationSource });
     const [, applied] = (await owner.migrate.latest({ migrationSource })) as [number, string[]];
     if (applied.length > 0) await grant(owner);
+    if (login) await admit(owner, login);
   });
+}
+
+async function admit(owner: Db, login: string): Promise<void> {
+  const { rows } = await owner.raw(
+    `SELECT pg_has_role(rolname, '${applicationRole}', 'MEMBER') AS member FROM pg_roles WHERE rolname = ?`,
+    [login],
+  );
+  if (rows[0]?.member === false) await owner.raw(`GRANT ${applicationRole} TO ??`, [login]);
 }
 
 /** Only ever added to. */

@@ -19,7 +19,7 @@ afterEach(async () => {
 });
 
 it('six that start together on an empty database all find it migrated, once', async () => {
-  await Promise.all(pools.map(migrate));
+  await Promise.all(pools.map((pool) => migrate(pool)));
   expect(await pools[0]!('knex_migrations')).toHaveLength(2);
 });
 

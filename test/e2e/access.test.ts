@@ -140,6 +140,26 @@ it('the login that Signalbox works by can not touch the trail', async () => {
   }
 });
 
+it('on a database of your own: one login migrates, another works and owns nothing', async () => {
+  await asOwner("CREATE ROLE shop_app LOGIN PASSWORD 'of-the-test'", 'CREATE DATABASE own');
+  const owner = Object.assign(new URL(up.endpoints().databaseOwnerUrl!), { pathname: '/own' });
+  const app = Object.assign(new URL(owner), { username: 'shop_app', password: 'of-the-test' });
+  const env = { DATABASE_OWNER_URL: owner.href, DATABASE_URL: app.href };
+  const create = ['token', 'create', '--database', '--person', 'root', '--role', 'admin'];
+  const made = await runProgram(create, { env });
+  expect([made.code, made.out]).toEqual([0, expect.stringMatching(/^sb_/)]);
+  const client = new pg.Client({ connectionString: app.href });
+  await client.connect();
+  try {
+    await client.query('SET ROLE signalbox_app');
+    expect((await client.query('SELECT person FROM tokens')).rows).toEqual([{ person: 'root' }]);
+    for (const sql of ['DELETE FROM audit', 'RESET ROLE; DELETE FROM audit', 'DROP TABLE audit'])
+      await expect(client.query(sql)).rejects.toThrow(/permission denied|must be owner/);
+  } finally {
+    await client.end();
+  }
+});
+
 it('audit verify names the entry that the owner of the database changed, and a tail that was cut', async () => {
   const off = 'ALTER TABLE audit DISABLE TRIGGER USER';
   await asOwner(
