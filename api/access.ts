@@ -1,6 +1,6 @@
 import { badInput, notFound, SignalboxError } from '../domain/errors';
 import { listQuery, newTokenBody, newTokenView, personView, reasonBody, tokenView } from '../domain/schemas';
-import { listPeople, setDisabled, type PersonRow } from '../db/people';
+import { findPerson, listPeople, setDisabled, type PersonRow } from '../db/people';
 import { mintToken, revokeToken, type TokenRow } from '../db/tokens';
 import { tellMoved } from './change-requests';
 import type { ApiDeps } from './deps';
@@ -31,7 +31,7 @@ export function accessRoutes(deps: ApiDeps): Route[] {
         const voided = await db.transaction((tx) => setDisabled(tx, params.name!, disabled, move));
         if (voided === false) throw notFound(`person ${params.name!.slice(0, 80)}`);
         for (const lapsed of voided) await tellMoved(deps, lapsed);
-        return { body: viewPerson((await listPeople(db)).find(({ name }) => name === params.name)!) };
+        return { body: viewPerson((await findPerson(db, params.name!))!) };
       },
     });
   return [

@@ -4,7 +4,7 @@ import { messageOf, SignalboxError } from '../domain/errors';
 import type { Grant } from '../domain/permissions';
 import { recordAudit } from '../db/audit';
 import type { Tx } from '../db/connect';
-import { setGrants, type PersonRow, type Voided } from '../db/people';
+import { findPerson, setGrants, type PersonRow, type Voided } from '../db/people';
 import { startSession } from '../db/sessions';
 import { movedBy } from '../db/transition';
 import { cookieOf, sessionCookie } from './auth';
@@ -169,7 +169,7 @@ function identityOf(oidc: OidcSignIn['oidc'], claims: Record<string, unknown>): 
 /** Writes who came in, and begins their session. A name belongs to whoever had it first. */
 async function enter(tx: Tx, { subject, name, grants }: Identity, hours: number, request: string) {
   const bySubject = (await tx('people').where({ subject }).first()) as PersonRow | undefined;
-  const byName = (await tx('people').where({ name }).first()) as PersonRow | undefined;
+  const byName = await findPerson(tx, name);
   const row = bySubject ?? byName;
   if (!bySubject && byName?.subject)
     throw new SignalboxError(

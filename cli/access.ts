@@ -1,9 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import Table from 'cli-table3';
 import { badInput } from '../domain/errors';
 import type { Head } from '../db/audit';
-import type { Context } from './commands';
+import { table, type Context } from './commands';
 import { exitCodes } from './exit-codes';
 import { readEndpoints } from './state-dir';
 
@@ -148,9 +147,3 @@ function readHeads(file: string): Head[] {
       throw new Error(`${file}, line ${n + 1} is no exported head: ${line.slice(0, 80)}`);
     });
 }
-
-const table = (head: string[], rows: string[][]) => {
-  const made = new Table({ head, style: { head: [], border: [] } });
-  made.push(...rows);
-  return made.toString();
-};

@@ -231,12 +231,7 @@ export async function status({ client, json, show, say }: Context, key?: string)
     console.log(JSON.stringify({ targets: targets.items, promotions: promotions.items }));
     return exitCodes.done;
   }
-  const table = (head: string[], rows: string[][]) => {
-    const made = new Table({ head, style: { head: [], border: [] } });
-    made.push(...rows);
-    say(made.toString());
-  };
-  table(
+  const targetTable = table(
     ['target', 'environment', 'runs', 'lane', 'promotions'],
     targets.items.map((t) => [
       t.name,
@@ -248,11 +243,20 @@ export async function status({ client, json, show, say }: Context, key?: string)
       t.promotionsEnabled ? 'on' : `off: ${t.promotionsDisabledReason}`,
     ]),
   );
-  table(
+  const promotionTable = table(
     ['promotion', 'target', 'revision', 'title', 'status', 'latest attempt'],
     promotions.items.map((p) => [p.key, p.target, p.revision, p.title, live(p), latest(p)]),
   );
+  say(targetTable);
+  say(promotionTable);
   return exitCodes.done;
+}
+
+/** Rows as a table without colours. */
+export function table(head: string[], rows: string[][]): string {
+  const made = new Table({ head, style: { head: [], border: [] } });
+  made.push(...rows);
+  return made.toString();
 }
 
 const live = (p: PromotionView) => (p.live ? `${p.status}, live` : p.status);

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Role } from '../domain/machines';
 import { parseConfig, type Targets } from '../domain/config';
-import { setGrants, type PersonRow } from '../db/people';
+import { findPerson, setGrants } from '../db/people';
 import { mintToken } from '../db/tokens';
 import { connectTemporal, type Temporal } from '../temporal-config/connection';
 import { setUpTemporal } from '../temporal-config/setup';
@@ -142,7 +142,7 @@ export async function up(options: UpOptions): Promise<number> {
     for (const [role, token] of Object.entries(state.tokens) as [Role, string][]) {
       const person = people[role];
       await db.transaction(async (tx) => {
-        const known = (await tx('people').where({ name: person }).first()) as PersonRow | undefined;
+        const known = await findPerson(tx, person);
         if (!known?.grants.length) await setGrants(tx, person, [role], made);
         await mintToken(tx, { person, grants: [role], label: 'embedded mode' }, made, token);
       });

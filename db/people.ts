@@ -1,4 +1,4 @@
-import { grantsFor, may, whyMayNot, type Grant, type Permission } from '../domain/permissions';
+import { grantsFor, whyMayNot, type Grant, type Permission } from '../domain/permissions';
 import type { Db, Tx } from './connect';
 import { movedBy, transition, type Move } from './transition';
 
@@ -33,8 +33,7 @@ export async function whyMayNotNow(tx: Tx, person: string, permission: Permissio
     .whereIn('grant_', grantsFor(permission, target))
     .first('person');
   if (holds) return undefined;
-  const grants = await grantsOf(tx, person);
-  return may(grants, permission, target) ? undefined : whyMayNot(person, grants, permission, target);
+  return whyMayNot(person, await grantsOf(tx, person), permission, target);
 }
 
 /** Makes sure that a person is known; what they hold stays as it is. */
@@ -98,6 +97,10 @@ export async function voidLapsedApprovals(tx: Tx, move: Move): Promise<Voided[]>
   }
   return lapsed;
 }
+
+/** A person by name. */
+export const findPerson = async (tx: Tx, name: string) =>
+  (await tx('people').where({ name }).first()) as PersonRow | undefined;
 
 export const listPeople = async (db: Db): Promise<PersonRow[]> =>
   (await db('people').orderBy('name')) as PersonRow[];

@@ -5,7 +5,6 @@ import { chmod, chown, cp, mkdir, readdir, readFile, rm, symlink } from 'node:fs
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { applicationRole } from '../../db/connect';
 import { cacheDir, cached, onPath, run } from './fetch-part';
 import type { Processes } from './processes';
 
@@ -154,7 +153,7 @@ export async function startPostgres(
   return { databaseUrl: await serviceLogin(stateDir, url), databaseOwnerUrl: url };
 }
 
-/** Makes the login that Signalbox works by, and lets it be the application's role and nothing more. */
+/** Makes the login that Signalbox works by; migrating lets it be the application's role, and it is nothing more. */
 async function serviceLogin(stateDir: string, ownerUrl: string): Promise<string> {
   const file = join(stateDir, 'postgres-service-password');
   if (!existsSync(file)) writeFileSync(file, randomBytes(24).toString('base64url'), { mode: 0o600 });
@@ -165,11 +164,8 @@ async function serviceLogin(stateDir: string, ownerUrl: string): Promise<string>
     // base64url holds no quote.
     await client.query(`
       DO $$ BEGIN
-        IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '${applicationRole}') THEN
-          CREATE ROLE ${applicationRole} NOLOGIN;
-        END IF;
         IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'signalbox_service') THEN
-          CREATE ROLE signalbox_service LOGIN IN ROLE ${applicationRole};
+          CREATE ROLE signalbox_service LOGIN;
         END IF;
       END $$;
       ALTER ROLE signalbox_service PASSWORD '${password}'`);
