@@ -83,25 +83,22 @@ export async function runCommand(command: Command): Promise<CommandEnd> {
 async function lines(source: Readable, stream: 'out' | 'err', command: Command): Promise<void> {
   const decoder = new StringDecoder('utf8');
   let rest = '';
-  const held = command.redact.longest;
   const take = (text: string) => {
     rest += text;
     const parts = rest.split(/\r\n|\n|\r(?!$)/);
     rest = parts.pop()!;
     for (const part of parts) emit(part);
-    if (rest.length <= maxLine + held) return;
+    if (rest.length <= maxLine + command.redact.longest) return;
     // A secret that has only begun at the end stays until the rest of it is there.
-    rest = command.redact(rest);
-    while (rest.length > maxLine + held) {
-      command.onLine(stream, rest.slice(0, maxLine));
-      rest = rest.slice(maxLine);
-    }
+    const front = command.redact.front(rest);
+    rest = front.rest;
+    inPieces(front.done);
   };
-  const emit = (line: string) => {
-    const text = command.redact(line);
+  const inPieces = (text: string) => {
     for (let at = 0; at === 0 || at < text.length; at += maxLine)
       command.onLine(stream, text.slice(at, at + maxLine));
   };
+  const emit = (line: string) => inPieces(command.redact(line));
   try {
     for await (const chunk of source) {
       take(decoder.write(chunk as Buffer));

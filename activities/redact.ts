@@ -5,8 +5,19 @@
  */
 export interface Redactor {
   (text: string): string;
-  /** Longest text that has to be seen in one piece to be known; what is cut elsewhere keeps so much together. */
+  /**
+   * Takes what can be decided from the front of a text that goes on: all but the last `longest` characters, and never
+   * a part of a secret without the rest of it.
+   * @returns that front, redacted, and what has to stay until more of the text is there.
+   */
+  front(text: string): { done: string; rest: string };
+  /** Longest text that has to be seen in one piece to be known. */
   longest: number;
+}
+interface Span {
+  from: number;
+  to: number;
+  mark: string;
 }
 
 /** Shorter values could not be told from other text. */
@@ -28,37 +39,65 @@ export function redactor(secrets: Record<string, string>): Redactor {
       const key = form.slice(at, at + gram);
       grams.set(key, [...(grams.get(key) ?? []), { form, mark, at }]);
     }
-  const redact = (text: string): string => {
-    let out = text;
-    for (const { form, mark } of forms) if (out.includes(form)) out = out.replaceAll(form, mark);
-    return grams.size > 0 && out.length >= pieceLength ? withoutPieces(out) : out;
-  };
-  return Object.assign(redact, { longest: forms[0]?.form.length ?? 0 });
+  const longest = forms[0]?.form.length ?? 0;
+  const redact = (text: string): string => without(text, found(text));
+  return Object.assign(redact, {
+    longest,
+    front(text: string) {
+      let cut = Math.max(0, text.length - longest);
+      const spans = found(text).filter(({ from }) => from < cut);
+      cut = Math.max(cut, spans.at(-1)?.to ?? 0);
+      return { done: without(text.slice(0, cut), spans), rest: text.slice(cut) };
+    },
+  });
 
-  function withoutPieces(text: string): string {
-    let out = '';
+  /** Where secrets stand, in order; none overlaps another. */
+  function found(text: string): Span[] {
+    const spans = forms.flatMap(({ form, mark }) => everyPlace(text, form, mark));
+    if (grams.size > 0 && text.length >= pieceLength) spans.push(...piecesIn(text));
+    const apart: Span[] = [];
+    for (const span of spans.sort((a, b) => a.from - b.from || b.to - a.to)) {
+      const last = apart.at(-1);
+      if (last && span.from < last.to) last.to = Math.max(last.to, span.to);
+      else apart.push(span);
+    }
+    return apart;
+  }
+
+  function piecesIn(text: string): Span[] {
+    const spans: Span[] = [];
     let done = 0;
     for (let at = 0; at + gram <= text.length; at += gram) {
       if (at < done) continue;
-      for (const found of grams.get(text.slice(at, at + gram)) ?? []) {
-        const { form, mark } = found;
+      for (const { form, mark, at: place } of grams.get(text.slice(at, at + gram)) ?? []) {
         let before = 0;
-        while (
-          at - before > done &&
-          found.at > before &&
-          text[at - before - 1] === form[found.at - before - 1]
-        )
-          before++;
+        while (place > before && at > before && text[at - before - 1] === form[place - before - 1]) before++;
         let after = gram;
-        while (text[at + after] !== undefined && text[at + after] === form[found.at + after]) after++;
+        while (text[at + after] !== undefined && text[at + after] === form[place + after]) after++;
         if (before + after < pieceLength) continue;
-        out += text.slice(done, at - before) + mark;
-        done = at + after;
-        break;
+        spans.push({ from: at - before, to: at + after, mark });
+        done = Math.max(done, at + after);
       }
     }
-    return done === 0 ? text : out + text.slice(done);
+    return spans;
   }
+}
+
+function everyPlace(text: string, form: string, mark: string): Span[] {
+  const spans: Span[] = [];
+  for (let from = text.indexOf(form); from >= 0; from = text.indexOf(form, from + form.length))
+    spans.push({ from, to: from + form.length, mark });
+  return spans;
+}
+
+function without(text: string, spans: Span[]): string {
+  let out = '';
+  let done = 0;
+  for (const { from, to, mark } of spans) {
+    out += text.slice(done, from) + mark;
+    done = to;
+  }
+  return done === 0 ? text : out + text.slice(done);
 }
 
 function formsOf(value: string): string[] {

@@ -68,6 +68,32 @@ describe('redaction', () => {
     expect(redact('a second-line b')).toBe('a [secret KEY] b');
     expect(redact('a second b')).toBe('a [secret PART] b');
   });
+  it('keeps what has only begun at the end of a text until the rest of it is there, wherever that is cut', () => {
+    const value = 'canary-0123456789-abcdefghijklmnop';
+    const redact = redactor({ KEY: value });
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(fc.constant(value), fc.string({ maxLength: 20 })), { maxLength: 20 }),
+        fc.array(fc.nat({ max: 90 }), { minLength: 1, maxLength: 20 }),
+        (parts, sizes) => {
+          const text = parts.join('');
+          let out = '';
+          let rest = '';
+          for (let at = 0, n = 0; at < text.length; n++) {
+            const size = sizes[n % sizes.length]! + 1;
+            rest += text.slice(at, at + size);
+            at += size;
+            const front = redact.front(rest);
+            out += front.done;
+            rest = front.rest;
+            expect(rest.length).toBeLessThanOrEqual(redact.longest);
+          }
+          expect(out + redact(rest)).toBe(text.replaceAll(value, mark));
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
   it('leaves other text as it is', () => {
     fc.assert(
       fc.property(fc.string({ maxLength: 200 }), (text) => {
