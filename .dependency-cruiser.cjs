@@ -31,7 +31,10 @@ module.exports = {
       name: 'domain-is-pure',
       severity: 'error',
       from: { path: '^domain/' },
-      to: { dependencyTypes: ['core', 'npm'], pathNot: '^(node_modules/(zod|yaml)/|zod|yaml)' },
+      to: {
+        dependencyTypes: ['core', 'npm'],
+        pathNot: '^(node_modules/)?(zod|yaml|luxon|rrule|picomatch|@types/(luxon|picomatch))(/|$)',
+      },
     },
     {
       name: 'workflows-are-deterministic',

@@ -44,6 +44,11 @@ export function readConfig(file: string): Config {
   const oidc = identity?.oidc;
   return {
     targets,
+    groups: config.groups,
+    notifications: {
+      ...config.notifications,
+      webhooks: config.notifications.webhooks.map((w) => ({ ...w, secret: from(w.secret) })),
+    },
     api: { ...api, ...(api.tls ? { tls: { cert: at(api.tls.cert), key: at(api.tls.key) } } : {}) },
     audit: { ...audit, exportFile: at(audit.exportFile) },
     identity: oidc && {

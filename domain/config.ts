@@ -1,5 +1,6 @@
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
+import { changeTypes, risks } from './machines';
 import { reference, service, whyUnfit, type Service } from './service-config';
 import { problemText, problemsOf, strict } from './strict';
 
@@ -28,6 +29,58 @@ const health = strict({
   requestTimeoutMs: z.number('allowed: milliseconds').min(1).max(60_000).default(2_000),
   deadlineSeconds: seconds(60),
 });
+
+const risk = z.enum(risks, `allowed: ${risks.join(', ')}`);
+const list = <T extends z.ZodType>(item: T, what: string) => z.array(item, `allowed: a list of ${what}`);
+const hours = z
+  .number('allowed: a number of hours')
+  .positive('allowed: more than 0')
+  .max(24 * 366);
+
+const level = strict({
+  name: text('a name'),
+  groups: list(text('a group'), 'groups').min(1, 'allowed: at least one group'),
+  quorum: z.number('allowed: a number').int('allowed: a whole number').min(1).max(20).default(1),
+  mandatory: list(text('a group'), 'groups').default([]),
+})
+  .refine((l) => l.mandatory.every((group) => l.groups.includes(group)), {
+    error: 'allowed: groups that stand in groups too',
+    path: ['mandatory'],
+  })
+  .refine((l) => l.mandatory.length <= l.quorum, {
+    error: 'allowed: at least as many as there are mandatory groups',
+    path: ['quorum'],
+  });
+
+/** Who approves which changes, in which order. The first rule that fits a change counts. */
+const approvalRule = strict({
+  types: list(z.enum(changeTypes, `allowed: ${changeTypes.join(', ')}`), 'change types').optional(),
+  risks: list(risk, 'risks').optional(),
+  levels: list(level, 'levels').min(1, 'allowed: at least one level').max(10),
+  /** Again and again, until it is decided. */
+  remindHours: hours.optional(),
+  escalateHours: hours.optional(),
+  /** Undecided for so long, it is rejected and can be revised. */
+  expireHours: hours.optional(),
+  /** An approval that was not used for so long has to be given again. */
+  bindsHours: hours.optional(),
+});
+
+const riskPolicy = strict({
+  base: risk.default('low'),
+  paths: list(
+    strict({ match: text('a pattern such as migrations/**'), risk, reason: text('why').optional() }),
+    'rules',
+  ).default([{ match: '**/{migrations,migrate}{/**,.*}', risk: 'high', reason: 'a migration' }]),
+  lines: list(strict({ from: z.number('allowed: lines').int().min(1), risk }), 'rules').default([
+    { from: 500, risk: 'medium' },
+    { from: 5000, risk: 'high' },
+  ]),
+  rollbackRate: list(strict({ over: z.number('allowed: 0 to 1').min(0).max(1), risk }), 'rules').default([
+    { over: 0.25, risk: 'medium' },
+    { over: 0.5, risk: 'high' },
+  ]),
+}).prefault({});
 
 const target = strict({
   environment: text('a name such as production').default('production'),
@@ -76,6 +129,15 @@ const target = strict({
   secrets: z
     .record(z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'allowed: names such as API_KEY'), reference)
     .default({}),
+  approval: list(approvalRule, 'rules').default([]),
+  /** How risky a change is. */
+  risk: riskPolicy,
+  /** Deadline of the review that follows an emergency change or an overridden window. */
+  reviewHours: hours.default(72),
+  /** How long a deployment may hold just before its swap when its window has closed; then it is undone. */
+  windowHoldSeconds: seconds(3600, 7 * 86_400),
+  /** Targets with which a deployment must not overlap. */
+  dependsOn: list(text('a target'), 'targets').default([]),
   /** How long an undo is retried before the deployment becomes rollback-failed and an SRE is asked. */
   undoAlarmSeconds: seconds(600),
 });
@@ -94,7 +156,12 @@ const file = strict({
   }),
 });
 
-export type TargetConfig = z.infer<typeof target> & { name: string };
+export type TargetConfig = z.infer<typeof target> & {
+  name: string;
+  /** Who is in which group, as the file that declares the target says. */
+  groups: Readonly<Record<string, readonly string[]>>;
+};
+export type ApprovalRule = z.infer<typeof approvalRule>;
 export type Targets = ReadonlyMap<string, TargetConfig>;
 export interface Config extends Service {
   targets: Targets;
@@ -124,8 +191,9 @@ export function parseConfig(source: string, where: string): Config {
     );
   const unfit = whyUnfit(parsed.data);
   if (unfit) throw new ConfigError(`${where} is not valid: ${unfit}`);
+  const { groups } = parsed.data;
   const targets = Object.entries(parsed.data.targets).map(
-    ([name, config]) => [name, { ...config, name }] as const,
+    ([name, config]) => [name, { ...config, name, groups }] as const,
   );
   return { ...parsed.data, targets: new Map(targets) };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { roles } from './machines';
+import { notificationEvents } from './notifications';
 import { parseGrant } from './permissions';
 import { strict } from './strict';
 
@@ -64,22 +65,61 @@ const audit = strict({
   everySeconds: z.number('allowed: a number of seconds').min(1).max(86_400).default(60),
 }).prefault({});
 
-export const service = { api, identity, audit };
+/** Who is in which group of approvers, besides what the OpenID provider says. */
+const groups = z
+  .record(text('a name'), z.array(text('a person'), 'allowed: a list of people'), 'allowed: people by group')
+  .default({});
+
+const webhook = strict({
+  name: z
+    .string('allowed: a name')
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'allowed: lower-case letters, digits and dashes'),
+  url: url('a URL', (u) => isLoopback(u.hostname)),
+  /** Signs what is sent (Standard Webhooks): `whsec_` and base64 of 24 to 64 bytes. */
+  secret: reference,
+  /** Left out: all. */
+  events: z
+    .array(
+      z.enum(notificationEvents, `allowed: ${notificationEvents.join(', ')}`),
+      'allowed: a list of events',
+    )
+    .optional(),
+});
+const notifications = strict({
+  webhooks: z.array(webhook, 'allowed: a list of webhooks').default([]),
+  timeoutSeconds: z.number('allowed: seconds').min(0.1).max(60).default(15),
+  /** A refused or failed delivery is tried again after so long, then after four times as long, up to six hours. */
+  retrySeconds: z.number('allowed: seconds').positive('allowed: more than 0').max(3600).default(5),
+  /** After so long it is undeliverable, and can be sent again by hand. */
+  giveUpHours: z
+    .number('allowed: hours')
+    .positive('allowed: more than 0')
+    .max(24 * 14)
+    .default(72),
+}).prefault({});
+
+export const service = { api, identity, audit, groups, notifications };
 export interface Service {
+  groups: z.infer<typeof groups>;
+  notifications: z.infer<typeof notifications>;
   api: z.infer<typeof api>;
   identity?: z.infer<typeof identity>;
   audit: z.infer<typeof audit>;
 }
 export type OidcConfig = z.infer<typeof oidc>;
+export type NotificationsConfig = Service['notifications'];
 export type Reference = z.infer<typeof reference>;
 
 /** What is wrong with the parts together; undefined when they fit. */
-export function whyUnfit({ api: a, identity: i }: Service): string | undefined {
+export function whyUnfit({ api: a, identity: i, notifications: n }: Service): string | undefined {
   if (i && !a.publicUrl?.startsWith('https://'))
     return 'identity.oidc needs api.publicUrl with https: its sessions only travel over HTTPS.';
   if (!isLoopback(a.listen) && !i)
     return `api.listen is ${a.listen}, which others can reach; that needs identity.oidc. Without it Signalbox listens on loopback only.`;
   if (!isLoopback(a.listen) && !a.tls)
     return `api.listen is ${a.listen}, which others can reach; that needs api.tls. For a proxy on the same host let it listen on 127.0.0.1.`;
+  const names = n.webhooks.map(({ name }) => name);
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice) return `notifications.webhooks has two that are named ${twice}; each needs a name of its own.`;
   return undefined;
 }

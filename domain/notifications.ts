@@ -1,0 +1,16 @@
+/** What Signalbox tells others about; the type of each webhook's payload. */
+export const notificationEvents = [
+  'approval.asked',
+  'approval.reminded',
+  'approval.escalated',
+  'approval.decided',
+  'approval.voided',
+  'window.opening',
+  'deployment.started',
+  'deployment.finished',
+  'deployment.rolled-back',
+  'deployment.rollback-failed',
+  'review.asked',
+  'review.overdue',
+] as const;
+export type NotificationEvent = (typeof notificationEvents)[number];

@@ -1,0 +1,215 @@
+import { IANAZone } from 'luxon';
+import { RRule, type Options } from 'rrule';
+import { badInput } from '../errors';
+import type { ChangeType, Risk } from '../machines';
+
+/**
+ * A deployment window: when changes may be deployed (allow), or may not (freeze). It begins at local times of its
+ * zone, once or by an RFC 5545 recurrence, and lasts so many minutes: [start, end).
+ */
+export interface DeploymentWindow {
+  id: number;
+  name: string;
+  kind: 'allow' | 'freeze';
+  /** One target, one environment, or with neither every target. */
+  scope: { target?: string; environment?: string };
+  /** Local time of the first occurrence, `2026-01-05T20:00`. */
+  start: string;
+  /** IANA zone, such as Europe/Berlin. */
+  timeZone: string;
+  durationMinutes: number;
+  rrule?: string;
+  /** Local dates, or local times, at which it does not begin. */
+  exceptDates?: readonly string[];
+  /** Local date or time of the last possible beginning. */
+  until?: string;
+  /** Which changes it is for; left out: every one. */
+  changeTypes?: readonly ChangeType[];
+  risks?: readonly Risk[];
+  reason?: string;
+}
+
+export const minuteMs = 60_000;
+const dayMs = 86_400_000;
+/** Longer windows are several. */
+export const maxDurationMinutes = 366 * 24 * 60;
+
+/** Local time, as milliseconds since 1970 as if the zone were UTC. */
+const localMs = (local: string): number => Date.parse(`${local.length === 10 ? `${local}T00:00` : local}Z`);
+
+/**
+ * The instant of a local time. One that a clock change skips counts as if the clock had not been changed yet; of two,
+ * the first (RFC 5545, 3.3.5).
+ */
+export function instantOf(local: number, timeZone: string): number {
+  const zone = IANAZone.create(timeZone);
+  const before = zone.offset(local - dayMs) * minuteMs;
+  const after = zone.offset(local + dayMs) * minuteMs;
+  const first = local - before;
+  if (before === after || zone.offset(first) * minuteMs === before) return first;
+  const second = local - after;
+  return zone.offset(second) * minuteMs === after ? second : first;
+}
+
+/** Local time at an instant, `2026-01-05 20:00`. */
+export function shown(at: number, timeZone: string): string {
+  const local = new Date(at + IANAZone.create(timeZone).offset(at) * minuteMs);
+  return `${local.toISOString().slice(0, 16).replace('T', ' ')} ${timeZone}`;
+}
+
+const frequencies = [RRule.YEARLY, RRule.MONTHLY, RRule.WEEKLY, RRule.DAILY];
+
+/** Why a window makes no sense; undefined when it does. @returns what is wrong and what is allowed. */
+export function whyNoWindow(window: Omit<DeploymentWindow, 'id'>): string | undefined {
+  if (!IANAZone.isValidZone(window.timeZone) || !window.timeZone.includes('/'))
+    if (window.timeZone !== 'UTC')
+      return `timeZone: "${window.timeZone}" is no IANA zone; one looks like Europe/Berlin, or UTC.`;
+  for (const [name, value] of [
+    ['start', window.start],
+    ['until', window.until],
+    ...(window.exceptDates ?? []).map((date) => ['exceptDates', date] as const),
+  ] as const) {
+    if (value === undefined) continue;
+    const at = localMs(value);
+    const again = Number.isNaN(at) ? '' : new Date(at).toISOString().slice(0, value.length);
+    if (again !== value) return `${name}: ${value} is not in the calendar.`;
+  }
+  if (window.scope.target && window.scope.environment)
+    return 'scope: give a target or an environment, or neither for every target.';
+  if (!window.rrule)
+    return window.until || window.exceptDates?.length
+      ? 'until and exceptDates need an rrule; without one it happens once.'
+      : undefined;
+  let options: Partial<Options>;
+  try {
+    options = parsed(window.rrule).options;
+  } catch (thrown) {
+    return `rrule: ${(thrown as Error).message}; one looks like FREQ=WEEKLY;BYDAY=MO,TU.`;
+  }
+  if (!frequencies.includes(options.freq!)) return 'rrule: FREQ has to be DAILY, WEEKLY, MONTHLY or YEARLY.';
+  if (/BY(MINUTE|SECOND)/i.test(window.rrule))
+    return 'rrule: BYMINUTE and BYSECOND are not taken; start says the minute.';
+  const { interval = 1 } = options;
+  if (!(interval >= 1 && interval <= 1000)) return 'rrule: INTERVAL has to be 1 to 1000.';
+  const compiled = compile({ ...window, id: 0 });
+  const year = new Date(localMs(window.start)).getUTCFullYear();
+  for (let y = year; y <= year + 8; y++) if (compiled.starts(y, y).length > 0) return undefined;
+  return 'it never happens: the rrule has no occurrence in the eight years after start.';
+}
+
+/** @throws invalid-input with what is wrong. */
+export function checkWindow(window: Omit<DeploymentWindow, 'id'>): void {
+  const why = whyNoWindow(window);
+  if (why) throw badInput(why);
+}
+
+/** The rule without UNTIL, which stands for itself: a zoned rule says it in UTC, and occurrences here are local. */
+function parsed(rrule: string): { options: Partial<Options>; until?: { at: number; utc: boolean } } {
+  const text = rrule.replace(/^RRULE:/i, '').toUpperCase();
+  for (const part of text.split(';'))
+    if (
+      !/^(FREQ|UNTIL|COUNT|INTERVAL|WKST|BY(DAY|MONTHDAY|YEARDAY|WEEKNO|MONTH|SETPOS|HOUR|MINUTE|SECOND))=[A-Z0-9,+-]+$/.test(
+        part,
+      )
+    )
+      throw new Error(`"${part.slice(0, 40)}" is no part of an RFC 5545 rule`);
+  const [, date, time, utc] = /(?:^|;)UNTIL=(\d{8})(?:T(\d{4})\d\d(Z)?)?(?=;|$)/.exec(text) ?? [];
+  const rest = text.replace(/(^|;)UNTIL=[^;]*/, '').replace(/^;/, '');
+  if (/(^|;)UNTIL=/.test(text) && !date) throw new Error('UNTIL looks like 20261231 or 20261231T230000Z');
+  const options = RRule.parseString(rest);
+  if (options.freq === undefined) throw new Error('FREQ is missing');
+  // Throws on values out of range.
+  new RRule({ ...options, dtstart: new Date(0) }, true);
+  if (!date) return { options };
+  const day = `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}`;
+  const at = time ? localMs(`${day}T${time.slice(0, 2)}:${time.slice(2)}`) : localMs(day) + dayMs - 1;
+  if (Number.isNaN(at)) throw new Error('UNTIL is not in the calendar');
+  return { options, until: { at, utc: utc !== undefined } };
+}
+
+/** A window with its occurrences, worked out year by year as they are needed. */
+export interface Compiled {
+  window: DeploymentWindow;
+  /** Instants at which it begins in these (local) years, in order. */
+  starts(fromYear: number, toYear: number): number[];
+  /** When the occurrence that covers this instant ends; undefined when none does. */
+  coveredUntil(at: number): number | undefined;
+  /** The first beginning after this instant and not after the horizon. */
+  nextStart(after: number, horizon: number): number | undefined;
+}
+
+export function compile(window: DeploymentWindow): Compiled {
+  const { timeZone } = window;
+  const durationMs = window.durationMinutes * minuteMs;
+  const first = localMs(window.start);
+  const rule = window.rrule ? parsed(window.rrule) : undefined;
+  const recurrence = rule && new RRule({ ...rule.options, dtstart: new Date(first) }, true);
+  const skipped = new Set(window.exceptDates);
+  const last = window.until
+    ? localMs(window.until) + (window.until.length === 10 ? dayMs - 1 : 0)
+    : Number.POSITIVE_INFINITY;
+
+  const within = (local: number): boolean => {
+    const text = new Date(local).toISOString();
+    if (local > last || skipped.has(text.slice(0, 10)) || skipped.has(text.slice(0, 16))) return false;
+    if (!rule?.until) return true;
+    return (rule.until.utc ? instantOf(local, timeZone) : local) <= rule.until.at;
+  };
+  const years = new Map<number, number[]>();
+  function startsIn(year: number): number[] {
+    const known = years.get(year);
+    if (known) return known;
+    const from = Date.UTC(year, 0, 1);
+    const to = Date.UTC(year + 1, 0, 1);
+    // A begin in the gap and one after it are the same instant only once.
+    const all = new Set<number>();
+    const local = recurrence
+      ? last < from || first >= to
+        ? []
+        : recurrence.between(new Date(from - 1), new Date(to - 1), true).map((date) => date.getTime())
+      : [first];
+    for (const at of local) if (at >= from && at < to && within(at)) all.add(instantOf(at, timeZone));
+    const found = [...all].sort((a, b) => a - b);
+    years.set(year, found);
+    return found;
+  }
+  const starts = (fromYear: number, toYear: number) => {
+    const found: number[] = [];
+    for (let year = fromYear; year <= toYear; year++) found.push(...startsIn(year));
+    return found;
+  };
+  const yearOf = (at: number) => new Date(at).getUTCFullYear();
+  return {
+    window,
+    starts,
+    coveredUntil(at) {
+      // All last equally long, so the latest beginning decides. Local years begin up to 14 hours apart from UTC's.
+      for (let year = yearOf(at + dayMs); year >= yearOf(at - durationMs - dayMs); year--) {
+        const list = startsIn(year);
+        const start = list[upTo(list, at) - 1];
+        if (start !== undefined) return start + durationMs > at ? start + durationMs : undefined;
+      }
+      return undefined;
+    },
+    nextStart(after, horizon) {
+      for (let year = yearOf(after - dayMs); year <= yearOf(horizon + dayMs); year++) {
+        const list = startsIn(year);
+        const start = list[upTo(list, after)];
+        if (start !== undefined) return start <= horizon ? start : undefined;
+      }
+      return undefined;
+    },
+  };
+}
+
+/** How many of a sorted list are not after `at`. */
+function upTo(list: number[], at: number): number {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle]! <= at) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
