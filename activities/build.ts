@@ -1,12 +1,11 @@
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { TargetConfig } from '../domain/config';
 import { messageOf } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { deploymentById, setRelease } from '../db/deployments';
+import { recipeDigest } from '../db/digest';
 import { isInside, packCanonical, readBack, removeTree, settle } from './archive';
 import type { Deps } from './deps';
 import { runCommand, type CommandEnd } from './process';
@@ -149,12 +148,6 @@ const describe = (end: CommandEnd, seconds: number) =>
     : end.kind === 'timed-out'
       ? `did not finish within ${seconds} s and was killed`
       : `was ended by ${end.kind === 'signalled' ? end.signal : 'us'}`;
-
-/** What decides a build's result besides the commit. Secrets count by name: their values are never hashed. */
-export const recipeDigest = (target: TargetConfig): string =>
-  createHash('sha256')
-    .update(JSON.stringify([target.build.argv, target.build.output, Object.keys(target.secrets).sort()]))
-    .digest('hex');
 
 export const short = (digest: string | null): string => digest?.slice(0, 12) ?? 'none';
 

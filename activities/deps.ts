@@ -1,7 +1,9 @@
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { Targets } from '../domain/config';
+import type { NotificationsConfig, Reference } from '../domain/service-config';
 import type { Db } from '../db/connect';
+import type { Windows } from '../db/windows';
 import type { Keyring } from '../temporal-config/signing';
 import type { Source } from './git';
 
@@ -10,6 +12,9 @@ export interface Deps {
   db: Db;
   /** The targets file as last read. */
   targets(): Targets;
+  windows: Windows;
+  /** Where others are told, and the secret by which that is signed. */
+  notifications: { config: NotificationsConfig; secretOf(reference: Reference): string };
   source: Source;
   /** Workspaces, artifacts and backups lie here. */
   stateDir: string;

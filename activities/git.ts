@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { distance } from 'fastest-levenshtein';
+import { printable } from '../domain/printable';
+import { mostCommits, type Comparison } from '../domain/comparison';
 import { SignalboxError } from '../domain/errors';
 
 /**
@@ -12,6 +14,8 @@ import { SignalboxError } from '../domain/errors';
 export interface Source {
   /** @returns the commit a revision names. @throws unknown-revision with the nearest names; repository-unreachable. */
   resolve(target: string, repository: string, revision: string): Promise<string>;
+  /** What `to` brings over `from`; over nothing when that is null or not in the repository any more. */
+  compare(target: string, repository: string, from: string | null, to: string): Promise<Comparison>;
   /** Checks a commit out into an empty folder. */
   checkout(
     target: string,
@@ -67,6 +71,9 @@ export async function git(args: string[], signal?: AbortSignal): Promise<string>
   if (code !== 0) throw new GitError(args, err);
   return out;
 }
+
+/** What the database and a terminal can hold. */
+const plain = (text: string) => printable(text).replaceAll('\0', '').toWellFormed();
 
 /** @param folder where the mirrors lie; one process at a time may own it. */
 export function createSource(folder: string): Source {
@@ -144,6 +151,59 @@ export function createSource(folder: string): Source {
           `The repository of ${target} has no revision "${revision}". ${nearest.length > 0 ? `Nearest: ${nearest.join(', ')}.` : 'It has no branch and no tag yet.'}`,
           { nearest },
         );
+      }),
+    compare: (target, repository, from, to) =>
+      inTurn(target, async () => {
+        const mirror = mirrorOf(target);
+        if (!(await lookUp(mirror, to))) await update(target, repository);
+        const at = ['--git-dir', mirror];
+        const base = from === null ? undefined : await lookUp(mirror, from);
+        const log = await git([
+          ...at,
+          'log',
+          `--max-count=${mostCommits}`,
+          '--format=%H%x1f%an%x1f%s%x1e',
+          base ? `${base}..${to}` : to,
+          '--',
+        ]);
+        const emptyTree = (await git([...at, 'hash-object', '-t', 'tree', '/dev/null'])).trim();
+        const stat = await git([
+          ...at,
+          'diff',
+          '--numstat',
+          '-z',
+          '--no-renames',
+          '--no-ext-diff',
+          '--no-textconv',
+          base ?? emptyTree,
+          to,
+          '--',
+        ]);
+        const commits = log
+          .split('\x1e')
+          .map((row) => row.trim().split('\x1f'))
+          .filter((row) => row.length === 3)
+          .map(([commit, author, subject]) => ({
+            commit: commit!,
+            author: plain(author!).slice(0, 200),
+            subject: plain(subject!).slice(0, 500),
+          }));
+        const files = stat
+          .split('\0')
+          .filter(Boolean)
+          .map((row) => row.split('\t'))
+          // A binary file has no lines.
+          .map(([added, removed, ...path]) => ({
+            path: plain(path.join('\t')),
+            added: Number(added) || 0,
+            removed: Number(removed) || 0,
+          }));
+        const size = (file: { added: number; removed: number }) => file.added + file.removed;
+        return {
+          commits,
+          files: files.sort((a, b) => size(b) - size(a) || (a.path < b.path ? -1 : 1)),
+          lines: files.reduce((sum, file) => sum + size(file), 0),
+        };
       }),
     checkout: (target, repository, commit, into, signal) =>
       inTurn(target, async () => {

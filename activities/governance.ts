@@ -1,21 +1,41 @@
-import { Context } from '@temporalio/activity';
-import { WorkflowNotFoundError } from '@temporalio/client';
-import { deploymentKey } from '../domain/keys';
 import { changeRequestKey } from '../domain/keys';
-import { decide, endedUnfollowed, findChangeRequest, markFollowed, submit } from '../db/change-requests';
-import { nextInLine, openDeployments } from '../db/deployments';
-import { laneHolding } from '../domain/machines';
-import { controlQueue } from '../temporal-config/names';
+import type { Approval } from '../domain/approval';
+import { policyFor } from '../domain/policy';
+import { chainOf, standingApprovals } from '../db/approvals';
 import {
-  changeRequestMoved,
-  changeRequestWorkflowId,
-  laneFree,
-  recoverWorkflowId,
-  type RecoveryRequest,
-} from '../workflows/messages';
+  decide,
+  findChangeRequest,
+  markFollowed,
+  submit,
+  type ChangeRequestRow,
+} from '../db/change-requests';
+import { doDue, nextDue, type Due } from '../db/deadlines';
+import { recipeDigest } from '../db/digest';
+import { findPromotion } from '../db/promotions';
 import type { Deps } from './deps';
 import type { Heard } from './heard';
-import { lost } from './lost';
+
+/** How a change request stands, for its workflow. */
+export interface ChangeRequestNews {
+  status: string;
+  due?: Due;
+  /** In markdown, for the Temporal UI. */
+  details?: string;
+}
+
+function detailsOf(row: ChangeRequestRow, approvals: Approval[], due: Due | undefined): string {
+  const key = changeRequestKey(row.id);
+  const next = due ? `\n\nNext: ${due.inWords}, ${new Date(due.at).toISOString()}.` : '';
+  const given = approvals.map(({ approver }) => approver).join(', ') || 'nobody yet';
+  if (row.status === 'submitted') {
+    const { levels, current } = chainOf(row, approvals);
+    const level = levels[current ?? 0]!;
+    return `**${key} waits for approval.** Level "${level.name}" needs ${level.missing.join(' and ')}; approved so far by ${given}. \`signalbox approve ${key}\`.${next}`;
+  }
+  if (row.review_due_at && row.status === 'in-progress')
+    return `**${key} is deployed and waits for its review.** \`signalbox review ${key}\`.${next}`;
+  return `**${key} is ${row.status}.** Approved by ${given}.${next}`;
+}
 
 /** What the change request's workflow writes. */
 export function createChangeRequestActivities(deps: Deps, heard: Heard) {
@@ -24,12 +44,33 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
     /** Submits the request. @throws when the API did not ask for it. */
     async submitChangeRequest(input: unknown): Promise<void> {
       const { changeRequest, submission, by, request } = await heard.verifiedStart('submit', input);
-      await submit(db, changeRequest, submission, { by, request, why: 'submitted for approval' });
+      const row = (await findChangeRequest(db, changeRequest))!;
+      const { target: name } = (await findPromotion(db, changeRequest))!;
+      const target = deps.targets().get(name);
+      if (!target) throw new Error(`The targets file names no target ${name} any more; put it back.`);
+      await submit(
+        db,
+        changeRequest,
+        submission,
+        { by, request, why: 'submitted for approval' },
+        { policy: policyFor(target, row.type, row.risk), recipe: recipeDigest(target) },
+      );
     },
-    /** Its status; "superseded" when a later submission has taken over. */
-    async changeRequestStatus(id: number, submission: number): Promise<string> {
+    /** How it stands, and what time brings next; "superseded" when a later submission has taken over. */
+    async changeRequestStatus(id: number, submission: number): Promise<ChangeRequestNews> {
       const row = await findChangeRequest(db, id);
-      return !row || row.submission > submission ? 'superseded' : row.status;
+      if (!row || row.submission > submission) return { status: 'superseded' };
+      const { status } = row;
+      const due = nextDue(row);
+      return {
+        status,
+        ...(due ? { due } : {}),
+        details: detailsOf(row, await standingApprovals(db, id), due),
+      };
+    },
+    async changeRequestDue(id: number, submission: number): Promise<void> {
+      const done = await doDue(db, id, submission, Date.now());
+      if (done) deps.log.info({ changeRequest: changeRequestKey(id), done }, 'what was due is done');
     },
     /**
      * Writes the decision's row, counted or refused. What the API did not say leaves no row, which could stand in
@@ -47,68 +88,11 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
       if (!said) return;
       if (repeated)
         return heard.refuse('decision', key, message, 'it was decided already; a repeat changes nothing');
-      await decide(db, { ...said, changeRequest, submission });
+      const { target } = (await findPromotion(db, changeRequest))!;
+      await decide(db, { ...said, changeRequest, submission }, deps.targets().get(target));
     },
     async followed(id: number, submission: number): Promise<void> {
       if ((await findChangeRequest(db, id))?.submission === submission) await markFollowed(db, id);
     },
   };
-}
-
-/** An attempt younger than this may not have been seen by the server's describe yet. */
-const settlingMs = 5_000;
-
-/** One pass of reconciling: each repair in plain words. */
-export function createReconcileActivities(deps: Deps) {
-  const { db, temporal, log } = deps;
-
-  return {
-    async mend(): Promise<string[]> {
-      const mended: string[] = [];
-      const open = await openDeployments(db);
-      for (const row of open) {
-        Context.current().heartbeat();
-        if (Date.now() - row.created_at.getTime() < settlingMs) continue;
-        const key = deploymentKey(row.promotion, row.attempt);
-        const why = await lost(temporal, row.owner, row.run_id);
-        if (why) {
-          await temporal.workflow.start('recoverDeployment', {
-            workflowId: recoverWorkflowId(row.promotion, row.attempt),
-            workflowIdConflictPolicy: 'USE_EXISTING',
-            taskQueue: controlQueue,
-            args: [{ deployment: row.id, key, why } satisfies RecoveryRequest],
-            staticSummary: `Recover ${key}: ${why}`,
-          });
-          mended.push(`${key}: ${why} Recovery was started.`);
-        }
-      }
-      const held = new Set(
-        open.filter((row) => laneHolding.includes(row.status as never)).map((row) => row.target),
-      );
-      for (const target of new Set(open.map((row) => row.target))) {
-        const next = held.has(target) ? undefined : await nextInLine(db, target);
-        if (next) await signal(next, laneFree.name);
-      }
-      for (const request of await endedUnfollowed(db)) {
-        const there = await signal(
-          changeRequestWorkflowId(request.id, request.submission),
-          changeRequestMoved.name,
-        );
-        if (there) mended.push(`${changeRequestKey(request.id)}: its workflow was told again that it ended.`);
-        else await markFollowed(db, request.id);
-      }
-      for (const line of mended) log.warn({ reconcile: true }, line);
-      return mended;
-    },
-  };
-
-  async function signal(workflowId: string, name: string): Promise<boolean> {
-    try {
-      await temporal.workflow.getHandle(workflowId).signal(name);
-      return true;
-    } catch (thrown) {
-      if (thrown instanceof WorkflowNotFoundError) return false;
-      throw thrown;
-    }
-  }
 }

@@ -31,6 +31,7 @@ const forms = {
     trigger: z.enum(triggers),
     startedBy: name,
     reason: text,
+    whenOpen: z.boolean().optional(),
     request,
   }) satisfies z.ZodType<DeploymentRequest>,
   submit: z.strictObject({
@@ -42,7 +43,8 @@ const forms = {
   decision: z.strictObject({
     id: z.uuid(),
     approver: name,
-    decision: z.enum(['approve', 'reject']),
+    decision: z.enum(['approve', 'reject', 'withdraw', 'review']),
+    digest: z.string().max(64),
     comment: text,
     mintedBy: name.optional(),
     request,
@@ -96,10 +98,20 @@ export function createHeard(deps: Deps) {
     return parsed.data as Said[P];
   }
 
+  /** What was verified when the first of this workflow's runs began; the key that signed it may be gone by now. */
+  const unsigned = <P extends Purpose>(purpose: P, message: unknown): Said[P] => {
+    const { signature: _signature, ...rest } = message as { signature: unknown };
+    return forms[purpose].parse(rest) as Said[P];
+  };
+
   /** The same for what a workflow begins with. @throws a failure that ends the workflow. */
-  async function verifiedStart<P extends 'start' | 'submit'>(purpose: P, message: unknown): Promise<Said[P]> {
+  async function verifiedStart<P extends 'start' | 'submit'>(
+    purpose: P,
+    message: unknown,
+    continues = false,
+  ): Promise<Said[P]> {
     const [, subject = me()] = me().split('/');
-    const said = await verified(purpose, subject, message);
+    const said = continues ? unsigned(purpose, message) : await verified(purpose, subject, message);
     if (!said)
       throw ApplicationFailure.nonRetryable(
         `Refused: only Signalbox's API starts ${me()}. Nothing was changed; the audit trail has the reason.`,

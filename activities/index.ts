@@ -1,11 +1,14 @@
 import { createBackup, createRestoreData } from './backup';
 import { createBuild } from './build';
 import type { Deps } from './deps';
-import { createChangeRequestActivities, createReconcileActivities } from './governance';
+import { createChangeRequestActivities } from './governance';
+import { createReconcileActivities } from './reconcile';
 import { createHeard } from './heard';
 import { createHealthCheck, createVerifyRollback } from './health-check';
 import { createLifecycle } from './lifecycle';
+import { createNotifyActivities } from './notify';
 import { createStepRunner } from './step';
+import { createWindowActivities } from './windows';
 import { createMigrate, createSwap, createUndoSwap } from './swap';
 
 /** All activities: those that act on a target, and those that write Signalbox's own record. */
@@ -24,6 +27,8 @@ export function createActivities(deps: Deps) {
     heard: heard.heard,
     ...createLifecycle(deps, heard),
     ...createChangeRequestActivities(deps, heard),
+    ...createWindowActivities(deps),
+    ...createNotifyActivities(deps),
     ...createReconcileActivities(deps),
   };
 }

@@ -19,6 +19,7 @@ import {
   type DeploymentRow,
 } from '../db/deployments';
 import { findChangeRequest } from '../db/change-requests';
+import { relatedTo } from '../db/conflicts';
 import { findPromotion, type PromotionRow } from '../db/promotions';
 import {
   changeRequestMoved,
@@ -35,6 +36,7 @@ import { directoryDriver } from './drivers/directory';
 import type { Heard } from './heard';
 import { lost } from './lost';
 import { targetOf } from './step';
+import { createGate } from './windows';
 import { join } from 'node:path';
 
 /** What a deployment's workflow has to know; fixed at admission, so that replay never reads configuration. */
@@ -58,6 +60,8 @@ export interface Plan {
     swapMs: number;
     healthMs: number;
     undoAlarmMs: number;
+    /** How long it may hold before the swap for its window. */
+    windowHoldMs: number;
   };
 }
 
@@ -65,11 +69,13 @@ export interface Plan {
 export type LaneNews =
   | { kind: 'acquired'; hadRelease: boolean }
   | { kind: 'waiting'; position: number; behind: string }
+  | { kind: 'asleep'; until: number; why: string }
   | { kind: 'ended'; outcome: DeploymentOutcome };
 
 /** The transactions by which a deployment's workflow writes the record. Each may be repeated. */
 export function createLifecycle(deps: Deps, heard: Heard) {
   const { db } = deps;
+  const gate = createGate(deps);
   const me = () => Context.current().info.workflowExecution!.workflowId;
   const owned = async <T>(work: (owner: string) => Promise<T>): Promise<T> => {
     try {
@@ -180,14 +186,17 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     async admit(
       message: unknown,
       runId: string,
+      continues = false,
     ): Promise<{ plan: Plan; lane: LaneNews } | DeploymentOutcome> {
-      const request: DeploymentRequest = await heard.verifiedStart('start', message);
+      const request: DeploymentRequest = await heard.verifiedStart('start', message, continues);
       await failpoint('admit/before');
       const { row, standing, lane } = await admit(db, {
         ...request,
         owner: me(),
         runId,
         configOf: (target) => deps.targets().get(target),
+        related: (target) => relatedTo(deps.targets(), target),
+        window: gate,
       }).catch((thrown: unknown) => {
         if (thrown instanceof SignalboxError)
           throw ApplicationFailure.nonRetryable(thrown.message, thrown.code);
@@ -200,7 +209,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     async acquireLane(plan: Plan): Promise<LaneNews> {
       const concurrency = deps.targets().get(plan.target)?.concurrency;
       await failpoint('lane/before');
-      const answer = await acquireLane(db, plan.deployment, me(), concurrency);
+      const answer = await acquireLane(db, plan.deployment, me(), concurrency, gate);
       await failpoint('lane/recorded-unreported');
       return told(plan.deployment, answer);
     },
@@ -224,14 +233,19 @@ export function createLifecycle(deps: Deps, heard: Heard) {
         const release = await directoryDriver(targetOf(deps, plan.target).driver.root).observe();
         const told = `${outcome} Current: ${release ? `release ${short(release)}` : 'no release'}.`;
         return afterEnd(
-          await recordEnd(db, plan.deployment, owner, 'rolled-back', told, { release }, moveOf(asked)),
+          await recordEnd(db, plan.deployment, owner, 'rolled-back', told, {
+            observed: { release },
+            accepted: moveOf(asked),
+          }),
         );
       }),
 
     recordEnd: (plan: Plan, to: 'succeeded' | 'rolled-back' | 'cancelled', outcome: string) =>
       owned(async (owner) => {
         await failpoint('record/before');
-        const row = await recordEnd(db, plan.deployment, owner, to, outcome);
+        const row = await recordEnd(db, plan.deployment, owner, to, outcome, {
+          reviewMs: (deps.targets().get(plan.target)?.reviewHours ?? 72) * 3_600_000,
+        });
         await failpoint('record/recorded-unreported');
         deps.log.info({ deployment: plan.key, target: plan.target, status: to }, outcome);
         return afterEnd(row);
@@ -262,4 +276,5 @@ const limitsOf = (target: TargetConfig): Plan['limits'] => ({
   swapMs: (target.driver.reload?.timeoutSeconds ?? 0) * 1000 + 3_600_000,
   healthMs: target.health.deadlineSeconds * 1000 + marginMs,
   undoAlarmMs: target.undoAlarmSeconds * 1000,
+  windowHoldMs: target.windowHoldSeconds * 1000,
 });

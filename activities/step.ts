@@ -9,6 +9,7 @@ import type { Tx } from '../db/connect';
 import type { DeploymentRow } from '../db/deployments';
 import { beginStep, finishStep, takeFence, type Try } from '../db/steps';
 import type { Deps } from './deps';
+import { windowClosed } from './windows';
 import { directoryDriver, type Driver } from './drivers/directory';
 import { openLog, type StepLog } from './log';
 import { reap } from './process';
@@ -124,12 +125,14 @@ export function createStepRunner(deps: Deps) {
       } catch (thrown) {
         const failure = asFailure(thrown, name, log.clean);
         const isVerdict = failure instanceof ApplicationFailure && failure.nonRetryable;
-        if (!isVerdict)
+        if (!isVerdict || failure.type === windowClosed)
           note(
             `${name}: ${failure instanceof CancelledFailure ? 'stopped, because it was cancelled' : failure.message}`,
           );
         await log.close();
-        if (isVerdict) await finishStep(deps.db, mine, 'failed', failure.message);
+        // One that waits for its window has not failed: it is tried again.
+        if (isVerdict && failure.type !== windowClosed)
+          await finishStep(deps.db, mine, 'failed', failure.message);
         throw failure;
       }
     } finally {

@@ -1,8 +1,9 @@
 import { failpoint } from '../domain/failpoint';
 import { changeRequestKey } from '../domain/keys';
-import { approvalStands } from '../db/people';
+import { approvalStands } from '../db/approvals';
 import { archiveOf, releaseOf, runTargetCommand, short } from './build';
 import type { Deps } from './deps';
+import { createGate, demandOpen } from './windows';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
 
 /** Optional: the target's migration command, run from the new release. It may run again after a fault. */
@@ -13,6 +14,7 @@ export const createMigrate =
       const { target, driver } = context;
       const release = await releaseOf(deps, input.deployment);
       const folder = await driver.install(release, await archiveOf(context, release));
+      await demandOpen(deps, createGate(deps), context.row);
       // Noted first: from here on data may have changed, and rolling back has to mind it.
       await deps.db('deployments').where({ id: input.deployment }).update({ migration_began: true });
       await failpoint('migrate/middle');
@@ -27,13 +29,15 @@ export const createSwap =
     runStep('swap', ['running'], input, async (context) => {
       const release = await releaseOf(deps, input.deployment);
       await context.driver.install(release, await archiveOf(context, release));
-      // Asked once more at the last moment: an approver may have lost the right to approve while this was built.
+      // Asked once more at the last moment: an approver may have lost the right to approve while this was built, and
+      // the window may have closed.
       const { trigger, promotion } = context.row;
       if (trigger !== 'rollback' && !(await approvalStands(deps.db, promotion)))
         throw verdict(
           'ApprovalVoid',
           `Not swapped: nobody who may still approve has approved ${changeRequestKey(promotion)}.`,
         );
+      await demandOpen(deps, createGate(deps), context.row);
       return { value: undefined, detail: await makeCurrent(context, release, input.key) };
     });
 

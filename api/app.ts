@@ -7,8 +7,10 @@ import { notFound } from '../domain/errors';
 import { accessRoutes } from './access';
 import { auditRoutes } from './audit';
 import { authenticate, ownAddress } from './auth';
+import { calendarFeed, calendarRoutes } from './calendar';
 import { changeRequestRoutes } from './change-requests';
 import type { ApiDeps } from './deps';
+import { windowRoutes } from './deployment-windows';
 import { deploymentRoutes } from './deployments';
 import { eventStream } from './events';
 import { openApiDocument } from './openapi';
@@ -17,12 +19,16 @@ import { promotionRoutes } from './promotions';
 import { register, type Route } from './route';
 import { sessionRoutes, signInRoutes } from './sign-in';
 import { targetRoutes } from './targets';
+import { webhookRoutes } from './webhooks';
 
 export const apiRoutes = (deps: ApiDeps): Route[] => [
   ...targetRoutes(deps),
   ...promotionRoutes(deps),
   ...deploymentRoutes(deps),
   ...changeRequestRoutes(deps),
+  ...windowRoutes(deps),
+  ...calendarRoutes(deps),
+  ...webhookRoutes(deps),
   ...accessRoutes(deps),
   ...sessionRoutes(deps),
   ...auditRoutes(deps),
@@ -70,6 +76,8 @@ export function createApp(deps: ApiDeps): Express {
   app.use('/api/docs', docsPolicy, express.static(swaggerPath()));
 
   app.use(signInRoutes(deps));
+
+  app.get('/api/calendar.ics', calendarFeed(deps));
 
   const api = Router({ caseSensitive: true });
   api.use(authenticate(deps));

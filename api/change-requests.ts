@@ -1,14 +1,32 @@
 import { randomUUID } from 'node:crypto';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
-import { notFound, SignalboxError, type ErrorCode } from '../domain/errors';
+import { z } from 'zod';
+import type { TargetConfig } from '../domain/config';
+import { badInput, notFound, SignalboxError, type ErrorCode } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, parseChangeRequestKey, promotionKey } from '../domain/keys';
-import { changeRequestView, decisionBody, emptyBody, listQuery, reasonBody } from '../domain/schemas';
-import { findChangeRequest, findDecision, type ChangeRequestRow } from '../db/change-requests';
-import type { Voided } from '../db/people';
+import type { ChangeRequestStatus } from '../domain/machines';
+import {
+  changeRequestView,
+  decisionBody,
+  editBody,
+  emptyBody,
+  listQuery,
+  reasonBody,
+  reviewBody,
+} from '../domain/schemas';
+import { edit, revise } from '../db/change-content';
+import {
+  findChangeRequest,
+  findDecision,
+  type ChangeRequestRow,
+  type DecisionKind,
+} from '../db/change-requests';
+import { conflictRefusal } from '../db/conflicts';
+import type { Voided } from '../db/approvals';
 import { findPromotion, withdraw } from '../db/promotions';
 import type { Move } from '../db/transition';
-import { viewChangeRequest } from '../db/views';
+import { plannedConflicts, viewChangeRequest } from '../db/views';
 import { attributes, controlQueue } from '../temporal-config/names';
 import {
   approvalDecision,
@@ -18,7 +36,8 @@ import {
 } from '../workflows/messages';
 import type { ApiDeps } from './deps';
 import { page, pageView } from './page';
-import { route, type Route } from './route';
+import { draftFacts } from './draft';
+import { route, type Answer, type Call, type Route } from './route';
 
 /** Change requests: submitted, decided and cancelled through their workflow; read from the record. */
 export function changeRequestRoutes(deps: ApiDeps): Route[] {
@@ -30,7 +49,7 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
   };
   const target = async ({ params }: { params: Record<string, string> }) =>
     (await findPromotion(db, parseChangeRequestKey(params.key!)))?.target;
-  const view = (row: ChangeRequestRow) => viewChangeRequest(db, row);
+  const view = (row: ChangeRequestRow) => viewChangeRequest(db, row, deps.targets());
   return [
     route({
       method: 'get',
@@ -77,34 +96,74 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
       target,
       body: decisionBody,
       answers: { status: 201, schema: changeRequestView },
+      handle: async (call) => decide(deps, call, await find(call.params.key!), call.body),
+    }),
+    route({
+      method: 'post',
+      path: '/change-requests/:key/withdraw-decision',
+      summary: 'Take back the approval that one gave, until the deployment starts',
+      permission: 'decide',
+      target,
+      body: reasonBody,
+      answers: { status: 201, schema: changeRequestView },
+      handle: async (call) =>
+        decide(deps, call, await find(call.params.key!), { decision: 'withdraw', comment: call.body.reason }),
+    }),
+    route({
+      method: 'post',
+      path: '/change-requests/:key/review',
+      summary: 'Review afterwards what passed its window: it completes the request',
+      permission: 'decide',
+      target,
+      body: reviewBody,
+      answers: { status: 201, schema: changeRequestView },
+      handle: async (call) =>
+        decide(deps, call, await find(call.params.key!), { decision: 'review', comment: call.body.comment }),
+    }),
+    route({
+      method: 'patch',
+      path: '/change-requests/:key',
+      summary:
+        'Change what a request says; what was approved before is void, and the answer says whose it was',
+      permission: 'edit-change',
+      target,
+      body: editBody,
+      answers: { status: 200, schema: changeRequestView.extend({ voided: z.array(z.string()) }) },
       async handle(call) {
         const row = await find(call.params.key!);
-        const id = await call.once(async () => {
-          if (row.status !== 'submitted') throw notOpen(row);
-          return randomUUID();
-        });
-        const read = () => findDecision(db, id);
-        await failpoint('api-decide/before');
-        if (!(await read()))
-          await deps.temporal.workflow.signalWithStart('changeRequest', {
-            // With a start, so that a workflow that was lost is there to hear it.
-            ...startOptions(deps, row.id, row.submission, { person: row.requester, request: call.request }),
-            signal: approvalDecision,
-            signalArgs: [
-              deps.keyring.sign('decision', changeRequestWorkflowId(row.id, row.submission), {
-                id,
-                approver: call.person,
-                ...call.body,
-                mintedBy: call.mintedBy,
-                request: call.request,
-              }),
-            ],
-          });
-        await failpoint('api-decide/sent-unanswered');
-        const decision = await deps.changes.until(read, deps.verdictMs);
-        if (decision && !decision.counted)
-          throw new SignalboxError(decision.refusal_code as ErrorCode, decision.refusal!);
-        return { status: decision ? 201 : 202, body: await view(await find(call.params.key!)) };
+        if (call.ifMatch !== undefined && call.ifMatch !== row.version)
+          throw new SignalboxError(
+            'stale-version',
+            `${changeRequestKey(row.id)} is at version ${row.version} by now, not ${call.ifMatch}; look again.`,
+            { version: row.version },
+          );
+        const { target: name } = (await findPromotion(db, row.id))!;
+        const config = configOf(deps, name);
+        const { revision, ...rest } = call.body;
+        const commit = revision && (await deps.resolveRevision(name, config.repository, revision));
+        const code =
+          revision && commit
+            ? { revision, commit, facts: await draftFacts(deps, config, commit) }
+            : undefined;
+        const wanted = { ...rest, ...(code ? { code } : {}) };
+        const move = { by: call.person, request: call.request };
+        const voided = await edit(db, row.id, wanted, config, move, call.ifMatch);
+        await tellMoved(deps, row);
+        return { body: { ...(await view(await find(call.params.key!))), voided } };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/change-requests/:key/revise',
+      summary: 'Make a rejected request a draft again, to be changed and submitted anew',
+      permission: 'edit-change',
+      target,
+      body: reasonBody,
+      answers: { status: 200, schema: changeRequestView },
+      async handle({ params, person, request, body }) {
+        const row = await find(params.key!);
+        await revise(db, row.id, { by: person, why: body.reason, request });
+        return { body: await view(await find(params.key!)) };
       },
     }),
     route({
@@ -124,16 +183,60 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
   ];
 }
 
+/** Sends a decision to the request's workflow and waits for the verdict that it records. */
+async function decide(
+  deps: ApiDeps,
+  call: Call<unknown, unknown>,
+  row: ChangeRequestRow,
+  said: { decision: DecisionKind; comment?: string; digest?: string },
+): Promise<Answer> {
+  const { db } = deps;
+  const id = await call.once(async () => {
+    const refusal = whyNotOpen(row, said.decision);
+    if (refusal) throw refusal;
+    return randomUUID();
+  });
+  const read = () => findDecision(db, id);
+  await failpoint('api-decide/before');
+  if (!(await read()))
+    await deps.temporal.workflow.signalWithStart('changeRequest', {
+      // With a start, so that a workflow that was lost is there to hear it.
+      ...startOptions(deps, row.id, row.submission, { person: row.requester, request: call.request }),
+      signal: approvalDecision,
+      signalArgs: [
+        deps.keyring.sign('decision', changeRequestWorkflowId(row.id, row.submission), {
+          id,
+          approver: call.person,
+          ...said,
+          digest: said.digest ?? row.digest,
+          mintedBy: call.mintedBy,
+          request: call.request,
+        }),
+      ],
+    });
+  await failpoint('api-decide/sent-unanswered');
+  const decision = await deps.changes.until(read, deps.verdictMs);
+  if (decision && !decision.counted)
+    throw new SignalboxError(decision.refusal_code as ErrorCode, decision.refusal!);
+  const now = (await findChangeRequest(db, row.id))!;
+  return { status: decision ? 201 : 202, body: await viewChangeRequest(db, now, deps.targets()) };
+}
+
 /** Starts the next submission's workflow and waits until the request is submitted. */
 export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow, by: By) {
   const { db } = deps;
   if (row.status !== 'draft') {
-    if (row.status === 'submitted') return { body: await viewChangeRequest(db, row) };
+    if (row.status === 'submitted') return { body: await viewChangeRequest(db, row, deps.targets()) };
     throw new SignalboxError(
       'illegal-transition',
       `${changeRequestKey(row.id)} is ${row.status}; only a draft can be submitted.`,
     );
   }
+  const { target } = (await findPromotion(db, row.id))!;
+  const conflicts = await plannedConflicts(db, row, target, deps.targets());
+  const refusal = conflictRefusal(changeRequestKey(row.id), conflicts, row.conflicts_accepted);
+  if (refusal) throw new SignalboxError(refusal.code as ErrorCode, refusal.message, refusal.detail);
+  configOf(deps, target);
   const submission = row.submission + 1;
   await deps.temporal.workflow
     .start('changeRequest', startOptions(deps, row.id, submission, by))
@@ -145,7 +248,10 @@ export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow, 
     return now.submission >= submission ? now : undefined;
   };
   const submitted = await deps.changes.until(read, deps.verdictMs);
-  return { status: submitted ? 200 : 202, body: await viewChangeRequest(db, submitted ?? row) };
+  return {
+    status: submitted ? 200 : 202,
+    body: await viewChangeRequest(db, submitted ?? row, deps.targets()),
+  };
 }
 
 /** Withdraws a promotion with its change request and tells the request's workflow. */
@@ -171,13 +277,32 @@ export async function tellMoved(deps: ApiDeps, { id, submission }: Voided): Prom
       );
 }
 
-const notOpen = (row: ChangeRequestRow) =>
-  new SignalboxError(
-    'illegal-transition',
+/** Refused at once where nothing is there to hear it; the workflow's verdict is what counts. */
+function whyNotOpen(row: ChangeRequestRow, decision: DecisionKind): SignalboxError | undefined {
+  const key = changeRequestKey(row.id);
+  const takes: Record<DecisionKind, ChangeRequestStatus[]> = {
+    approve: ['submitted'],
+    reject: ['submitted'],
+    withdraw: ['submitted', 'approved'],
+    review: ['in-progress'],
+  };
+  if (takes[decision].includes(row.status)) return undefined;
+  const why =
     row.status === 'draft'
-      ? `${changeRequestKey(row.id)} is a draft; submit it before it is decided.`
-      : `${changeRequestKey(row.id)} is ${row.status} and takes no decisions any more.`,
-  );
+      ? `${key} is a draft; submit it before it is decided.`
+      : decision === 'withdraw'
+        ? `${key} is ${row.status}; an approval can be withdrawn until the deployment starts.`
+        : decision === 'review'
+          ? `${key} is ${row.status}; only what was deployed past its window is reviewed.`
+          : `${key} is ${row.status} and takes no decisions any more.`;
+  return new SignalboxError('illegal-transition', why);
+}
+
+function configOf(deps: ApiDeps, name: string): TargetConfig {
+  const config = deps.targets().get(name);
+  if (!config) throw badInput(`The targets file names no target ${name} any more; put it back.`);
+  return config;
+}
 
 /** Who asked, in which request. */
 interface By {

@@ -5,6 +5,8 @@ import type { OidcConfig } from '../domain/service-config';
 import type { Changes } from '../db/changes';
 import type { Db } from '../db/connect';
 import type { RunUrl } from '../db/views';
+import type { Windows } from '../db/windows';
+import type { Comparison } from '../domain/comparison';
 import type { Keyring } from '../temporal-config/signing';
 
 /** Embedded mode: a link with a code that is good once. */
@@ -30,8 +32,11 @@ export interface ApiDeps {
   changes: Changes;
   temporal: Client;
   targets(): Targets;
+  windows: Windows;
   /** Resolves a revision to a commit in a target's repository. */
   resolveRevision(target: string, repository: string, revision: string): Promise<string>;
+  /** What a commit brings over another one; null: over nothing. */
+  compare(target: string, repository: string, from: string | null, to: string): Promise<Comparison>;
   runUrl: RunUrl;
   /** Folder of the built Operations page. */
   webDir: string;

@@ -4,7 +4,8 @@ import { messageOf, SignalboxError } from '../domain/errors';
 import type { Grant } from '../domain/permissions';
 import { recordAudit } from '../db/audit';
 import type { Tx } from '../db/connect';
-import { findPerson, setGrants, type PersonRow, type Voided } from '../db/people';
+import type { Voided } from '../db/approvals';
+import { findPerson, setGrants, type PersonRow } from '../db/people';
 import { startSession } from '../db/sessions';
 import { movedBy } from '../db/transition';
 import { cookieOf, sessionCookie } from './auth';
@@ -147,6 +148,8 @@ interface Identity {
   subject: string;
   name: string;
   grants: Grant[];
+  /** Those that stand in an approval chain count there too. */
+  groups: string[];
 }
 
 function identityOf(oidc: OidcSignIn['oidc'], claims: Record<string, unknown>): Identity {
@@ -163,11 +166,11 @@ function identityOf(oidc: OidcSignIn['oidc'], claims: Record<string, unknown>): 
       'role-required',
       `${name} is signed in there, but in no group that has a role here. Ask an administrator to be added to one.`,
     );
-  return { subject: `${oidc.issuer} ${String(claims.sub)}`, name, grants };
+  return { subject: `${oidc.issuer} ${String(claims.sub)}`, name, grants, groups: member.slice(0, 500) };
 }
 
 /** Writes who came in, and begins their session. A name belongs to whoever had it first. */
-async function enter(tx: Tx, { subject, name, grants }: Identity, hours: number, request: string) {
+async function enter(tx: Tx, { subject, name, grants, groups }: Identity, hours: number, request: string) {
   const bySubject = (await tx('people').where({ subject }).first()) as PersonRow | undefined;
   const byName = await findPerson(tx, name);
   const row = bySubject ?? byName;
@@ -180,7 +183,7 @@ async function enter(tx: Tx, { subject, name, grants }: Identity, hours: number,
     throw new SignalboxError('not-signed-in', `${row.name} is shut out. Ask an administrator.`);
   const person = row?.name ?? name;
   const move = { by: person, why: 'signed in by OpenID Connect', request };
-  const voided: Voided[] = await setGrants(tx, person, grants, move);
+  const voided: Voided[] = await setGrants(tx, person, grants, move, groups);
   if (!bySubject)
     await tx('people')
       .where({ name: person })

@@ -27,6 +27,9 @@ export function openApiDocument(routes: Route[]) {
                 },
               ]
             : []),
+          ...(r.method === 'patch' || (r.method === 'delete' && !r.body)
+            ? [{ name: 'If-Match', in: 'header', required: false, schema: { type: 'string' } }]
+            : []),
         ],
         ...(r.query ? { requestParams: { query: r.query } } : {}),
         ...(r.body ? { requestBody: { content: { 'application/json': { schema: r.body } } } } : {}),

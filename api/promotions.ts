@@ -9,10 +9,12 @@ import {
   shipBody,
 } from '../domain/schemas';
 import { findChangeRequest } from '../db/change-requests';
+import { chosenRisk } from '../db/change-content';
 import { findPromotion, ship, type PromotionRow } from '../db/promotions';
 import { viewPromotion, viewPromotions } from '../db/views';
 import { submitChangeRequest, withdrawPromotion } from './change-requests';
 import type { ApiDeps } from './deps';
+import { draftFacts, itemsOf } from './draft';
 import { page, pageView } from './page';
 import { route, type Route } from './route';
 import { startDeployment } from './start-deployment';
@@ -53,7 +55,7 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
       body: shipBody,
       answers: { status: 201, schema: promotionView },
       async handle(call) {
-        const { target: name, revision, title, change, submit } = call.body;
+        const { target: name, revision, title, change, submit, backlogItems } = call.body;
         const config = deps.targets().get(name);
         if (!config)
           throw badInput(
@@ -62,6 +64,7 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
         const id = Number(
           await call.once(async (tx) => {
             const commit = await deps.resolveRevision(name, config.repository, revision);
+            const facts = await draftFacts(deps, config, commit);
             const shipment = {
               target: name,
               title,
@@ -69,7 +72,13 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
               commit,
               shippedBy: call.person,
               request: call.request,
-              change: { ...change, risk: change.risk ?? 'medium', description: change.description ?? '' },
+              change: {
+                ...change,
+                risk: chosenRisk(facts.computedRisk, change.risk, change.riskReason),
+                description: change.description ?? '',
+                backlogItems: itemsOf(facts, backlogItems),
+                facts,
+              },
             };
             return String(await ship(tx, shipment));
           }),
@@ -94,7 +103,8 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
       target,
       body: deployBody,
       answers: { status: 202, schema: deploymentView },
-      handle: async (call) => startDeployment(deps, call, await find(call.params.key!), 'deploy'),
+      handle: async (call) =>
+        startDeployment(deps, call, await find(call.params.key!), 'deploy', call.body.when === 'next-window'),
     }),
     route({
       method: 'post',
@@ -102,9 +112,10 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
       summary: 'Deploy a promotion that rolled back once more, as a new attempt',
       permission: 'deploy',
       target,
-      body: reasonBody,
+      body: deployBody,
       answers: { status: 202, schema: deploymentView },
-      handle: async (call) => startDeployment(deps, call, await find(call.params.key!), 'retry'),
+      handle: async (call) =>
+        startDeployment(deps, call, await find(call.params.key!), 'retry', call.body.when === 'next-window'),
     }),
     route({
       method: 'post',

@@ -18,6 +18,8 @@ export interface Call<B, Q> extends Person {
   params: Record<string, string>;
   body: B;
   query: Q;
+  /** The version that `If-Match` names: the change is made to no other one. */
+  ifMatch: number | undefined;
   /** Whether plain text was asked for. */
   plainText: boolean;
   /**
@@ -31,7 +33,7 @@ export interface Answer {
   body: unknown;
 }
 export interface Route<B = unknown, Q = unknown> {
-  method: 'get' | 'post' | 'delete';
+  method: 'get' | 'post' | 'patch' | 'delete';
   /** Below /api, in Express's form. */
   path: string;
   summary: string;
@@ -81,6 +83,7 @@ export function register(router: Router, db: Db, definition: Route): void {
       params,
       body,
       query,
+      ifMatch: ifMatch(request),
       plainText: request.accepts(['application/json', 'text/plain']) === 'text/plain',
     };
     const key =
@@ -134,6 +137,14 @@ function parse(schema: z.ZodType | undefined, input: unknown, what: string): nev
   if (parsed.success) return parsed.data as never;
   const problems = problemsOf(parsed.error, input);
   throw badInput(`The ${what} is not valid. ${problemText(problems).replaceAll('\n', '; ')}`, { problems });
+}
+
+function ifMatch(request: Request): number | undefined {
+  const given = request.get('if-match');
+  if (given === undefined || given === '*') return undefined;
+  const version = /^(?:W\/)?"?([1-9][0-9]{0,8})"?$/.exec(given)?.[1];
+  if (!version) throw badInput('If-Match has to be the version of what is changed, such as "3".');
+  return Number(version);
 }
 
 function idempotencyKey(request: Request): string | undefined {

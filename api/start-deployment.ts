@@ -1,11 +1,14 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
-import { switchedOff, whyNot } from '../domain/admission';
+import { switchedOff, whyClosed, whyNot, type Standing } from '../domain/admission';
 import { SignalboxError, type ErrorCode } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
 import type { Trigger } from '../domain/machines';
 import type { DeploymentView } from '../domain/schemas';
+import type { WindowStatus } from '../domain/windows/status';
 import { standingOf } from '../db/admission';
+import { relatedTo, whyConflict } from '../db/conflicts';
+import type { Tx } from '../db/connect';
 import { attemptThatDeployed, findDeployment } from '../db/deployments';
 import type { PromotionRow } from '../db/promotions';
 import { viewDeployment } from '../db/views';
@@ -23,6 +26,7 @@ export async function startDeployment(
   call: Call<{ reason?: string }, unknown>,
   promotion: PromotionRow,
   trigger: Trigger,
+  whenOpen = false,
 ): Promise<Answer> {
   const { db, changes, runUrl } = deps;
   const { id } = promotion;
@@ -40,8 +44,10 @@ export async function startDeployment(
           'illegal-transition',
           `${deploymentKey(id, open.attempt)} (${open.trigger}) is ${open.status}; wait for it or cancel it.`,
         );
-      const refusal = whyNot(standing, trigger, switchedOff(target));
-      if (refusal) throw new SignalboxError(refusal.code as ErrorCode, refusal.message);
+      const refusal =
+        whyNot(standing, trigger, switchedOff(target)) ??
+        (await whyNotNow(deps, tx, standing, trigger, whenOpen));
+      if (refusal) throw new SignalboxError(refusal.code as ErrorCode, refusal.message, refusal.detail);
       return String(standing.lastAttempt + 1);
     }),
   );
@@ -53,6 +59,7 @@ export async function startDeployment(
     trigger,
     startedBy: call.person,
     reason: call.body.reason,
+    ...(whenOpen ? { whenOpen } : {}),
     request: call.request,
   };
   await failpoint('api-deploy/before');
@@ -62,8 +69,37 @@ export async function startDeployment(
   if (!row)
     return { status: 202, body: unanswered(promotion, request, runUrl(deployWorkflowId(id, attempt), '')) };
   if (row.status === 'refused')
-    throw new SignalboxError(row.outcome_code as ErrorCode, row.outcome!, { deployment: key });
+    throw new SignalboxError(row.outcome_code as ErrorCode, row.outcome!, {
+      deployment: key,
+      ...(row.outcome_code === 'window-closed' ? await windowDetail(deps, id) : {}),
+    });
   return { status: 202, body: await viewDeployment(db, row, runUrl) };
+}
+
+const statusFor = async (deps: ApiDeps, tx: Tx, standing: Standing): Promise<WindowStatus | undefined> => {
+  const environment = deps.targets().get(standing.target)?.environment;
+  if (environment === undefined) return undefined;
+  const schedule = await deps.windows.current(standing.windowRevision, tx);
+  return schedule.status({ ...standing, environment }, Date.now());
+};
+
+/** What stands in the way at this moment, and would not later: a closed window, an overlap. */
+async function whyNotNow(deps: ApiDeps, tx: Tx, standing: Standing, trigger: Trigger, whenOpen: boolean) {
+  if (trigger === 'rollback') return undefined;
+  const status = await statusFor(deps, tx, standing);
+  const sleeps = status?.open === false && whenOpen && status.nextOpen !== null;
+  if (status && !sleeps) {
+    const closed = whyClosed(standing.target, status);
+    if (closed) return closed;
+  }
+  const beginsAt = sleeps ? status.nextOpen : null;
+  return whyConflict(tx, standing, relatedTo(deps.targets(), standing.target), beginsAt);
+}
+
+async function windowDetail(deps: ApiDeps, promotion: number): Promise<Record<string, unknown>> {
+  const standing = await standingOf(deps.db, promotion);
+  const status = standing && (await statusFor(deps, deps.db, standing));
+  return (status && whyClosed(standing.target, status)?.detail) ?? {};
 }
 
 async function start(deps: ApiDeps, request: DeploymentRequest, promotion: PromotionRow): Promise<void> {

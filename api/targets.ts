@@ -9,49 +9,55 @@ import { pageView } from './page';
 import { route, type Route } from './route';
 
 /** Targets as the operator's file declares them, with what they run; and who is asking. */
-export const targetRoutes = ({ db, targets, signIn }: ApiDeps): Route[] => [
-  route({
-    method: 'get',
-    path: '/targets',
-    summary: 'All targets',
-    permission: 'read',
-    answers: { status: 200, schema: pageView(targetView) },
-    handle: async () => ({
-      body: {
-        items: await Promise.all([...targets().values()].map((target) => viewTarget(db, target))),
-        nextCursor: null,
+export function targetRoutes({ db, targets, signIn, windows }: ApiDeps): Route[] {
+  const viewAll = async () => {
+    const schedule = await windows.current();
+    return Promise.all([...targets().values()].map((target) => viewTarget(db, target, schedule)));
+  };
+  return [
+    route({
+      method: 'get',
+      path: '/targets',
+      summary: 'All targets',
+      permission: 'read',
+      answers: { status: 200, schema: pageView(targetView) },
+      handle: async () => ({
+        body: {
+          items: await viewAll(),
+          nextCursor: null,
+        },
+      }),
+    }),
+    route({
+      method: 'get',
+      path: '/targets/:name',
+      summary: 'One target',
+      permission: 'read',
+      answers: { status: 200, schema: targetView },
+      async handle({ params }) {
+        const target = targets().get(params.name!);
+        if (!target) throw notFound(`target ${params.name!.slice(0, 80)}`);
+        return { body: await viewTarget(db, target, await windows.current()) };
       },
     }),
-  }),
-  route({
-    method: 'get',
-    path: '/targets/:name',
-    summary: 'One target',
-    permission: 'read',
-    answers: { status: 200, schema: targetView },
-    async handle({ params }) {
-      const target = targets().get(params.name!);
-      if (!target) throw notFound(`target ${params.name!.slice(0, 80)}`);
-      return { body: await viewTarget(db, target) };
-    },
-  }),
-  route({
-    method: 'get',
-    path: '/me',
-    summary: 'Who is asking, by which credential, and what they may do',
-    permission: 'read',
-    answers: { status: 200, schema: meView },
-    handle: async ({ person, grants, credential, session }) => ({
-      body: {
-        person,
-        roles: grants,
-        may: permissionsOf(grants),
-        credential,
-        canBe: signIn?.kind === 'local' && session?.kind === 'local' ? await canBe(db, signIn.people) : [],
-      },
+    route({
+      method: 'get',
+      path: '/me',
+      summary: 'Who is asking, by which credential, and what they may do',
+      permission: 'read',
+      answers: { status: 200, schema: meView },
+      handle: async ({ person, grants, credential, session }) => ({
+        body: {
+          person,
+          roles: grants,
+          may: permissionsOf(grants),
+          credential,
+          canBe: signIn?.kind === 'local' && session?.kind === 'local' ? await canBe(db, signIn.people) : [],
+        },
+      }),
     }),
-  }),
-];
+  ];
+}
 
 const canBe = async (db: Db, names: readonly string[]) =>
   (await listPeople(db))

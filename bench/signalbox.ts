@@ -12,8 +12,9 @@ import { signingKeys } from '../cli/state-dir';
 import { followChanges } from '../db/changes';
 import { registerTargets } from '../db/targets';
 import { setGrants } from '../db/people';
+import { createWindows } from '../db/windows';
 import { mintToken } from '../db/tokens';
-import { parseTargets } from '../domain/config';
+import { parseConfig } from '../domain/config';
 import type { DeploymentStatus } from '../domain/machines';
 import { controlQueue } from '../temporal-config/names';
 import type { Servers } from './servers';
@@ -35,7 +36,7 @@ export async function startSignalbox(servers: Servers, names: string[], began: (
     health: { kind: http, url: "http://127.0.0.1:1/" }
 `,
   );
-  const targets = parseTargets(`targets:\n${config.join('')}`, 'bench');
+  const { targets, notifications: noNotifications } = parseConfig(`targets:\n${config.join('')}`, 'bench');
   await registerTargets(db, names);
   const move = { by: 'bench', why: 'measuring' };
   await mintToken(db, { person: 'rosa', grants: ['release-manager'] }, move, token);
@@ -45,7 +46,17 @@ export async function startSignalbox(servers: Servers, names: string[], began: (
   const log = openLog(join(folder, 'signalbox.log'));
   const source = createSource(join(stateDir, 'mirrors'));
   const keyring = signingKeys(stateDir);
-  const deps = { db, targets: () => targets, source, stateDir, temporal: temporal.client, keyring, log };
+  const deps = {
+    db,
+    targets: () => targets,
+    windows: createWindows(db),
+    notifications: { config: noNotifications, secretOf: () => '' },
+    source,
+    stateDir,
+    temporal: temporal.client,
+    keyring,
+    log,
+  };
 
   const runStep = createStepRunner(deps);
   const nothing = (name: string, during: DeploymentStatus[]) => (input: StepInput) => {
@@ -74,7 +85,9 @@ export async function startSignalbox(servers: Servers, names: string[], began: (
     changes,
     temporal: temporal.client,
     targets: () => targets,
+    windows: deps.windows,
     resolveRevision: (...args) => source.resolve(...args),
+    compare: (...args) => source.compare(...args),
     runUrl: () => null,
     webDir: pageDir,
     log,

@@ -13,7 +13,10 @@ import { connect, type Db } from '../db/connect';
 import { noteTargets, registerTargets } from '../db/targets';
 import type { Temporal } from '../temporal-config/connection';
 import type { Keyring } from '../temporal-config/signing';
+import { createWindows } from '../db/windows';
+import { rebindAll } from '../db/change-content';
 import { keepAudit } from '../worker/audit-keeper';
+import { startNotifier } from '../worker/notifier';
 import { registerSchedules } from '../worker/schedules';
 import { startWorker, type SignalboxWorker } from '../worker/worker';
 import { migrateAsOwner, operator } from './database';
@@ -52,6 +55,7 @@ export async function openDatabase(url: string, targets: Targets, ownerUrl?: str
 export async function takeTargets(db: Db, targets: Targets): Promise<void> {
   await registerTargets(db, [...targets.keys()]);
   await noteTargets(db, targets, operator());
+  await rebindAll(db, targets);
 }
 
 export interface ApiServer {
@@ -92,7 +96,9 @@ export async function serveApi(options: {
     changes,
     temporal: temporal.client,
     targets: options.targets,
+    windows: createWindows(options.db),
     resolveRevision: (...args) => source.resolve(...args),
+    compare: (...args) => source.compare(...args),
     runUrl: (workflowId, runId) =>
       temporalUi &&
       [temporalUi, 'namespaces', temporal.namespace, 'workflows', encodeURIComponent(workflowId), runId]
@@ -164,7 +170,7 @@ export async function serveWorker(options: {
   stateDir: string;
   log: Logger;
   keyring: Keyring;
-  config: Pick<Config, 'audit'>;
+  config: Pick<Config, 'audit' | 'notifications'>;
   graceMs: number;
 }): Promise<SignalboxWorker> {
   const { temporal, stateDir } = options;
@@ -175,6 +181,8 @@ export async function serveWorker(options: {
     deps: {
       db: options.db,
       targets: options.targets,
+      windows: createWindows(options.db),
+      notifications: { config: options.config.notifications, secretOf: readReference },
       source: createSource(join(stateDir, 'mirrors', 'worker')),
       stateDir,
       temporal: temporal.client,
@@ -183,6 +191,12 @@ export async function serveWorker(options: {
     },
   });
   await registerSchedules(temporal.client);
+  const notifier = await startNotifier({
+    db: options.db,
+    temporal: temporal.client,
+    config: options.config.notifications,
+    log: options.log,
+  });
   const keeper = keepAudit({
     db: options.db,
     file: options.config.audit.exportFile ?? join(stateDir, 'audit-heads.jsonl'),
@@ -192,6 +206,7 @@ export async function serveWorker(options: {
   return {
     broken: worker.broken,
     async stop() {
+      await notifier.stop();
       await worker.stop();
       await keeper.stop();
     },

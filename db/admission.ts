@@ -1,9 +1,23 @@
-import { switchedOff, whyNoReturn, whyNot, type Refusal, type Standing } from '../domain/admission';
+import {
+  switchedOff,
+  whyClosed,
+  whyNoReturn,
+  whyNot,
+  type Refusal,
+  type Standing,
+} from '../domain/admission';
 import type { TargetConfig } from '../domain/config';
 import { badInput, notFound } from '../domain/errors';
-import { promotionKey } from '../domain/keys';
+import { changeRequestKey, promotionKey } from '../domain/keys';
 import { laneHolding, openAttempt, type Trigger } from '../domain/machines';
 import type { Permission } from '../domain/permissions';
+import type { Approval } from '../domain/approval';
+import type { ApprovalPolicy } from '../domain/policy';
+import type { WindowStatus } from '../domain/windows/status';
+import { isComplete } from './approvals';
+import { rebind } from './change-content';
+import { recipeDigest } from './digest';
+import { whyConflict } from './conflicts';
 import type { Db, Tx } from './connect';
 import {
   deploymentById,
@@ -28,28 +42,60 @@ export interface AdmissionRequest {
   reason?: string;
   /** Id of the HTTP request. */
   request?: string;
+  /** Outside of its window it waits for it instead of being refused. */
+  whenOpen?: boolean;
   owner: string;
   runId: string;
+  window: WindowGate;
   /** The targets file's entry for a target; undefined when it has none. */
   configOf(target: string): TargetConfig | undefined;
+  /** Targets that it must not overlap with, itself among them. */
+  related(target: string): string[];
 }
 
 /** How a promotion stands, read in one statement; undefined when there is none. */
 export async function standingOf(tx: Tx, promotion: number): Promise<Standing | undefined> {
   const { rows } = await tx.raw(
     `SELECT p.id, p.target, p.title, p.revision, p.commit, p.status AS promotion, c.status AS "changeRequest",
-            approval_stands(p.id) AS "approvalStands",
+            c.type, c.risk, c.policy, c.recipe, c.conflicts_accepted AS "conflictsAccepted",
+            EXISTS (SELECT 1 FROM change_requests o WHERE o.planned_start IS NOT NULL
+                     AND o.status IN ('submitted', 'approved', 'in-progress')) AS "anyPlanned", standing_approvals(p.id) AS approvals,
             (SELECT coalesce(max(attempt), 0) FROM deployments WHERE promotion = p.id) AS "lastAttempt",
             (SELECT json_build_object('attempt', attempt, 'status', status, 'trigger', trigger)
                FROM deployments WHERE promotion = p.id AND status = ANY (?)) AS open,
             (SELECT json_build_object('promotion', live.promotion, 'before', live.from_deployment)
                FROM targets JOIN deployments live ON live.id = targets.current_deployment
-              WHERE targets.name = p.target) AS live
+              WHERE targets.name = p.target) AS live,
+            (SELECT revision FROM window_revision) AS "windowRevision",
+            (SELECT coalesce(json_agg(json_build_object('window', deployment_window,
+                      'until', extract(epoch FROM expires_at) * 1000, 'by', ARRAY[requested_by, seconded_by])), '[]')
+               FROM window_overrides
+              WHERE promotion = p.id AND seconded_by IS NOT NULL AND revoked_at IS NULL) AS overrides
        FROM promotions p JOIN change_requests c USING (id) WHERE p.id = ?`,
     [[...openAttempt], promotion],
   );
-  return rows[0] as Standing | undefined;
+  if (!rows[0]) return undefined;
+  const { policy, approvals, overrides, ...row } = rows[0] as Omit<
+    Standing,
+    'approvalStands' | 'overridden'
+  > & {
+    policy: ApprovalPolicy | null;
+    approvals: Approval[];
+    overrides: { window: number; until: number; by: string[] }[];
+  };
+  return {
+    ...row,
+    approvalStands: isComplete(
+      { policy },
+      approvals,
+      overrides.flatMap(({ by }) => by),
+    ),
+    overridden: overrides.map(({ window, until }) => ({ window, until })),
+  };
 }
+
+/** Whether, why and until when a change may be deployed now; undefined where windows do not count for it. */
+export type WindowGate = (standing: Standing, tx: Tx) => Promise<WindowStatus | undefined>;
 
 /** What starting each kind of attempt needs. */
 export const permissionOf: Record<Trigger, Permission> = {
@@ -61,6 +107,8 @@ export const permissionOf: Record<Trigger, Permission> = {
 export type LaneAnswer =
   | { kind: 'acquired'; hadRelease: boolean }
   | { kind: 'waiting'; position: number; behind: string; supersedes: string[] }
+  /** Its window is closed: it sleeps until then, or until the windows are changed. */
+  | { kind: 'asleep'; until: number; why: string }
   | { kind: 'ended' };
 
 /**
@@ -84,18 +132,38 @@ export async function admit(
     if (attempt > standing.lastAttempt + 1)
       throw badInput(`The next attempt is ${standing.lastAttempt + 1}, not ${attempt}.`);
     const config = request.configOf(standing.target);
+    const gate = trigger === 'rollback' ? undefined : await request.window(standing, tx);
     if (attempt <= standing.lastAttempt) {
       const row = (await findDeployment(tx, id, attempt))!;
       if (row.owner !== request.owner) return { row, standing };
-      return { row, standing, lane: await lane(tx, row, config?.concurrency) };
+      // Another run of the same workflow goes on with it.
+      if (row.run_id !== request.runId)
+        await tx('deployments').where({ id: row.id }).update({ run_id: request.runId });
+      return { row, standing, lane: await lane(tx, row, config?.concurrency, gate, standing.windowRevision) };
     }
+    const sleeps = gate?.open === false && request.whenOpen === true && gate.nextOpen !== null;
     const refusal = standing.open
       ? {
           code: 'illegal-transition',
           message: `${rowKey({ promotion: id, ...standing.open })} is still ${standing.open.status}.`,
         }
       : ((await whyMayNotNow(tx, request.startedBy, permissionOf[trigger], standing.target)) ??
-        whyNot(standing, trigger, switchedOff(config)));
+        whyNot(standing, trigger, switchedOff(config)) ??
+        (config &&
+        trigger !== 'rollback' &&
+        standing.recipe !== '' &&
+        standing.recipe !== recipeDigest(config)
+          ? await whyRebound(tx, id, config, request.request)
+          : undefined) ??
+        (sleeps || !gate ? undefined : whyClosed(standing.target, gate)) ??
+        (trigger === 'rollback'
+          ? undefined
+          : await whyConflict(
+              tx,
+              standing,
+              request.related(standing.target),
+              sleeps ? gate.nextOpen : null,
+            )));
     const move = { by: request.startedBy, why: refusal?.message ?? request.reason, request: request.request };
     // A retry takes the promotion up again under the approval that still binds.
     if (!refusal && trigger === 'retry') await transition(tx, 'promotion', id, 'approved', move);
@@ -118,10 +186,13 @@ export async function admit(
               outcome_code: refusal.code,
               finished_at: tx.fn.now(),
             }
-          : { status: 'queued', waiting_for: 'its turn' }),
+          : sleeps
+            ? { status: 'waiting-for-window', when_open: true, ...asleep(gate, standing.windowRevision) }
+            : { status: 'queued', when_open: request.whenOpen === true, waiting_for: 'its turn' }),
       })
       .returning('*')) as [DeploymentRow];
-    return refusal ? { row, standing } : { row, standing, lane: await lane(tx, row, config?.concurrency) };
+    if (refusal) return { row, standing };
+    return { row, standing, lane: await lane(tx, row, config?.concurrency, gate, standing.windowRevision) };
   });
 }
 
@@ -134,12 +205,16 @@ export const acquireLane = (
   db: Db,
   id: number,
   owner: string,
-  concurrency?: TargetConfig['concurrency'],
+  concurrency: TargetConfig['concurrency'] | undefined,
+  window: WindowGate,
 ): Promise<LaneAnswer> =>
   db.transaction(async (tx) => {
     const row = await deploymentById(tx, id);
     await tx('targets').where({ name: row.target }).forNoKeyUpdate().first('name');
-    return row.owner === owner ? lane(tx, row, concurrency) : { kind: 'ended' };
+    if (row.owner !== owner) return { kind: 'ended' };
+    const standing = (await standingOf(tx, row.promotion))!;
+    const gate = row.trigger === 'rollback' ? undefined : await window(standing, tx);
+    return lane(tx, row, concurrency, gate, standing.windowRevision);
   });
 
 /** Takes the lane or the place in its queue; the target's row is locked by then. */
@@ -147,24 +222,40 @@ async function lane(
   tx: Tx,
   { id, owner, target: name }: DeploymentRow,
   concurrency: TargetConfig['concurrency'] = 'queue',
+  gate: WindowStatus | undefined,
+  windowRevision: number,
 ): Promise<LaneAnswer> {
   const { rows } = await tx.raw(
     `SELECT 'holds' AS place, * FROM deployments WHERE target = :name AND status = ANY (:holding)
-     UNION ALL SELECT 'waits', * FROM deployments WHERE target = :name AND status = 'queued'
+     UNION ALL SELECT 'waits', * FROM deployments WHERE target = :name AND (status = 'queued' OR id = :id AND status = 'waiting-for-window')
      UNION ALL SELECT 'live', d.* FROM targets t JOIN deployments d ON d.id = t.current_deployment
                 WHERE t.name = :name
      ORDER BY id`,
-    { name, holding: [...laneHolding] },
+    { name, id, holding: [...laneHolding] },
   );
   const at = (place: string) =>
     (rows as (DeploymentRow & { place: string })[]).filter((r) => r.place === place);
-  const queue = at('waits');
+  const waits = at('waits');
   const [holder] = at('holds');
   const [from] = at('live');
   if (holder?.id === id && holder.owner === owner && holder.status === 'running')
     return { kind: 'acquired', hadRelease: holder.from_deployment !== null };
-  const row = queue.find((waiting) => waiting.id === id);
+  const row = waits.find((waiting) => waiting.id === id);
   if (row?.owner !== owner) return { kind: 'ended' };
+  if (gate && !gate.open) return sleep(tx, row, gate, windowRevision);
+  if (row.status === 'waiting-for-window')
+    await transition(
+      tx,
+      'deployment',
+      id,
+      'queued',
+      bySignalbox(gate?.reason ?? 'its window is open', row.request_id),
+      {
+        ...awake,
+        waiting_for: 'its turn',
+      },
+    );
+  const queue = waits;
 
   // A rollback by hand brings back an older release: it neither supersedes nor is superseded.
   const forward = (other: DeploymentRow | undefined) => other !== undefined && other.trigger !== 'rollback';
@@ -206,6 +297,63 @@ async function lane(
     to_release: restored ? releasePutBy(restored) : null,
   });
   return { kind: 'acquired', hadRelease: from !== undefined };
+}
+
+/** While it waits for a window; `window_revision` says by which windows the time was worked out. */
+const asleep = (gate: WindowStatus, windowRevision: number) => ({
+  scheduled_for: gate.nextOpen === null ? null : new Date(gate.nextOpen),
+  window_revision: windowRevision,
+  waiting_for: `its window: ${gate.reason}${gate.nextOpen === null ? '' : `; it opens ${new Date(gate.nextOpen).toISOString()}`}`,
+});
+export const awake = { window_revision: null, waiting_for: null };
+
+/** Outside of its window it holds neither lane nor place: it sleeps, or ends when no window will ever open. */
+async function sleep(
+  tx: Tx,
+  row: DeploymentRow,
+  gate: WindowStatus,
+  windowRevision: number,
+): Promise<LaneAnswer> {
+  if (gate.nextOpen === null) {
+    const { code, message } = whyClosed(row.target, gate)!;
+    await transition(tx, 'deployment', row.id, 'refused', bySignalbox(message, row.request_id), {
+      ...awake,
+      outcome: message,
+      outcome_code: code,
+    });
+    return { kind: 'ended' };
+  }
+  const set = asleep(gate, windowRevision);
+  if (row.status === 'queued')
+    await transition(
+      tx,
+      'deployment',
+      row.id,
+      'waiting-for-window',
+      bySignalbox(gate.reason, row.request_id),
+      set,
+    );
+  else if (row.window_revision !== windowRevision || row.scheduled_for?.getTime() !== gate.nextOpen)
+    await tx('deployments')
+      .where({ id: row.id })
+      .update({ ...set, version: tx.raw('version + 1'), updated_at: tx.fn.now() });
+  return { kind: 'asleep', until: gate.nextOpen, why: gate.reason };
+}
+
+/** An approval binds to how the target built then; one that is void is sent back. */
+async function whyRebound(
+  tx: Tx,
+  id: number,
+  config: TargetConfig,
+  request?: string,
+): Promise<Refusal | undefined> {
+  const why = await rebind(tx, id, config, request);
+  return why === undefined
+    ? undefined
+    : {
+        code: 'approval-void',
+        message: `The approval of ${changeRequestKey(id)} does not bind any more: ${why}. Let it be approved again.`,
+      };
 }
 
 async function supersede(tx: Tx, row: DeploymentRow, newer: DeploymentRow): Promise<void> {

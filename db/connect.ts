@@ -2,6 +2,7 @@ import createKnex, { type Knex } from 'knex';
 import pg from 'pg';
 import * as deployNow from './migrations/001-deploy-now';
 import * as accountable from './migrations/002-accountable';
+import * as governed from './migrations/003-governed';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -40,6 +41,7 @@ function open(url: string, poolSize: number, more: object = {}): Db {
 const migrations: Record<string, Knex.Migration> = {
   '001-deploy-now': deployNow,
   '002-accountable': accountable,
+  '003-governed': governed,
 };
 
 const migrationLock = 4_600_001;
@@ -74,7 +76,7 @@ async function admit(owner: Db, login: string): Promise<void> {
 }
 
 /** Only ever added to. */
-const appendOnly = ['audit', 'decisions', 'deployment_log'];
+const appendOnly = ['audit', 'decisions', 'deployment_log', 'submissions'];
 
 async function grant(owner: Db): Promise<void> {
   const { rows } = await owner.raw('SELECT 1 FROM pg_roles WHERE rolname = ?', [applicationRole]);

@@ -1,6 +1,14 @@
 import { deploymentKey } from '../domain/keys';
-import { openAttempt, type DeploymentStatus, type Trigger } from '../domain/machines';
+import {
+  laneHolding,
+  openAttempt,
+  type ChangeType,
+  type DeploymentStatus,
+  type Risk,
+  type Trigger,
+} from '../domain/machines';
 import type { Db, Tx } from './connect';
+import { deployed } from './change-requests';
 import { bySignalbox, transition, type Move } from './transition';
 
 /**
@@ -28,6 +36,11 @@ export interface DeploymentRow {
   failure: string | null;
   outcome: string | null;
   outcome_code: string | null;
+  when_open: boolean;
+  /** When it was to begin, if it waited for a window. */
+  scheduled_for: Date | null;
+  /** While it waits for a window: the revision of the windows that say until when. */
+  window_revision: number | null;
   started_at: Date | null;
   finished_at: Date | null;
   /** Number of the log's last line. */
@@ -89,6 +102,7 @@ export async function beginRollback(
     const move = resumed ?? bySignalbox(failure ?? 'the undo is tried again', request_id);
     await transition(tx, 'deployment', id, 'rolling-back', move, {
       waiting_for: null,
+      window_revision: null,
       ...(failure ? { failure } : {}),
     });
     if (failure)
@@ -123,17 +137,24 @@ export async function recordEnd(
   owner: string,
   to: 'succeeded' | 'rolled-back' | 'cancelled',
   outcome: string,
-  observed?: { release: string | null },
-  accepted?: Move,
+  more: { observed?: { release: string | null }; accepted?: Move; reviewMs?: number } = {},
 ): Promise<DeploymentRow> {
+  const { observed, accepted, reviewMs = 72 * 3_600_000 } = more;
   return db.transaction(async (tx) => {
     const row = await lockOwned(tx, id, owner);
     const move = accepted ?? bySignalbox(outcome, row.request_id);
-    if (!(await transition(tx, 'deployment', id, to, move, { outcome, waiting_for: null }))) return row;
+    if (
+      !(await transition(tx, 'deployment', id, to, move, {
+        outcome,
+        waiting_for: null,
+        window_revision: null,
+      }))
+    )
+      return row;
     const byHand = row.trigger === 'rollback';
     if (to === 'succeeded') {
       await transition(tx, 'promotion', row.promotion, byHand ? 'rolled-back' : 'deployed', move);
-      if (!byHand) await transition(tx, 'changeRequest', row.promotion, 'completed', move, { outcome });
+      if (!byHand) await deployed(tx, row.promotion, outcome, move, reviewMs);
       await setCurrent(tx, row.target, row.restores ?? id);
     }
     if (to === 'rolled-back') {
@@ -186,6 +207,88 @@ export async function takeOver(db: Db, id: number, owner: string, runId: string)
   };
 }
 
-/** Attempts that have not ended, oldest first: what `reconcile` looks at. */
-export const openDeployments = async (db: Db): Promise<DeploymentRow[]> =>
-  (await db('deployments').whereIn('status', openAttempt).orderBy('id')) as DeploymentRow[];
+/** What `reconcile` looks at: attempts that hold a lane, and of those that wait the ones it has not seen for longest. */
+export async function attemptsToLookAt(db: Db, waiting: number): Promise<DeploymentRow[]> {
+  const holding = await db('deployments')
+    .whereIn('status', [...laneHolding])
+    .orderBy('id');
+  const others = await db('deployments')
+    .whereIn('status', ['queued', 'waiting-for-window'])
+    .orderBy('swept_at')
+    .limit(waiting);
+  return [...holding, ...others] as DeploymentRow[];
+}
+export const swept = (db: Db, ids: number[]) =>
+  db('deployments').whereIn('id', ids).update({ swept_at: db.fn.now() });
+
+/** Attempts that have not ended and belong to one of these workflows. */
+export const ownedBy = async (db: Db, owners: string[]): Promise<DeploymentRow[]> =>
+  (await db('deployments')
+    .whereIn('owner', owners)
+    .whereIn('status', [...openAttempt])) as DeploymentRow[];
+
+/** Workflows that wait first for a lane that nobody holds. */
+export async function freeLanesWaitedFor(db: Db): Promise<string[]> {
+  const { rows } = await db.raw(
+    `SELECT DISTINCT ON (target) owner FROM deployments d
+      WHERE status = 'queued' AND NOT EXISTS (
+        SELECT 1 FROM deployments h WHERE h.target = d.target AND h.status = ANY (?))
+      ORDER BY target, id`,
+    [[...laneHolding]],
+  );
+  return (rows as { owner: string }[]).map(({ owner }) => owner);
+}
+
+/** Whether anything waits for a window by windows of an older revision. */
+export const anyStaleSleeper = async (db: Db, revision: number): Promise<boolean> =>
+  (await db('deployments').where('window_revision', '<', revision).first('id')) !== undefined;
+
+/** It holds before its swap until its window opens; the lane stays its. */
+export const hold = (tx: Tx, id: number, waitingFor: string, until: Date | null, revision: number) =>
+  tx('deployments')
+    .where({ id, status: 'running' })
+    .update({
+      waiting_for: waitingFor,
+      scheduled_for: until,
+      window_revision: revision,
+      version: tx.raw('version + 1'),
+      updated_at: tx.fn.now(),
+    });
+
+/** It goes on. */
+export const awakened = (tx: Tx, id: number) =>
+  tx('deployments')
+    .where({ id, status: 'running' })
+    .update({
+      waiting_for: null,
+      window_revision: null,
+      version: tx.raw('version + 1'),
+      updated_at: tx.fn.now(),
+    });
+
+/** An attempt that waits for a window, with what a window is asked about. */
+export type Sleeper = DeploymentRow & {
+  subject: { target: string; type: ChangeType; risk: Risk; overridden: { window: number; until: number }[] };
+};
+
+/** Attempts that wait for a window, by windows of an older revision. */
+export async function heldDeployments(tx: Tx, revision: number): Promise<Sleeper[]> {
+  const { rows } = await tx.raw(
+    `SELECT d.*, json_build_object('target', d.target, 'type', c.type, 'risk', c.risk, 'overridden',
+              (SELECT coalesce(json_agg(json_build_object('window', deployment_window,
+                        'until', extract(epoch FROM expires_at) * 1000)), '[]')
+                 FROM window_overrides o
+                WHERE o.promotion = d.promotion AND seconded_by IS NOT NULL AND revoked_at IS NULL)) AS subject
+       FROM deployments d JOIN change_requests c ON c.id = d.promotion
+      WHERE d.window_revision < ?`,
+    [revision],
+  );
+  return rows as Sleeper[];
+}
+
+/** What they wait for is the same by the windows of this revision. */
+export const unaffected = (tx: Tx, ids: number[], revision: number) =>
+  tx('deployments')
+    .whereIn('id', ids)
+    .where('window_revision', '<', revision)
+    .update({ window_revision: revision });

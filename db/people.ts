@@ -1,6 +1,7 @@
 import { grantsFor, whyMayNot, type Grant, type Permission } from '../domain/permissions';
 import type { Db, Tx } from './connect';
-import { movedBy, transition, type Move } from './transition';
+import { voidLapsedApprovals, type Voided } from './approvals';
+import { movedBy, type Move } from './transition';
 
 /** Who asks: a person, what they hold by the credential they show, and the credential. */
 export interface Person {
@@ -16,6 +17,8 @@ export interface Person {
 export interface PersonRow {
   name: string;
   grants: Grant[];
+  /** Groups of approvers, as the OpenID provider said at the last sign-in. */
+  groups: string[];
   subject: string | null;
   disabled_at: Date | null;
 }
@@ -44,11 +47,17 @@ export const addPerson = (tx: Tx, name: string, move: Move) =>
     .ignore();
 
 /** Writes what a person holds. Approvals that no longer count are voided with it. */
-export async function setGrants(tx: Tx, name: string, grants: Grant[], move: Move): Promise<Voided[]> {
+export async function setGrants(
+  tx: Tx,
+  name: string,
+  grants: Grant[],
+  move: Move,
+  groups: string[] = [],
+): Promise<Voided[]> {
   await addPerson(tx, name, move);
   await tx('people')
     .where({ name })
-    .update({ grants, ...movedBy(move), updated_at: tx.fn.now() });
+    .update({ grants, groups, ...movedBy(move), updated_at: tx.fn.now() });
   return voidLapsedApprovals(tx, move);
 }
 
@@ -67,35 +76,6 @@ export async function setDisabled(
       updated_at: tx.fn.now(),
     });
   return changed === 1 ? voidLapsedApprovals(tx, move) : false;
-}
-
-/** Whether somebody who may still approve has approved what this promotion's request says now. */
-export async function approvalStands(tx: Tx, promotion: number): Promise<boolean> {
-  const { rows } = await tx.raw('SELECT approval_stands(?) AS stands', [promotion]);
-  return rows[0].stands as boolean;
-}
-
-/** A change request whose approval was voided. */
-export interface Voided {
-  id: number;
-  submission: number;
-}
-
-/** Sends back for approval what nobody approved who may still approve. What is executing is looked at by its swap. */
-export async function voidLapsedApprovals(tx: Tx, move: Move): Promise<Voided[]> {
-  const lapsed = (await tx('promotions')
-    .join('change_requests', 'change_requests.id', 'promotions.id')
-    .where({ 'promotions.status': 'approved', 'change_requests.status': 'approved' })
-    .whereRaw('NOT approval_stands(promotions.id)')
-    .orderBy('promotions.id')
-    .forNoKeyUpdate()
-    .select('promotions.id', 'submission')) as Voided[];
-  const because = { ...move, why: `the approval does not count any more: ${move.why}` };
-  for (const { id } of lapsed) {
-    await transition(tx, 'promotion', id, 'pending', because);
-    await transition(tx, 'changeRequest', id, 'submitted', because, { outcome: because.why });
-  }
-  return lapsed;
 }
 
 /** A person by name. */

@@ -1,6 +1,7 @@
 import type { ChangeType, PromotionStatus, Risk } from '../domain/machines';
 import type { Db, Tx } from './connect';
 import { standingOf } from './admission';
+import { factColumns, type DraftFacts } from './change-content';
 import { rowKey } from './deployments';
 import { movedBy, transition, type Move } from './transition';
 
@@ -25,7 +26,20 @@ export interface Shipment {
   shippedBy: string;
   /** Id of the HTTP request. */
   request?: string;
-  change: { type: ChangeType; risk: Risk; description: string; emergencyReason?: string };
+  change: {
+    type: ChangeType;
+    risk: Risk;
+    riskReason?: string;
+    description: string;
+    emergencyReason?: string;
+    rollbackPlan?: string;
+    backupPlan?: string;
+    planned?: { start: string; minutes: number };
+    conflictsAccepted?: string;
+    backlogItems?: string[];
+    /** What is known of it; left out: nothing. */
+    facts?: DraftFacts;
+  };
 }
 
 /** Records the promotion (pending) and its change request (draft) together. @returns their common number. */
@@ -48,6 +62,14 @@ export async function ship(tx: Tx, shipment: Shipment): Promise<number> {
     risk: shipment.change.risk,
     description: shipment.change.description,
     emergency_reason: shipment.change.emergencyReason ?? null,
+    risk_reason: shipment.change.riskReason ?? null,
+    rollback_plan: shipment.change.rollbackPlan ?? '',
+    backup_plan: shipment.change.backupPlan ?? '',
+    planned_start: shipment.change.planned?.start ?? null,
+    planned_minutes: shipment.change.planned?.minutes ?? null,
+    conflicts_accepted: shipment.change.conflictsAccepted ?? null,
+    backlog_items: shipment.change.backlogItems ?? [],
+    ...(shipment.change.facts ? factColumns(shipment.change.facts) : {}),
     requester: shipment.shippedBy,
     ...moved,
   });

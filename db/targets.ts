@@ -4,7 +4,10 @@ import { switchedOff } from '../domain/admission';
 import type { TargetConfig } from '../domain/config';
 import { deploymentKey, promotionKey } from '../domain/keys';
 import { laneHolding } from '../domain/machines';
+import type { WindowSchedule } from '../domain/windows/status';
 import { recordAudit } from './audit';
+import { usualDuration } from './conflicts';
+import { viewWindowStatus } from './views';
 import type { Db, Tx } from './connect';
 
 /** Makes sure every configured target has its row. */
@@ -46,7 +49,18 @@ export async function noteTargets(
 }
 
 /** A target as configured, joined with what is known of it. */
-export async function viewTarget(tx: Tx, config: TargetConfig): Promise<TargetView> {
+export async function viewTarget(
+  tx: Tx,
+  config: TargetConfig,
+  schedule: WindowSchedule,
+): Promise<TargetView> {
+  const now = Date.now();
+  const asked = {
+    target: config.name,
+    environment: config.environment,
+    type: 'normal',
+    risk: 'medium',
+  } as const;
   const row = await tx('targets').where({ name: config.name }).first();
   const live = await liveOn(tx, config.name);
   const holder = await tx('deployments')
@@ -62,6 +76,7 @@ export async function viewTarget(tx: Tx, config: TargetConfig): Promise<TargetVi
     current: live,
     lane: holder ? deploymentKey(holder.promotion, holder.attempt) : null,
     fence: row?.fence ?? 0,
+    window: viewWindowStatus(schedule.status(asked, now), await usualDuration(tx, config.name), now),
     expectedMs: await expectedMs(tx, config.name),
   };
 }

@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Grant } from '../domain/permissions';
 import type { Db, Tx } from './connect';
-import { addPerson, voidLapsedApprovals, type Person, type Voided } from './people';
+import { voidLapsedApprovals, type Voided } from './approvals';
+import { addPerson, type Person } from './people';
 import { movedBy, type Move } from './transition';
 
 /** API tokens. The token itself is shown once, when it is made; only its SHA-256 is kept. */
@@ -23,6 +24,8 @@ export interface NewToken {
   /** Who makes it, when that is not who it is for. */
   mintedBy?: string;
   expiresAt?: Date;
+  /** `feed`: good for reading the calendar by its address, and for nothing else. */
+  kind?: 'api' | 'feed';
 }
 
 export const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
@@ -43,6 +46,7 @@ export async function mintToken(
       person: token.person,
       roles: token.grants,
       label: token.label ?? '',
+      kind: token.kind ?? 'api',
       minted_by: token.mintedBy === token.person ? null : (token.mintedBy ?? null),
       expires_at: token.expiresAt ?? null,
       ...movedBy(move),
@@ -66,10 +70,14 @@ export async function revokeToken(tx: Tx, id: number, move: Move): Promise<Voide
 export const useNotedEveryMs = 60_000;
 
 /** Who a bearer token belongs to; undefined when it is unknown, revoked, expired or its person disabled. */
-export async function personByToken(db: Db, value: string): Promise<Person | undefined> {
+export async function personByToken(
+  db: Db,
+  value: string,
+  kind: 'api' | 'feed' = 'api',
+): Promise<Person | undefined> {
   const row = (await db('tokens')
     .join('people', 'people.name', 'tokens.person')
-    .where({ token_sha256: sha256(value) })
+    .where({ token_sha256: sha256(value), kind })
     .whereNull('revoked_at')
     .whereNull('disabled_at')
     .whereRaw('(expires_at IS NULL OR expires_at > now())')

@@ -1,9 +1,24 @@
+import type { Targets } from '../domain/config';
 import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
-import type { ChangeRequestView, DeploymentView, PromotionView, StepView } from '../domain/schemas';
-import type { ChangeRequestRow, DecisionRow } from './change-requests';
+import { isTerminal } from '../domain/machines';
+import type { WindowStatus } from '../domain/windows/status';
+import type {
+  ChangeRequestView,
+  DeploymentView,
+  OverrideView,
+  PromotionView,
+  StepView,
+  WindowStatusView,
+  WindowView,
+} from '../domain/schemas';
+import { chainOf, standingApprovals } from './approvals';
+import { contentOf, type ChangeRequestRow, type DecisionRow } from './change-requests';
+import { conflictsAt, relatedTo, type Conflict } from './conflicts';
 import type { Tx } from './connect';
 import { deploymentById, type DeploymentRow } from './deployments';
+import { expiryOf } from './deadlines';
 import type { PromotionRow } from './promotions';
+import { overridesFor, windowOf, type OverrideRow, type WindowRow } from './windows';
 
 /** Rows as the API shows them. Everything for a page of rows is read in a fixed number of queries. */
 export type RunUrl = (workflowId: string, runId: string) => string | null;
@@ -56,7 +71,7 @@ export async function viewDeployments(
       from: row.from_release,
       to: row.to_release,
       position: row.status === 'queued' && place >= 0 ? place + 1 : null,
-      scheduledFor: null,
+      scheduledFor: iso(row.scheduled_for),
       waitingFor: row.waiting_for,
       outcome: row.outcome ?? row.failure,
       backup: backup ? viewBackup(backup) : null,
@@ -107,9 +122,18 @@ export async function viewPromotions(tx: Tx, rows: PromotionRow[], runUrl: RunUr
 export const viewPromotion = async (tx: Tx, row: PromotionRow, runUrl: RunUrl): Promise<PromotionView> =>
   (await viewPromotions(tx, [row], runUrl))[0]!;
 
-export async function viewChangeRequest(tx: Tx, row: ChangeRequestRow): Promise<ChangeRequestView> {
+/** @param targets the targets file: which targets depend on which. */
+export async function viewChangeRequest(
+  tx: Tx,
+  row: ChangeRequestRow,
+  targets: Targets,
+): Promise<ChangeRequestView> {
   const promotion = (await tx('promotions').where({ id: row.id }).first()) as PromotionRow;
-  const decisions = (await tx('decisions').where({ change_request: row.id }).orderBy('at')) as DecisionRow[];
+  const decisions = (await tx('decisions')
+    .where({ change_request: row.id })
+    .orderBy('ordinal')) as DecisionRow[];
+  const approvals = await standingApprovals(tx, row.id);
+  const chain = chainOf(row, approvals);
   return {
     key: changeRequestKey(row.id),
     type: row.type,
@@ -122,10 +146,43 @@ export async function viewChangeRequest(tx: Tx, row: ChangeRequestRow): Promise<
     promotion: promotionKey(row.id),
     submission: row.submission,
     outcome: row.outcome,
+    commits: row.commits,
+    files: row.files,
+    lines: row.lines,
+    backlogItems: row.backlog_items,
+    rollbackPlan: row.rollback_plan,
+    backupPlan: row.backup_plan,
+    planned: row.planned_start && { start: row.planned_start.toISOString(), minutes: row.planned_minutes! },
+    computedRisk: row.computed_risk,
+    riskReasons: row.risk_reasons,
+    riskReason: row.risk_reason,
+    conflicts: isTerminal('changeRequest', row.status)
+      ? []
+      : await plannedConflicts(tx, row, promotion.target, targets),
+    conflictsAccepted: row.conflicts_accepted,
+    revision: row.revision,
+    digest: row.digest,
+    approvals: {
+      levels: chain.levels.map(({ name, seats, missing }) => ({
+        name,
+        seats: seats.map(({ groups, filledBy }) => ({ groups: [...groups], filledBy })),
+        missing,
+      })),
+      complete: chain.complete,
+      given: approvals.map(({ approver }) => approver),
+      expiresAt: isoOf(expiryOf(row)),
+    },
+    review:
+      row.review_due_at && row.status === 'in-progress'
+        ? { dueAt: row.review_due_at.toISOString(), overdue: row.review_overdue_at !== null }
+        : null,
+    changes: await changesSince(tx, row, promotion),
+    overrides: await viewOverrides(tx, await overridesFor(tx, [row.id])),
     decisions: decisions.map((d) => ({
       id: d.id,
       approver: d.approver,
       decision: d.decision,
+      submission: d.submission,
       comment: d.comment,
       counted: d.counted,
       refusal: d.refusal,
@@ -134,6 +191,91 @@ export async function viewChangeRequest(tx: Tx, row: ChangeRequestRow): Promise<
     ...versioned(row),
   };
 }
+
+const isoOf = (at: number | null | undefined) =>
+  at === null || at === undefined ? null : new Date(at).toISOString();
+
+/** What overlaps the time for which a change is planned. */
+export async function plannedConflicts(
+  tx: Tx,
+  row: Pick<ChangeRequestRow, 'id' | 'planned_start' | 'planned_minutes'>,
+  target: string,
+  targets: Targets,
+): Promise<Conflict[]> {
+  if (!row.planned_start) return [];
+  const to = new Date(row.planned_start.getTime() + row.planned_minutes! * 60_000);
+  return conflictsAt(tx, row.id, target, relatedTo(targets, target), row.planned_start, to);
+}
+
+/** What a request says otherwise than its submission before. */
+async function changesSince(tx: Tx, row: ChangeRequestRow, promotion: PromotionRow) {
+  const before = row.status === 'draft' ? row.submission : row.submission - 1;
+  if (before < 1) return [];
+  const earlier = await tx('submissions')
+    .where({ change_request: row.id, submission: before })
+    .first('content');
+  if (!earlier) return [];
+  const was = earlier.content as Record<string, unknown>;
+  return Object.entries(contentOf(row, promotion))
+    .filter(
+      ([field, after]) => field !== 'recipe' && JSON.stringify(after) !== JSON.stringify(was[field] ?? null),
+    )
+    .map(([field, after]) => ({ field, before: was[field] ?? null, after: after as unknown }));
+}
+
+export async function viewOverrides(tx: Tx, rows: OverrideRow[]): Promise<OverrideView[]> {
+  const names = new Map(
+    (
+      (await tx('deployment_windows')
+        .whereIn(
+          'id',
+          rows.map((row) => row.deployment_window),
+        )
+        .select('id', 'name')) as { id: number; name: string }[]
+    ).map(({ id, name }) => [id, name]),
+  );
+  return rows.map((row) => ({
+    id: row.id,
+    window: { id: row.deployment_window, name: names.get(row.deployment_window)! },
+    promotion: promotionKey(row.promotion),
+    reason: row.reason,
+    requestedBy: row.requested_by,
+    secondedBy: row.seconded_by,
+    expiresAt: row.expires_at.toISOString(),
+    status: row.revoked_at
+      ? 'revoked'
+      : row.expires_at.getTime() <= Date.now()
+        ? 'expired'
+        : row.seconded_by
+          ? 'in-force'
+          : 'asked',
+  }));
+}
+
+export const viewWindow = (row: WindowRow): WindowView => {
+  const { exceptDates, changeTypes, risks, ...window } = windowOf(row);
+  return {
+    ...window,
+    ...(exceptDates ? { exceptDates: [...exceptDates] } : {}),
+    ...(changeTypes ? { changeTypes: [...changeTypes] } : {}),
+    ...(risks ? { risks: [...risks] } : {}),
+    createdBy: row.created_by,
+    ...versioned(row),
+  };
+};
+
+/** @param usualMs how long a deployment usually takes. @param at the instant that was asked for. */
+export const viewWindowStatus = (status: WindowStatus, usualMs: number, at: number): WindowStatusView => ({
+  open: status.open,
+  reason: status.reason,
+  windows: status.windows,
+  nextOpen: isoOf(status.nextOpen),
+  nextClose: isoOf(status.nextClose),
+  warning:
+    status.open && status.nextClose !== null && status.nextClose - at < usualMs
+      ? `A deployment usually takes ${Math.ceil(usualMs / 1000)} s, and the window closes in ${Math.floor((status.nextClose - at) / 1000)} s: it may be held before its swap.`
+      : null,
+});
 
 const viewStep = (row: Record<string, unknown>): StepView => ({
   name: row.name as string,

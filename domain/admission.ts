@@ -1,6 +1,14 @@
 import type { TargetConfig } from './config';
+import type { WindowStatus } from './windows/status';
 import { changeRequestKey, promotionKey } from './keys';
-import type { ChangeRequestStatus, DeploymentStatus, PromotionStatus, Trigger } from './machines';
+import type {
+  ChangeRequestStatus,
+  ChangeType,
+  DeploymentStatus,
+  PromotionStatus,
+  Risk,
+  Trigger,
+} from './machines';
 
 /** Whether an attempt may start: one rule for the click, for admission and for taking the lane. */
 export interface Standing {
@@ -11,8 +19,20 @@ export interface Standing {
   commit: string;
   promotion: PromotionStatus;
   changeRequest: ChangeRequestStatus;
-  /** Whether somebody who may still approve has approved it. */
+  type: ChangeType;
+  risk: Risk;
+  /** Whether everybody whose approval it needs, and who may still approve, has approved what it says. */
   approvalStands: boolean;
+  /** Windows that were overridden for it, and until when (milliseconds since 1970). */
+  overridden: { window: number; until: number }[];
+  /** Revision of the windows at this moment. */
+  windowRevision: number;
+  /** Digest of the build recipe that its approval binds to; empty: none was noted. */
+  recipe: string;
+  /** Why overlapping another schedule is accepted. */
+  conflictsAccepted: string | null;
+  /** Whether any change is planned for a time. */
+  anyPlanned: boolean;
   /** Number of the latest attempt; 0 when there was none. */
   lastAttempt: number;
   /** The attempt that has not ended. */
@@ -28,6 +48,8 @@ export interface Refusal {
   code: string;
   /** What is wrong and what can be done, for a person. */
   message: string;
+  /** For programs, such as when it would pass. */
+  detail?: Record<string, unknown>;
 }
 
 /**
@@ -75,7 +97,7 @@ export const whyVoid = (s: Pick<Standing, 'id' | 'approvalStands'>): Refusal | u
     ? undefined
     : refuse(
         'approval-void',
-        `Nobody who may still approve has approved ${changeRequestKey(s.id)}; its approval does not count any more. Let somebody else approve it, or ship it again.`,
+        `${changeRequestKey(s.id)} lacks an approval: nobody who may still give it has given it, or only who overrode a window for it. Let somebody else approve it, or ship it again.`,
       );
 
 /**
@@ -114,6 +136,19 @@ export function whyNoReturn(promotion: number, target: string, live: Live | null
   return undefined;
 }
 
+/** Why a deployment does not begin outside of its window; undefined inside. */
+export function whyClosed(target: string, status: WindowStatus): Refusal | undefined {
+  if (status.open) return undefined;
+  const nextOpen = status.nextOpen === null ? null : new Date(status.nextOpen).toISOString();
+  return {
+    code: 'window-closed',
+    message: nextOpen
+      ? `${target} is closed: ${status.reason}. It opens ${nextOpen}. Deploy when it opens, or override the window with a second person.`
+      : `${target} is closed: ${status.reason}. No window opens within a year; add one, or override it with a second person.`,
+    detail: { windows: status.windows, nextOpen },
+  };
+}
+
 /** Why a target takes no promotions; undefined when it does. @param config its entry in the targets file, if any. */
 export const switchedOff = (config: TargetConfig | undefined): string | undefined =>
   config === undefined
@@ -122,4 +157,4 @@ export const switchedOff = (config: TargetConfig | undefined): string | undefine
       ? undefined
       : (config.promotionsDisabledReason ?? 'the targets file gives no reason');
 
-const refuse = (code: string, message: string): Refusal => ({ code, message });
+export const refuse = (code: string, message: string): Refusal => ({ code, message });

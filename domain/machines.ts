@@ -102,7 +102,14 @@ export const step = {
   failed: { to: ['running'], label: 'Failed', tone: 'bad', at: 'finished_at', settled: true },
 } as const satisfies Table;
 
-export const machines = { backlogItem, promotion, changeRequest, deployment, step } as const;
+/** Telling one webhook of one event. */
+export const delivery = {
+  pending: { to: ['delivered', 'undeliverable'], label: 'Pending', tone: 'waiting' },
+  delivered: { to: [], label: 'Delivered', tone: 'good', at: 'ended_at' },
+  undeliverable: { to: ['pending'], label: 'Undeliverable', tone: 'bad', at: 'ended_at', settled: true },
+} as const satisfies Table;
+
+export const machines = { backlogItem, promotion, changeRequest, deployment, step, delivery } as const;
 export type MachineName = keyof typeof machines;
 export type State<M extends MachineName> = keyof (typeof machines)[M] & string;
 export type PromotionStatus = State<'promotion'>;

@@ -19,9 +19,19 @@ export const permissions = {
     on: 'target',
     title: 'Submit a change request for approval',
   },
-  decide: { roles: ['approver'], on: 'target', title: 'Approve or reject a change request' },
+  'edit-change': {
+    roles: ['contributor', 'release-manager'],
+    on: 'target',
+    title: 'Change what a request says, revise a rejected one',
+  },
+  decide: { roles: ['approver'], on: 'target', title: 'Approve, reject or review a change request' },
   deploy: { roles: ['release-manager'], on: 'target', title: 'Deploy Now, and retry after a rollback' },
   rollback: { roles: ['release-manager'], on: 'target', title: 'Roll a deployed promotion back by hand' },
+  windows: {
+    roles: ['release-manager'],
+    on: 'target',
+    title: 'Keep windows and freezes; override one, second an override',
+  },
   withdraw: {
     roles: ['contributor', 'release-manager'],
     on: 'target',
@@ -29,6 +39,11 @@ export const permissions = {
   },
   cancel: { roles: ['release-manager', 'sre'], on: 'target', title: 'Cancel a deployment' },
   resolve: { roles: ['sre'], on: 'target', title: 'Resolve a failed rollback' },
+  'resend-notifications': {
+    roles: ['sre', 'admin'],
+    on: 'everything',
+    title: 'Send a notification again that could not be delivered',
+  },
   'manage-access': {
     roles: ['admin'],
     on: 'everything',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { targetName } from './config';
+import { maxDurationMinutes } from './windows/window';
 import { changeTypes, risks, roles, statesOf, triggers } from './machines';
 import { parseGrant, permissions, type Permission } from './permissions';
 import { strict } from './strict';
@@ -23,15 +24,31 @@ const line = (max: number) =>
     .refine((value) => value.isWellFormed(), 'must be well-formed Unicode');
 const reason = line(2000);
 
+const paragraph = line(20_000);
+const backlogItems = z
+  .array(z.string().regex(/^ITEM-[1-9][0-9]{0,8}$/, 'allowed: keys such as ITEM-12'))
+  .max(200)
+  .describe('besides those that the commits name');
+const planned = strict({
+  start: z.iso.datetime().describe('UTC'),
+  minutes: z.number().int().min(1).max(10_080),
+});
+
 export const shipBody = strict({
   target: targetName,
   revision: line(200).refine((v) => !v.startsWith('-'), 'must not start with a dash'),
   title: line(200),
+  backlogItems: backlogItems.default([]),
   change: strict({
     type: z.enum(changeTypes).default('normal'),
-    risk: z.enum(risks).optional(),
-    description: line(20_000).optional(),
+    risk: z.enum(risks).optional().describe("left out: what the target's rules compute"),
+    riskReason: reason.optional().describe('needed to lower the risk'),
+    description: paragraph.optional(),
     emergencyReason: reason.optional(),
+    rollbackPlan: paragraph.optional(),
+    backupPlan: paragraph.optional(),
+    planned: planned.optional().describe('when it is meant to be deployed'),
+    conflictsAccepted: reason.optional().describe('why an overlap with another schedule is accepted'),
   })
     .refine((change) => change.type !== 'emergency' || change.emergencyReason !== undefined, {
       error: 'an emergency change needs a reason',
@@ -42,13 +59,17 @@ export const shipBody = strict({
 }).meta({ id: 'Ship' });
 
 export const deployBody = strict({
-  when: z.literal('now').default('now'),
+  when: z
+    .enum(['now', 'next-window'], 'allowed: now or next-window')
+    .default('now')
+    .describe('next-window: outside of its window it sleeps until that opens'),
   reason: reason.optional(),
 }).meta({ id: 'Deploy' });
 export const reasonBody = strict({ reason: reason.optional() }).meta({ id: 'Reason' });
 export const decisionBody = strict({
   decision: z.enum(['approve', 'reject']),
   comment: reason.optional(),
+  digest: z.string().max(64).optional().describe('of what was looked at; left out: what it says now'),
 })
   .refine((body) => body.decision === 'approve' || body.comment !== undefined, {
     error: 'a rejection needs a comment',
@@ -56,6 +77,88 @@ export const decisionBody = strict({
   })
   .meta({ id: 'Decision' });
 export const resolveBody = strict({ action: z.enum(['retry', 'accept']), reason }).meta({ id: 'Resolve' });
+/** What may be changed of a request; what is left out stays. */
+export const editBody = strict({
+  title: line(200).optional(),
+  revision: line(200)
+    .refine((v) => !v.startsWith('-'), 'must not start with a dash')
+    .optional(),
+  type: z.enum(changeTypes).optional(),
+  risk: z.enum(risks).optional(),
+  riskReason: reason.nullable().optional(),
+  description: paragraph.optional(),
+  emergencyReason: reason.nullable().optional(),
+  rollbackPlan: paragraph.optional(),
+  backupPlan: paragraph.optional(),
+  backlogItems: backlogItems.optional(),
+  planned: planned.nullable().optional(),
+  conflictsAccepted: reason.nullable().optional(),
+}).meta({ id: 'EditChangeRequest' });
+export const reviewBody = strict({ comment: reason }).meta({ id: 'Review' });
+
+const localTime = z
+  .string()
+  .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d$/, 'allowed: local time such as 2026-01-05T20:00');
+const localDay = z
+  .string()
+  .regex(/^\d{4}-\d\d-\d\d(T\d\d:\d\d)?$/, 'allowed: a local date or time such as 2026-12-24');
+const windowFields = {
+  name: line(100),
+  kind: z.enum(['allow', 'freeze']),
+  scope: strict({ target: targetName.optional(), environment: line(100).optional() })
+    .default({})
+    .describe('one target, one environment, or with neither all'),
+  start: localTime.describe('local time of the first occurrence'),
+  timeZone: line(60).describe('IANA zone'),
+  durationMinutes: z.number().int().min(1).max(maxDurationMinutes),
+  rrule: line(500).optional().describe('RFC 5545; left out: once'),
+  exceptDates: z.array(localDay).max(1000).optional(),
+  until: localDay.optional(),
+  changeTypes: z.array(z.enum(changeTypes)).min(1).optional(),
+  risks: z.array(z.enum(risks)).min(1).optional(),
+  reason: reason.optional(),
+};
+export const windowBody = strict(windowFields).meta({ id: 'DeploymentWindow' });
+/** What is left out stays; null takes it away. */
+export const windowEdit = strict({
+  name: windowFields.name.optional(),
+  kind: windowFields.kind.optional(),
+  scope: strict({ target: targetName.optional(), environment: line(100).optional() }).optional(),
+  start: localTime.optional(),
+  timeZone: line(60).optional(),
+  durationMinutes: windowFields.durationMinutes.optional(),
+  rrule: line(500).nullable().optional(),
+  exceptDates: z.array(localDay).max(1000).nullable().optional(),
+  until: localDay.nullable().optional(),
+  changeTypes: z.array(z.enum(changeTypes)).min(1).nullable().optional(),
+  risks: z.array(z.enum(risks)).min(1).nullable().optional(),
+  reason: reason.nullable().optional(),
+}).meta({ id: 'EditWindow' });
+export const overrideBody = strict({
+  promotion: z.string().max(20).describe('CP-7'),
+  reason,
+  expiresAt: z.iso.datetime(),
+}).meta({ id: 'AskOverride' });
+export const windowStatusQuery = strict({
+  target: targetName.optional(),
+  promotion: z
+    .string()
+    .max(20)
+    .optional()
+    .describe('CP-7: its target, type, risk and overrides; instead of target'),
+  at: z.iso.datetime().optional().describe('left out: now'),
+  type: z.enum(changeTypes).default('normal'),
+  risk: z.enum(risks).default('medium'),
+});
+export const calendarQuery = strict({ from: z.iso.datetime(), to: z.iso.datetime() });
+export const feedBody = strict({ label: line(100).describe('what will read it, such as a phone') }).meta({
+  id: 'NewFeed',
+});
+export const deliveriesQuery = strict({
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.string().max(200).optional(),
+  status: z.enum(statesOf('delivery')).optional(),
+});
 export const emptyBody = strict({}).meta({ id: 'Empty' });
 
 export const listQuery = strict({
@@ -136,6 +239,122 @@ export const promotionView = z
   })
   .meta({ id: 'Promotion' });
 
+export const overrideView = z
+  .object({
+    id: z.number().int(),
+    window: z.object({ id: z.number().int(), name: z.string() }),
+    promotion: z.string(),
+    reason: z.string(),
+    requestedBy: z.string(),
+    secondedBy: z.string().nullable(),
+    expiresAt: at,
+    status: z.enum(['asked', 'in-force', 'expired', 'revoked']),
+  })
+  .meta({ id: 'WindowOverride' });
+export type OverrideView = z.infer<typeof overrideView>;
+
+export const windowStatusView = z
+  .object({
+    open: z.boolean(),
+    reason: z.string(),
+    windows: z.array(z.string()),
+    nextOpen: maybeAt.describe('null: not within a year'),
+    nextClose: maybeAt.describe('null: not within a year, or closed'),
+    warning: z.string().nullable().describe('that the usual duration does not fit before it closes'),
+  })
+  .meta({ id: 'WindowStatus' });
+export type WindowStatusView = z.infer<typeof windowStatusView>;
+
+export const windowView = z
+  .object({
+    id: z.number().int(),
+    name: z.string(),
+    kind: z.enum(['allow', 'freeze']),
+    scope: z.object({ target: z.string().optional(), environment: z.string().optional() }),
+    start: z.string(),
+    timeZone: z.string(),
+    durationMinutes: z.number().int(),
+    rrule: z.string().optional(),
+    exceptDates: z.array(z.string()).optional(),
+    until: z.string().optional(),
+    changeTypes: z.array(z.enum(changeTypes)).optional(),
+    risks: z.array(z.enum(risks)).optional(),
+    reason: z.string().optional(),
+    createdBy: z.string(),
+    ...versioned,
+  })
+  .meta({ id: 'Window' });
+export type WindowView = z.infer<typeof windowView>;
+
+export const previewView = z
+  .object({
+    occurrences: z.array(z.object({ start: at, end: at })).describe('the first ten within a year'),
+    holds: z
+      .array(
+        z.object({
+          key: z.string(),
+          target: z.string(),
+          title: z.string(),
+          status: z.string(),
+          before: z.string(),
+          after: z.string(),
+          nextOpen: maybeAt,
+        }),
+      )
+      .describe('what could be deployed, or would begin by itself, and would be held'),
+  })
+  .meta({ id: 'WindowPreview' });
+export type PreviewView = z.infer<typeof previewView>;
+
+const entry = { from: at, to: at };
+export const calendarView = z
+  .object({
+    windows: z.array(
+      z.object({
+        id: z.number().int(),
+        name: z.string(),
+        kind: z.enum(['allow', 'freeze']),
+        scope: z.string(),
+        reason: z.string().nullable(),
+        ...entry,
+      }),
+    ),
+    deployments: z.array(
+      z.object({ key: z.string(), title: z.string(), target: z.string(), status: z.string(), ...entry }),
+    ),
+    planned: z.array(
+      z.object({ key: z.string(), title: z.string(), target: z.string(), status: z.string(), ...entry }),
+    ),
+  })
+  .meta({ id: 'Calendar' });
+export type CalendarView = z.infer<typeof calendarView>;
+export const feedView = z
+  .object({ url: z.string().describe('shown this once; whoever has it reads the calendar and nothing else') })
+  .meta({ id: 'CalendarFeed' });
+
+export const deliveryView = z
+  .object({
+    id: z.number().int(),
+    webhook: z.string(),
+    event: z.string(),
+    subject: z.string(),
+    status: z.enum(statesOf('delivery')),
+    attempts: z.number().int(),
+    lastError: z.string().nullable(),
+    createdAt: at,
+    endedAt: maybeAt,
+  })
+  .meta({ id: 'Delivery' });
+export type DeliveryView = z.infer<typeof deliveryView>;
+export const webhookView = z
+  .object({
+    name: z.string(),
+    url: z.string().describe('without its path'),
+    events: z.array(z.string()).nullable(),
+    active: z.boolean(),
+  })
+  .meta({ id: 'Webhook' });
+
 export const changeRequestView = z
   .object({
     key: z.string().meta({ example: 'RFC-7' }),
@@ -149,11 +368,53 @@ export const changeRequestView = z
     promotion: z.string(),
     submission: z.number().int(),
     outcome: z.string().nullable(),
+    commits: z
+      .array(z.object({ commit: z.string(), subject: z.string(), author: z.string() }))
+      .describe('since what the target ran when it was shipped, newest first'),
+    files: z.array(z.object({ path: z.string(), added: z.number(), removed: z.number() })),
+    lines: z.number().int().describe('added and removed in all'),
+    backlogItems: z.array(z.string()),
+    rollbackPlan: z.string(),
+    backupPlan: z.string(),
+    planned: z.object({ start: at, minutes: z.number().int() }).nullable(),
+    computedRisk: z
+      .enum(risks)
+      .nullable()
+      .describe("by the target's rules; null: shipped by a version without"),
+    riskReasons: z.array(z.string()),
+    riskReason: z.string().nullable().describe('why a person set another risk'),
+    conflicts: z.array(
+      z.object({ with: z.string(), target: z.string(), title: z.string(), from: at, to: at }),
+    ),
+    conflictsAccepted: z.string().nullable(),
+    revision: z.number().int(),
+    digest: z.string().describe('of all that an approval binds to'),
+    approvals: z.object({
+      levels: z.array(
+        z.object({
+          name: z.string(),
+          seats: z.array(z.object({ groups: z.array(z.string()), filledBy: z.string().nullable() })),
+          missing: z.array(z.string()),
+        }),
+      ),
+      complete: z.boolean(),
+      given: z.array(z.string()),
+      expiresAt: maybeAt,
+    }),
+    review: z
+      .object({ dueAt: at, overdue: z.boolean() })
+      .nullable()
+      .describe('the review that an emergency change, or one that passed a window by an override, waits for'),
+    changes: z
+      .array(z.object({ field: z.string(), before: z.unknown(), after: z.unknown() }))
+      .describe('what differs from the submission before'),
+    overrides: z.array(overrideView),
     decisions: z.array(
       z.object({
         id: z.string(),
         approver: z.string(),
-        decision: z.enum(['approve', 'reject']),
+        decision: z.enum(['approve', 'reject', 'withdraw', 'review']),
+        submission: z.number().int(),
         comment: z.string().nullable(),
         counted: z.boolean().describe('false: recorded as refused'),
         refusal: z.string().nullable(),
@@ -177,6 +438,7 @@ export const targetView = z
       .describe('what it runs; null: nothing was deployed, or the first deployment was undone'),
     lane: z.string().nullable().describe('key of the attempt that holds the lane'),
     fence: z.number().int(),
+    window: windowStatusView.describe('for a normal change of medium risk'),
     expectedMs: z
       .record(z.string(), z.number())
       .describe('how long each step took lately: the median of its last 20 runs that ended well'),

@@ -13,12 +13,15 @@ const recordSummaries = {
   resumeRollback: 'Record that the rollback is tried again',
   rollbackFailed: 'Record that the rollback failed and an SRE has to decide',
   acceptRollback: 'Record what is current, as an SRE accepted it',
+  holdForWindow: 'Look whether the window is open; record that it holds if not',
   recordEnd: 'Record the outcome, free the lane and wake who waits for it',
   takeOver: 'Take the attempt over from the workflow that was lost',
   heard: 'Verify what was said to this workflow; record it as refused if the API did not say it',
   submitChangeRequest: 'Record that the request is submitted',
   changeRequestStatus: 'Read how the request stands',
   decide: 'Verify a decision and record it, counted or refused',
+  changeRequestDue: 'Do what is due: remind, escalate, expire',
+  undeliverable: 'Put it on the list of the undeliverable',
   followed: 'Record that the request was followed to its end',
 } as const satisfies Partial<Record<keyof Activities, string>>;
 

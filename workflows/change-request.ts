@@ -14,6 +14,8 @@ import type { Signed } from '../temporal-config/signing';
 import { record } from './activities';
 import { approvalDecision, changeRequestMoved, type ChangeRequestInput } from './messages';
 import { ignoreUnknownSignals } from './signals';
+import { sleepUntil } from './sleep';
+import type { ChangeRequestNews } from '../activities/governance';
 
 /**
  * One submission of a change request: takes decisions by signal, one after the other, and follows the request
@@ -36,8 +38,8 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
   const { changeRequest: id, submission } = input;
   for (;;) {
     moved = false;
-    const status = await record.changeRequestStatus(id, submission);
-    show(status);
+    const { status, due, details } = newsOf(await record.changeRequestStatus(id, submission));
+    show(status, details);
     while (waiting.length > 0) {
       const text = JSON.stringify(waiting[0]) ?? '';
       await record.decide(id, submission, waiting[0], seen.has(text));
@@ -54,15 +56,23 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
     }
     if (workflowInfo().continueAsNewSuggested && allHandlersFinished())
       await continueAsNew<typeof changeRequest>(input);
-    await condition(() => moved || waiting.length > 0);
+    const woken = () => moved || waiting.length > 0;
+    if (!due) await condition(woken);
+    else await sleepUntil(due.at, due.inWords, woken);
+    if (!woken()) await record.changeRequestDue(id, submission);
   }
 
-  function show(status: string): void {
+  function show(status: string, details?: string): void {
     upsertSearchAttributes([{ key: attributes.status, value: status }]);
     setCurrentDetails(
-      status === 'submitted'
-        ? `**${changeRequestKey(id)} waits for an approver.** Somebody other than who shipped it: \`signalbox approve ${changeRequestKey(id)}\`.`
-        : `**${changeRequestKey(id)} is ${status}.**`,
+      details ??
+        (status === 'submitted'
+          ? `**${changeRequestKey(id)} waits for an approver.** Somebody other than who shipped it: \`signalbox approve ${changeRequestKey(id)}\`.`
+          : `**${changeRequestKey(id)} is ${status}.**`),
     );
   }
 }
+
+/** Histories of the version before hold the status alone. */
+const newsOf = (news: ChangeRequestNews | string): ChangeRequestNews =>
+  typeof news === 'string' ? { status: news } : news;

@@ -1,12 +1,16 @@
 import {
+  ApplicationFailure,
+  ActivityFailure,
   CancellationScope,
   condition,
+  continueAsNew,
   setCurrentDetails,
   setHandler,
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { LaneNews } from '../activities/lifecycle';
+import type { WindowClosed } from '../activities/windows';
 import { attributes } from '../temporal-config/names';
 import type { Signed } from '../temporal-config/signing';
 import { onTarget, record } from './activities';
@@ -15,12 +19,14 @@ import {
   laneFree,
   progress,
   resolveRollback,
+  windowChanged,
   type CancelRequest,
   type DeploymentOutcome,
   type DeploymentRequest,
 } from './messages';
 import { saga } from './saga';
 import { ignoreUnknownSignals } from './signals';
+import { sleepUntil, utc } from './sleep';
 
 /**
  * Deploy Now. Admitted once, one at a time per target, and undone by itself when a step fails or it is
@@ -38,6 +44,7 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
   const stoppable = new CancellationScope();
   setHandler(cancelDeployment, (asked) => void cancels.push(asked));
   setHandler(laneFree, () => void (lookAgain = true));
+  setHandler(windowChanged, () => void (lookAgain = true));
   // Until something has to be resolved there is nothing to hear; a stray signal must not pile up.
   setHandler(resolveRollback, () => undefined);
   ignoreUnknownSignals();
@@ -53,7 +60,10 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
       : 'Cancelled from Temporal (its UI or command line).';
 
   // Refused: nothing happened, nothing to undo.
-  const admitted = await CancellationScope.nonCancellable(() => record.admit(request, workflowInfo().runId));
+  const { runId, continuedFromExecutionRunId } = workflowInfo();
+  const admitted = await CancellationScope.nonCancellable(() =>
+    record.admit(request, runId, continuedFromExecutionRunId !== undefined),
+  );
   if ('outcome' in admitted) return end(admitted);
   let { plan } = admitted;
   void CancellationScope.nonCancellable(hearCancels);
@@ -83,12 +93,16 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
 
         if (plan.migrates) {
           undo('undoMigrate');
-          await step("Run the target's migration", plan.limits.migrateMs).migrate(input);
+          await whenOpen((round) =>
+            step("Run the target's migration", plan.limits.migrateMs).migrate({ ...input, round }),
+          );
         }
 
         // Registered before the step: whether a lost swap happened is unknown, and undoing it is harmless.
         undo('undoSwap');
-        await step('Swap: make the new release current', plan.limits.swapMs).swap(input);
+        await whenOpen((round) =>
+          step('Swap: make the new release current', plan.limits.swapMs).swap({ ...input, round }),
+        );
 
         // Only reads: no undo.
         await step('Health check: the new release answers for itself', plan.limits.healthMs).healthCheck(
@@ -102,7 +116,51 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
   );
   return end(outcome);
 
-  /** Waits in the target's queue. @returns the outcome when it ended while it waited. */
+  /**
+   * Runs a step that refuses to act outside of the window: then it is held, with the lane, until the window opens or
+   * the target's deadline passes; that undoes the deployment.
+   */
+  async function whenOpen(run: (round: number) => Promise<void>): Promise<void> {
+    for (let round = 1; ; round++) {
+      try {
+        return await run(round);
+      } catch (thrown) {
+        const { cause } = thrown as { cause?: unknown };
+        const closed =
+          thrown instanceof ActivityFailure &&
+          cause instanceof ApplicationFailure &&
+          cause.type === ('WindowClosed' satisfies WindowClosed);
+        if (!closed) throw thrown;
+        await held(Date.now() + plan.limits.windowHoldMs);
+      }
+    }
+  }
+
+  async function held(deadline: number): Promise<void> {
+    for (;;) {
+      lookAgain = false;
+      const news = await record.holdForWindow(plan, deadline);
+      if (news.open) {
+        waitingFor = null;
+        return show('running', `**Deploying ${plan.title} to ${plan.target}.** Its window is open again.`);
+      }
+      if (Date.now() >= deadline)
+        throw ApplicationFailure.nonRetryable(
+          `Its window closed before the swap and was still closed at the deadline, ${utc(deadline)}: ${news.why}.`,
+          'WindowClosed' satisfies WindowClosed,
+        );
+      waitingFor = `its window: ${news.why}`;
+      const opens = news.until === null ? 'It does not open within a year.' : `It opens ${utc(news.until)}.`;
+      show(
+        'running',
+        `**Held before the swap, with the lane of ${plan.target}.** ${news.why}. ${opens} At ${utc(deadline)} it is undone.\n\nEdit or override the window to go on, or \`signalbox cancel ${plan.key}\`.`,
+      );
+      const next = Math.min(news.until ?? deadline, deadline);
+      await sleepUntil(next, `Held before the swap: ${news.why}`, () => lookAgain);
+    }
+  }
+
+  /** Waits for its window and in the target's queue. @returns the outcome when it ended while it waited. */
   async function untilLaneIsOurs(lane: LaneNews): Promise<DeploymentOutcome | undefined> {
     for (;;) {
       if (lane.kind === 'ended') return lane.outcome;
@@ -111,10 +169,12 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
         plan = { ...plan, hadRelease: lane.hadRelease };
         return undefined;
       }
-      waitingFor = `the lane of ${plan.target}: position ${lane.position}, behind ${lane.behind}`;
-      show('queued', `**Waiting for ${waitingFor}.** One deployment at a time runs on a target.`);
+      // A sleep may see any number of edited windows; a new run takes no history along.
+      if (workflowInfo().continueAsNewSuggested && cancels.length === 0 && !hearing)
+        await continueAsNew<typeof deployPromotion>(request);
+      const news = lane;
       try {
-        await stoppable.run(() => condition(() => lookAgain));
+        await stoppable.run(() => (news.kind === 'asleep' ? asleep(news) : queued(news)));
       } catch {
         const why = whyCancelled();
         return CancellationScope.nonCancellable(() =>
@@ -124,6 +184,21 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
       lookAgain = false;
       lane = await CancellationScope.nonCancellable(() => record.acquireLane(plan));
     }
+  }
+
+  function queued({ position, behind }: LaneNews & { kind: 'waiting' }): Promise<void> {
+    waitingFor = `the lane of ${plan.target}: position ${position}, behind ${behind}`;
+    show('queued', `**Waiting for ${waitingFor}.** One deployment at a time runs on a target.`);
+    return condition(() => lookAgain);
+  }
+
+  function asleep({ until, why }: LaneNews & { kind: 'asleep' }): Promise<void> {
+    waitingFor = `its window: ${why}`;
+    show(
+      'waiting-for-window',
+      `**Asleep until ${utc(until)}: ${plan.target} is closed.** ${why}.\n\nAn edited window wakes it. \`signalbox cancel ${plan.key}\` ends it.`,
+    );
+    return sleepUntil(until, `Until the window of ${plan.target} opens: ${why}`, () => lookAgain);
   }
 
   /** Beside the process: each cancel is verified before it stops anything. */

@@ -1,4 +1,6 @@
 export { changeRequest } from './change-request';
+export { deliverNotification } from './deliver-notification';
 export { deployPromotion } from './deploy-promotion';
 export { reconcile } from './reconcile';
 export { recoverDeployment } from './recover-deployment';
+export { wakeSleepers } from './wake-sleepers';

@@ -8,6 +8,9 @@ export const deployWorkflowId = (promotion: number, attempt: number) =>
   `deploy/${deploymentKey(promotion, attempt).replace('.', '/')}`;
 export const recoverWorkflowId = (promotion: number, attempt: number) =>
   `recover/${deploymentKey(promotion, attempt).replace('.', '/')}`;
+/** Wakes whoever waits for a window, after it was changed. */
+export const wakeWorkflowId = (revision: number) => `windows/${revision}`;
+export const deliverWorkflowId = (delivery: number, round: number) => `notify/${delivery}/${round}`;
 export const changeRequestWorkflowId = (id: number, submission: number) =>
   `rfc/${changeRequestKey(id)}/${submission}`;
 
@@ -17,6 +20,8 @@ export interface DeploymentRequest {
   trigger: Trigger;
   startedBy: string;
   reason?: string;
+  /** Outside of its window it waits until that opens, instead of being refused. */
+  whenOpen?: boolean;
   /** Id of the HTTP request. */
   request?: string;
 }
@@ -39,6 +44,20 @@ export interface ChangeRequestInput {
   request?: string;
 }
 
+/** One notification to one webhook. */
+export interface DeliveryRequest {
+  delivery: number;
+  /** Raised by each sending again by hand. */
+  round: number;
+  webhook: string;
+  event: string;
+  subject: string;
+  /** First pause between tries; four times as long each time. */
+  retryMs: number;
+  giveUpMs: number;
+  timeoutMs: number;
+}
+
 /** What the API says carries its signature; whoever hears it lets an activity verify it before anything follows. */
 export interface CancelRequest {
   by: string;
@@ -54,7 +73,10 @@ export interface Resolution {
 export interface DecisionSignal {
   id: string;
   approver: string;
-  decision: 'approve' | 'reject';
+  /** `withdraw`: takes one's approval back; `review`: looks at it afterwards. */
+  decision: 'approve' | 'reject' | 'withdraw' | 'review';
+  /** Digest of what was looked at: the decision binds to it. */
+  digest: string;
   comment?: string;
   /** Who minted the token that it was given by, when that is somebody else. */
   mintedBy?: string;
@@ -72,6 +94,8 @@ export const cancelDeployment = defineSignal<[Signed<CancelRequest>]>('cancelDep
 /** An SRE's answer to a failed rollback. */
 export const resolveRollback = defineSignal<[Signed<Resolution>]>('resolveRollback');
 export const approvalDecision = defineSignal<[Signed<DecisionSignal>]>('approvalDecision');
+/** A window was changed: look again whether it is open. */
+export const windowChanged = defineSignal('windowChanged');
 /** Its promotion moved on: look at the record. */
 export const changeRequestMoved = defineSignal('changeRequestMoved');
 export const progress = defineQuery<Progress>('progress');

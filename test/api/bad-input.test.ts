@@ -19,7 +19,16 @@ afterAll(async () => {
 });
 
 const everything = async () => {
-  const tables = ['promotions', 'change_requests', 'decisions', 'deployments', 'deployment_steps', 'targets'];
+  const tables = [
+    'promotions',
+    'change_requests',
+    'decisions',
+    'deployments',
+    'deployment_steps',
+    'targets',
+    'deployment_windows',
+    'window_overrides',
+  ];
   return JSON.stringify(await Promise.all(tables.map((table) => world.db(table).orderBy(1))));
 };
 async function expectRefused(
@@ -39,6 +48,14 @@ async function expectRefused(
 }
 const deep = (n: number) => '['.repeat(n) + ']'.repeat(n);
 
+const evening = {
+  name: 'Evenings',
+  kind: 'allow',
+  start: '2026-01-05T20:00',
+  timeZone: 'Europe/Berlin',
+  durationMinutes: 120,
+};
+const override = { promotion: 'CP-1', reason: 'r', expiresAt: '2099-01-01T00:00:00Z' };
 /** Each write route with a body that it takes in its form (though perhaps refuses by a rule). */
 const writes: [string, Role, string, Record<string, unknown>][] = [
   ['ship', 'contributor', '/api/promotions', { target: 'shop', revision: 'v1', title: 't' }],
@@ -49,6 +66,18 @@ const writes: [string, Role, string, Record<string, unknown>][] = [
   ['submit', 'contributor', '/api/change-requests/RFC-1/submit', {}],
   ['decide', 'approver', '/api/change-requests/RFC-1/decisions', { decision: 'approve' }],
   ['cancel a request', 'contributor', '/api/change-requests/RFC-1/cancel', {}],
+  ['withdraw an approval', 'approver', '/api/change-requests/RFC-1/withdraw-decision', {}],
+  ['review', 'approver', '/api/change-requests/RFC-1/review', { comment: 'c' }],
+  ['revise', 'contributor', '/api/change-requests/RFC-1/revise', {}],
+  ['edit', 'contributor', 'PATCH /api/change-requests/RFC-1', { title: 'another' }],
+  ['add a window', 'release-manager', '/api/deployment-windows', evening],
+  ['change a window', 'release-manager', 'PATCH /api/deployment-windows/1', { name: 'another' }],
+  ['override', 'release-manager', '/api/deployment-windows/1/overrides', override],
+  ['second', 'release-manager', '/api/window-overrides/1/second', {}],
+  ['revoke', 'release-manager', '/api/window-overrides/1/revoke', {}],
+  ['preview', 'release-manager', '/api/deployment-windows/preview', evening],
+  ['make a feed', 'sre', '/api/calendar/feeds', { label: 'phone' }],
+  ['resend', 'admin', '/api/notifications/1/resend', {}],
   ['cancel', 'sre', '/api/deployments/CP-1.1/cancel', {}],
   ['resolve', 'sre', '/api/deployments/CP-1.1/resolve', { action: 'retry', reason: 'r' }],
   ['make a token', 'admin', '/api/tokens', { person: 'x', roles: ['sre'], expiresAt: null }],
@@ -59,11 +88,13 @@ const writes: [string, Role, string, Record<string, unknown>][] = [
 const roleless = { authorization: 'Bearer token-without-a-role' };
 
 it('this table names every write route', () => {
-  const routes = apiRoutes({} as never).filter((route) => route.method === 'post');
+  const routes = apiRoutes({} as never).filter(({ method }) => method === 'post' || method === 'patch');
   expect(routes).toHaveLength(writes.length);
 });
 
-describe.each(writes)('%s', (_name, role, path, body) => {
+describe.each(writes)('%s', (_name, role, where, body) => {
+  const method = where.startsWith('PATCH ') ? 'PATCH' : 'POST';
+  const path = where.replace('PATCH ', '');
   it.each([
     ['no JSON', '{', 400],
     ['nothing but text', '"text"', 400],
@@ -77,33 +108,33 @@ describe.each(writes)('%s', (_name, role, path, body) => {
     ['a prototype', '{"__proto__":{"admin":true},"constructor":1}', 400],
   ] as [string, string, number][])('%s', async (_kind, raw, status) => {
     const before = await everything();
-    await expectRefused(api.call(role, 'POST', path, raw), status);
+    await expectRefused(api.call(role, method, path, raw), status);
     expect(await everything()).toBe(before);
   });
 
   it('without a token, with a wrong one, with another role', async () => {
     const before = await everything();
-    await expectRefused(api.call(undefined, 'POST', path, body), 401, 'not-signed-in');
+    await expectRefused(api.call(undefined, method, path, body), 401, 'not-signed-in');
     await expectRefused(
-      api.call(undefined, 'POST', path, body, { authorization: 'Bearer nonsense' }),
+      api.call(undefined, method, path, body, { authorization: 'Bearer nonsense' }),
       401,
       'not-signed-in',
     );
     await expectRefused(
-      api.call(undefined, 'POST', path, body, { authorization: 'Basic eDp5' }),
+      api.call(undefined, method, path, body, { authorization: 'Basic eDp5' }),
       401,
       'not-signed-in',
     );
-    await expectRefused(api.call(undefined, 'POST', path, body, roleless), 403, 'role-required');
+    await expectRefused(api.call(undefined, method, path, body, roleless), 403, 'role-required');
     expect(await everything()).toBe(before);
   });
 
   // A token's value must not be remembered, so there the key has no say.
-  if (path === '/api/tokens') return;
+  if (path === '/api/tokens' || path === '/api/calendar/feeds' || path.endsWith('/preview')) return;
   it('with a bad Idempotency-Key', async () => {
     const before = await everything();
-    await expectRefused(api.post(role, path, body, { 'idempotency-key': 'x'.repeat(201) }), 400);
-    await expectRefused(api.post(role, path, body, { 'idempotency-key': 'a b' }), 400);
+    await expectRefused(api.call(role, method, path, body, { 'idempotency-key': 'x'.repeat(201) }), 400);
+    await expectRefused(api.call(role, method, path, body, { 'idempotency-key': 'a b' }), 400);
     expect(await everything()).toBe(before);
   });
 });

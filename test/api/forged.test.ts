@@ -47,7 +47,12 @@ const decisions = (id: number) => world.db('decisions').where({ change_request: 
 const status = async (key: string) => (await api.get(`/api/promotions/${key}`)).body.status as string;
 const approve = (rfc: string) =>
   api.post('approver', `/api/change-requests/${rfc}/decisions`, { decision: 'approve' });
-const aDecision = () => ({ id: randomUUID(), approver: 'amir', decision: 'approve' as const });
+const aDecision = (digest = '') => ({
+  id: randomUUID(),
+  approver: 'amir',
+  decision: 'approve' as const,
+  digest,
+});
 const ended = async (workflowId: string) =>
   world.client.workflow
     .getHandle(workflowId)
@@ -70,11 +75,14 @@ describe('an approval sent straight to the workflow', () => {
   it('altered is refused, and does not stand in the way of the true one', async () => {
     const { id, key, rfc, workflow } = await submitted();
     const comment = 'not on a Friday';
-    const said = world.keyring.sign('decision', workflow, { ...aDecision(), decision: 'reject', comment });
+    const { digest } = (await api.get(`/api/change-requests/${rfc}`)).body as { digest: string };
+    const decision = { ...aDecision(digest), decision: 'reject', comment };
+    const said = world.keyring.sign('decision', workflow, decision);
     const alterations = [
       { ...said, decision: 'approve' },
       { ...said, approver: 'anna' },
       { ...said, comment: undefined },
+      { ...said, digest: '' },
       { ...said, extra: true },
       { ...said, signature: { ...said.signature, key: 'another' } },
       { ...said, signature: { ...said.signature, mac: said.signature.mac.slice(1) } },

@@ -89,8 +89,8 @@ describe('what is written', () => {
       ['carla', 'change-request.submitted', 'draft', 'submitted', null, 'request-2'],
       ['carla', 'decision.refused', null, 'approve', expect.stringContaining('shipped'), 'request-3'],
       ['rosa', 'decision.refused', null, 'approve', expect.stringContaining('needs approver'), null],
-      ['amir', 'change-request.approved', 'submitted', 'approved', 'fine', 'request-4'],
       ['amir', 'decision.counted', null, 'approve', 'fine', 'request-4'],
+      ['amir', 'change-request.approved', 'submitted', 'approved', 'fine', 'request-4'],
       ['rosa', 'change-request.cancelled', 'approved', 'cancelled', 'not needed', 'request-5'],
     ]);
     expect((await entriesOf(`CP-${id}`)).map(({ action, actor }) => `${action} ${actor}`)).toEqual([

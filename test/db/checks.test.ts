@@ -13,6 +13,7 @@ it.each([
   ['change_requests_status', 'changeRequest'],
   ['deployments_status', 'deployment'],
   ['steps_status', 'step'],
+  ['deliveries_status', 'delivery'],
 ] as [string, MachineName][])('CHECK %s holds exactly the states of %s', async (constraint, machine) => {
   const { rows } = await database.db.raw(
     'SELECT pg_get_constraintdef(oid) AS text FROM pg_constraint WHERE conname = ?',
@@ -28,6 +29,7 @@ it('every status column has such a CHECK', async () => {
   );
   expect(rows.map((row: { table_name: string }) => row.table_name)).toEqual([
     'change_requests',
+    'deliveries',
     'deployment_steps',
     'deployments',
     'promotions',

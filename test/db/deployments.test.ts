@@ -49,7 +49,11 @@ const request = (promotion: number, attempt = 1, trigger: 'deploy' | 'retry' | '
   owner: `deploy/CP-${promotion}/${attempt}`,
   runId: 'run',
   configOf: () => target,
+  related: (name: string) => [name],
+  window: open,
 });
+/** No window in the way. */
+const open = () => Promise.resolve(undefined);
 const target = { promotionsEnabled: true, concurrency: 'queue' } as TargetConfig;
 const statusOf = async (table: string, id: number) => (await database.db(table).where({ id }).first()).status;
 
@@ -177,7 +181,8 @@ describe('the lane', () => {
     expect(admitted[1]!.lane).toMatchObject({ position: 1, behind: `CP-${ids[0]}.1` });
     expect(admitted[2]!.lane).toMatchObject({ position: 2, behind: `CP-${ids[1]}.1` });
     const rows = admitted.map(({ row }) => row);
-    const take = (n: number) => admission.acquireLane(database.db, rows[n]!.id, rows[n]!.owner);
+    const take = (n: number) =>
+      admission.acquireLane(database.db, rows[n]!.id, rows[n]!.owner, undefined, open);
     const answers = await Promise.all([take(0), take(0), take(1), take(2)]);
     expect(answers.map((answer) => answer.kind)).toEqual(['acquired', 'acquired', 'waiting', 'waiting']);
     await deployments.recordEnd(database.db, rows[0]!.id, rows[0]!.owner, 'succeeded', 'done');
@@ -221,7 +226,9 @@ describe('the lane', () => {
     await deployments.beginRollback(database.db, holder.id, holder.owner, 'because');
     await deployments.recordEnd(database.db, holder.id, holder.owner, 'rolled-back', 'undone');
     await database.db('promotions').where({ id: waiting.promotion }).update({ status: 'withdrawn' });
-    expect(await admission.acquireLane(database.db, waiting.id, waiting.owner)).toEqual({ kind: 'ended' });
+    expect(await admission.acquireLane(database.db, waiting.id, waiting.owner, undefined, open)).toEqual({
+      kind: 'ended',
+    });
     expect(await statusOf('deployments', waiting.id)).toBe('refused');
   });
 });

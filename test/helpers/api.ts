@@ -5,6 +5,7 @@ import { createApp } from '../../api/app';
 import type { ApiDeps } from '../../api/deps';
 import { followChanges } from '../../db/changes';
 import { mintToken } from '../../db/tokens';
+import { createWindows } from '../../db/windows';
 import type { Role } from '../../domain/machines';
 import { people } from './people';
 import type { World } from './world';
@@ -41,7 +42,9 @@ export async function serveWorld(
         changes,
         temporal: world.client,
         targets: () => world.targets,
+        windows: createWindows(db),
         resolveRevision: (...args) => world.deps.source.resolve(...args),
+        compare: (...args) => world.deps.source.compare(...args),
         runUrl: (workflowId) => `http://ui/${encodeURIComponent(workflowId)}`,
         webDir: join(process.cwd(), 'dist/web'),
         log: pino({ level: 'silent' }),

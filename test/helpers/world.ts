@@ -19,7 +19,8 @@ import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/
 import pino from 'pino';
 import { createActivities, type Activities } from '../../activities';
 import { createSource } from '../../activities/git';
-import { parseTargets, type Targets } from '../../domain/config';
+import { parseConfig, type Targets } from '../../domain/config';
+import { createWindows } from '../../db/windows';
 import { isTerminal } from '../../domain/machines';
 import { decide } from '../../db/change-requests';
 import { standingOf } from '../../db/admission';
@@ -79,7 +80,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
     mkdirSync(data(name), { recursive: true });
     writeFileSync(join(data(name), 'orders.txt'), 'one order\n');
   }
-  const targets: Targets = parseTargets(
+  const { targets, notifications } = parseConfig(
     `targets:\n${names
       .map(
         (name, n) => `  ${name}:
@@ -103,7 +104,12 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
   const stateDir = join(folder, 'state');
   const deps = {
     db,
-    targets: () => targets,
+    targets: (): Targets => world.targets,
+    windows: createWindows(db),
+    notifications: {
+      config: notifications,
+      secretOf: () => `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
+    },
     source: createSource(join(stateDir, 'mirrors')),
     stateDir,
     temporal: client,
@@ -155,7 +161,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
       keyring.sign('resolve', workflowId, { action, by: 'sven', reason }),
     client,
     temporal,
-    targets,
+    targets: targets as Targets,
     deps,
     faults,
     startWorkers,

@@ -50,6 +50,7 @@ const expected: Record<MachineName, Record<string, string>> = {
     superseded: '',
   },
   step: { running: 'done failed', done: 'running', failed: 'running' },
+  delivery: { pending: 'delivered undeliverable', delivered: '', undeliverable: 'pending' },
 };
 
 const terminal: Record<MachineName, string> = {
@@ -58,6 +59,7 @@ const terminal: Record<MachineName, string> = {
   changeRequest: 'completed cancelled',
   deployment: 'succeeded rolled-back refused cancelled superseded',
   step: '',
+  delivery: 'delivered',
 };
 
 describe.each(Object.keys(machines) as MachineName[])('%s', (machine) => {

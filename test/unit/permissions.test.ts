@@ -14,12 +14,15 @@ const table: Record<Permission, Role[]> = {
   read: ['contributor', 'approver', 'release-manager', 'sre', 'admin'],
   ship: ['contributor'],
   submit: ['contributor', 'release-manager'],
+  'edit-change': ['contributor', 'release-manager'],
   decide: ['approver'],
   deploy: ['release-manager'],
   rollback: ['release-manager'],
+  windows: ['release-manager'],
   withdraw: ['contributor', 'release-manager'],
   cancel: ['release-manager', 'sre'],
   resolve: ['sre'],
+  'resend-notifications': ['sre', 'admin'],
   'manage-access': ['admin'],
 };
 const everything = Object.keys(table) as Permission[];
@@ -30,7 +33,7 @@ it.each(everything.flatMap((permission) => roles.map((role) => [permission, role
   '%s by %s, everywhere, on one target, on another',
   (permission, role) => {
     const yes = table[permission].includes(role);
-    const onTargets = permission !== 'manage-access';
+    const onTargets = !['manage-access', 'resend-notifications'].includes(permission);
     expect(may([role], permission)).toBe(yes);
     expect(may([role], permission, 'shop')).toBe(yes);
     expect(may([`${role}:shop`], permission)).toBe(yes && onTargets);
@@ -64,6 +67,7 @@ it('tells what grants allow and where', () => {
     read: null,
     ship: null,
     submit: null,
+    'edit-change': null,
     withdraw: null,
     cancel: ['shop', 'kiosk'],
     resolve: ['shop', 'kiosk'],

@@ -1,0 +1,110 @@
+import { Context } from '@temporalio/activity';
+import { WorkflowNotFoundError } from '@temporalio/client';
+import { changeRequestKey, deploymentKey } from '../domain/keys';
+import { endedUnfollowed, markFollowed } from '../db/change-requests';
+import {
+  anyStaleSleeper,
+  attemptsToLookAt,
+  freeLanesWaitedFor,
+  ownedBy,
+  swept,
+  type DeploymentRow,
+} from '../db/deployments';
+import { windowRevision } from '../db/windows';
+import { controlQueue } from '../temporal-config/names';
+import {
+  changeRequestMoved,
+  changeRequestWorkflowId,
+  laneFree,
+  recoverWorkflowId,
+  wakeWorkflowId,
+  type RecoveryRequest,
+} from '../workflows/messages';
+import type { Deps } from './deps';
+import { lost } from './lost';
+
+/**
+ * One pass of reconciling. What holds a lane is always looked at; of what waits, a few each time, so that a thousand
+ * sleepers cost nothing. Workflows that ended badly are told by Temporal's visibility, and confirmed by asking for them.
+ */
+
+/** An attempt younger than this may not have been seen by the server's describe yet. */
+const settlingMs = 5_000;
+/** How far back visibility is asked for what ended badly; passes come far more often. */
+const lookBackMs = 900_000;
+const sweepAtOnce = 50;
+
+/** @returns each repair in plain words. */
+export function createReconcileActivities(deps: Deps) {
+  const { db, temporal, log } = deps;
+
+  return {
+    async mend(): Promise<string[]> {
+      const mended: string[] = [];
+      const rows = new Map<number, DeploymentRow>();
+      for (const row of await attemptsToLookAt(db, sweepAtOnce)) rows.set(row.id, row);
+      for (const row of await ownedBy(db, await endedBadly())) rows.set(row.id, row);
+      for (const row of rows.values()) {
+        Context.current().heartbeat();
+        if (Date.now() - row.created_at.getTime() < settlingMs) continue;
+        const key = deploymentKey(row.promotion, row.attempt);
+        const why = await lost(temporal, row.owner, row.run_id);
+        if (why) {
+          await temporal.workflow.start('recoverDeployment', {
+            workflowId: recoverWorkflowId(row.promotion, row.attempt),
+            workflowIdConflictPolicy: 'USE_EXISTING',
+            taskQueue: controlQueue,
+            args: [{ deployment: row.id, key, why } satisfies RecoveryRequest],
+            staticSummary: `Recover ${key}: ${why}`,
+          });
+          mended.push(`${key}: ${why} Recovery was started.`);
+        }
+      }
+      await swept(db, [...rows.keys()]);
+      for (const next of await freeLanesWaitedFor(db)) await signal(next, laneFree.name);
+      const revision = await windowRevision(db);
+      if (await anyStaleSleeper(db, revision)) {
+        await temporal.workflow.start('wakeSleepers', {
+          workflowId: wakeWorkflowId(revision),
+          workflowIdConflictPolicy: 'USE_EXISTING',
+          taskQueue: controlQueue,
+          args: [],
+          staticSummary: 'Wake deployments that wait for a window by an older revision of the windows',
+        });
+        mended.push('Deployments that waited for a window by an older revision were told to look again.');
+      }
+      for (const request of await endedUnfollowed(db)) {
+        const there = await signal(
+          changeRequestWorkflowId(request.id, request.submission),
+          changeRequestMoved.name,
+        );
+        if (there) mended.push(`${changeRequestKey(request.id)}: its workflow was told again that it ended.`);
+        else await markFollowed(db, request.id);
+      }
+      for (const line of mended) log.warn({ reconcile: true }, line);
+      return mended;
+    },
+  };
+
+  /** Ids of deployments' workflows that ended badly lately, as visibility has it. */
+  async function endedBadly(): Promise<string[]> {
+    const since = new Date(Date.now() - lookBackMs).toISOString();
+    const ids: string[] = [];
+    const query = `WorkflowType IN ('deployPromotion', 'recoverDeployment') AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed', 'Canceled') AND CloseTime > '${since}'`;
+    for await (const { workflowId } of temporal.workflow.list({ query, pageSize: 200 })) {
+      ids.push(workflowId);
+      if (ids.length === 1_000) break;
+    }
+    return ids;
+  }
+
+  async function signal(workflowId: string, name: string): Promise<boolean> {
+    try {
+      await temporal.workflow.getHandle(workflowId).signal(name);
+      return true;
+    } catch (thrown) {
+      if (thrown instanceof WorkflowNotFoundError) return false;
+      throw thrown;
+    }
+  }
+}

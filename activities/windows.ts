@@ -1,0 +1,114 @@
+import { ApplicationFailure, Context } from '@temporalio/activity';
+import { WorkflowNotFoundError } from '@temporalio/client';
+import { whyClosed } from '../domain/admission';
+import { standingOf, type WindowGate } from '../db/admission';
+import {
+  awakened,
+  deploymentById,
+  heldDeployments,
+  hold,
+  unaffected,
+  type DeploymentRow,
+} from '../db/deployments';
+import { windowRevision } from '../db/windows';
+import { windowChanged } from '../workflows/messages';
+import type { Deps } from './deps';
+import type { Plan } from './lifecycle';
+
+/** Whether a change's window is open: one answer for admission, lane and swap. */
+export const createGate =
+  ({ windows, targets }: Pick<Deps, 'windows' | 'targets'>): WindowGate =>
+  async (standing, tx) => {
+    const config = targets().get(standing.target);
+    if (!config) return undefined;
+    const schedule = await windows.current(standing.windowRevision, tx);
+    return schedule.status({ ...standing, environment: config.environment }, Date.now());
+  };
+
+/** The failure by which a step says that it did nothing because its window is closed; the workflow then holds. */
+export const windowClosed = 'WindowClosed';
+export type WindowClosed = typeof windowClosed;
+
+/** @throws WindowClosed when this deployment's window is closed; nothing was done then. */
+export async function demandOpen(deps: Deps, gate: WindowGate, row: DeploymentRow): Promise<void> {
+  if (row.trigger === 'rollback') return;
+  const standing = (await standingOf(deps.db, row.promotion))!;
+  const status = await gate(standing, deps.db);
+  if (status && !status.open)
+    throw ApplicationFailure.nonRetryable(
+      `held before the swap, with the lane: ${whyClosed(row.target, status)!.message}`,
+      windowClosed,
+    );
+}
+
+export type HoldNews = { open: true } | { open: false; until: number | null; why: string };
+
+/** What keeps those that wait for a window up to date. */
+export function createWindowActivities(deps: Deps) {
+  const { db, windows } = deps;
+  const gate = createGate(deps);
+  return {
+    /** How the window stands for a deployment that holds before its swap; written into its row. */
+    async holdForWindow(plan: Plan, deadline: number): Promise<HoldNews> {
+      const standing = (await standingOf(db, (await deploymentById(db, plan.deployment)).promotion))!;
+      const status = await gate(standing, db);
+      if (!status || status.open) {
+        await awakened(db, plan.deployment);
+        return { open: true };
+      }
+      const opens =
+        status.nextOpen === null ? 'within a year it does not' : new Date(status.nextOpen).toISOString();
+      await hold(
+        db,
+        plan.deployment,
+        `its window, held before the swap: ${status.reason}; it opens: ${opens}. Undone if it is still closed at ${new Date(deadline).toISOString()}`,
+        status.nextOpen === null ? null : new Date(status.nextOpen),
+        standing.windowRevision,
+      );
+      return { open: false, until: status.nextOpen, why: status.reason };
+    },
+
+    /**
+     * After a window was changed: works out anew until when each sleeper waits. Whose time is the same is only noted;
+     * the others are woken and look for themselves.
+     * @returns how many there were and how many were woken.
+     */
+    async wakeSleepers(): Promise<{ sleepers: number; woken: number }> {
+      const revision = await windowRevision(db);
+      const schedule = await windows.current(revision);
+      const stale = await heldDeployments(db, revision);
+      const same: number[] = [];
+      const changed: DeploymentRow[] = [];
+      for (const row of stale) {
+        const environment = deps.targets().get(row.target)?.environment ?? '';
+        const status = schedule.status({ ...row.subject, environment }, Date.now());
+        const until = status.open ? undefined : status.nextOpen;
+        if (
+          until !== undefined &&
+          until === (row.scheduled_for?.getTime() ?? null) &&
+          row.waiting_for?.includes(status.reason)
+        )
+          same.push(row.id);
+        else changed.push(row);
+      }
+      await unaffected(db, same, revision);
+      let woken = 0;
+      const queue = [...changed];
+      const wake = async () => {
+        for (let row = queue.pop(); row; row = queue.pop()) {
+          Context.current().heartbeat();
+          await deps.temporal.workflow
+            .getHandle(row.owner)
+            .signal(windowChanged)
+            .then(() => (woken += 1))
+            .catch((thrown: unknown) => {
+              if (!(thrown instanceof WorkflowNotFoundError)) throw thrown;
+            });
+        }
+      };
+      await Promise.all(Array.from({ length: 20 }, wake));
+      if (stale.length > 0) deps.log.info({ revision, sleepers: stale.length, woken }, 'windows changed');
+      return { sleepers: stale.length, woken };
+    },
+  };
+}

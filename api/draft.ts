@@ -1,0 +1,37 @@
+import { mostFiles } from '../domain/comparison';
+import type { TargetConfig } from '../domain/config';
+import { riskOf } from '../domain/risk';
+import type { DraftFacts } from '../db/change-content';
+import { liveOn } from '../db/targets';
+import type { ApiDeps } from './deps';
+
+/** What is known of a change before anybody writes a word: commits and files since what runs now, and the risk of it. */
+export async function draftFacts(
+  { db, compare }: Pick<ApiDeps, 'db' | 'compare'>,
+  target: TargetConfig,
+  commit: string,
+): Promise<DraftFacts> {
+  const live = await liveOn(db, target.name);
+  const { commits, files, lines } = await compare(
+    target.name,
+    target.repository,
+    live?.commit ?? null,
+    commit,
+  );
+  const { rows } = await db.raw(
+    `SELECT count(*)::integer AS deployments, count(*) FILTER (WHERE status = 'rolled-back')::integer AS "rolledBack"
+       FROM (SELECT status FROM deployments WHERE target = ? AND trigger <> 'rollback'
+                AND status IN ('succeeded', 'rolled-back') ORDER BY id DESC LIMIT 20) AS latest`,
+    [target.name],
+  );
+  const { risk, reasons } = riskOf(target.risk, { files, lines, recent: rows[0] });
+  return { commits, files: files.slice(0, mostFiles), lines, computedRisk: risk, riskReasons: reasons };
+}
+
+/** Backlog items that a change names: those given, and those that its commits mention. */
+export const itemsOf = (facts: Pick<DraftFacts, 'commits'>, given: string[]): string[] => [
+  ...new Set([
+    ...given,
+    ...facts.commits.flatMap(({ subject }) => subject.match(/\bITEM-[1-9][0-9]{0,8}\b/g) ?? []),
+  ]),
+];
