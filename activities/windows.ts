@@ -1,6 +1,7 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { whyClosed } from '../domain/admission';
+import { shown } from '../domain/windows/window';
 import { standingOf, type WindowGate } from '../db/admission';
 import {
   awakened,
@@ -56,12 +57,11 @@ export function createWindowActivities(deps: Deps) {
         await awakened(db, plan.deployment);
         return { open: true };
       }
-      const opens =
-        status.nextOpen === null ? 'within a year it does not' : new Date(status.nextOpen).toISOString();
+      const opens = status.nextOpen === null ? 'within a year it does not' : shown(status.nextOpen, 'UTC');
       await hold(
         db,
         plan.deployment,
-        `its window, held before the swap: ${status.reason}; it opens: ${opens}. Undone if it is still closed at ${new Date(deadline).toISOString()}`,
+        `its window, held before the swap: ${status.reason}; it opens: ${opens}. Undone if it is still closed at ${shown(deadline, 'UTC')}`,
         status.nextOpen === null ? null : new Date(status.nextOpen),
         standing.windowRevision,
       );

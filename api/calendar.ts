@@ -30,7 +30,10 @@ async function calendarOf({ db, windows }: ApiDeps, from: Date, to: Date): Promi
   const attempts = (await db('deployments')
     .join('promotions', 'promotions.id', 'deployments.promotion')
     .whereRaw(`coalesce(deployments.started_at, scheduled_for) < ?`, [to])
-    .whereRaw(`coalesce(finished_at, now()) > ?`, [from])
+    .whereRaw(
+      `coalesce(finished_at, greatest(now(), coalesce(deployments.started_at, scheduled_for) + interval '1 minute')) > ?`,
+      [from],
+    )
     .whereRaw(`(deployments.started_at IS NOT NULL OR deployments.status = 'waiting-for-window')`)
     .orderBy('deployments.id')
     .limit(5_000)

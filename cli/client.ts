@@ -2,13 +2,19 @@ import { randomUUID } from 'node:crypto';
 import type { Role } from '../domain/machines';
 import type {
   AuditEntry,
+  CalendarView,
   ChangeRequestView,
+  DeliveryView,
   DeploymentView,
   LogLine,
+  OverrideView,
   PersonView,
+  PreviewView,
   PromotionView,
   TargetView,
   TokenView,
+  WindowStatusView,
+  WindowView,
 } from '../domain/schemas';
 
 /** The API from the command line's side. Each write carries an Idempotency-Key, so that it may be sent again. */
@@ -36,9 +42,10 @@ export function createClient({ api, tokens }: Place) {
   const tokenFor = (role: Role) => tokens[role] ?? tokens.any;
   async function call<T>(
     role: Role,
-    method: 'GET' | 'POST' | 'DELETE',
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
     path: string,
     body?: object,
+    more: Record<string, string> = {},
   ): Promise<T> {
     const key = randomUUID();
     const send = () =>
@@ -47,7 +54,8 @@ export function createClient({ api, tokens }: Place) {
         headers: {
           authorization: `Bearer ${tokenFor(role) ?? ''}`,
           'content-type': 'application/json',
-          ...(method === 'POST' ? { 'idempotency-key': key } : {}),
+          ...(method === 'GET' ? {} : { 'idempotency-key': key }),
+          ...more,
         },
         ...(body ? { body: JSON.stringify(body) } : {}),
       });
@@ -88,6 +96,42 @@ export function createClient({ api, tokens }: Place) {
       call<ChangeRequestView>('approver', 'POST', `/change-requests/${rfc}/decisions`, body),
     act: (role: Role, promotion: string, verb: 'deploy' | 'retry' | 'rollback', body: object) =>
       call<DeploymentView>(role, 'POST', `/promotions/${encodeURIComponent(promotion)}/${verb}`, body),
+    withdrawDecision: (rfc: string, body: object) =>
+      call<ChangeRequestView>('approver', 'POST', `/change-requests/${rfc}/withdraw-decision`, body),
+    review: (rfc: string, body: object) =>
+      call<ChangeRequestView>('approver', 'POST', `/change-requests/${rfc}/review`, body),
+    edit: (rfc: string, body: object) =>
+      call<ChangeRequestView & { voided: string[] }>('contributor', 'PATCH', `/change-requests/${rfc}`, body),
+    revise: (rfc: string, body: object) =>
+      call<ChangeRequestView>('contributor', 'POST', `/change-requests/${rfc}/revise`, body),
+    windows: () => read<Page<WindowView>>('/deployment-windows?limit=200'),
+    windowStatus: (query: Record<string, string>) =>
+      read<WindowStatusView>(`/deployment-windows/status?${new URLSearchParams(query)}`),
+    addWindow: (body: object) => call<WindowView>('release-manager', 'POST', '/deployment-windows', body),
+    previewWindow: (body: object) =>
+      call<PreviewView>('release-manager', 'POST', '/deployment-windows/preview', body),
+    changeWindow: ({ id, version }: WindowView, body: object) =>
+      call<WindowView>('release-manager', 'PATCH', `/deployment-windows/${id}`, body, {
+        'if-match': `"${version}"`,
+      }),
+    removeWindow: ({ id }: WindowView, body: object) =>
+      call<WindowView>('release-manager', 'DELETE', `/deployment-windows/${id}`, body),
+    override: ({ id }: WindowView, body: object) =>
+      call<OverrideView>('release-manager', 'POST', `/deployment-windows/${id}/overrides`, body),
+    second: (id: string) =>
+      call<OverrideView>('release-manager', 'POST', `/window-overrides/${encodeURIComponent(id)}/second`, {}),
+    revokeOverride: (id: string, body: object) =>
+      call<OverrideView>(
+        'release-manager',
+        'POST',
+        `/window-overrides/${encodeURIComponent(id)}/revoke`,
+        body,
+      ),
+    calendar: (from: string, to: string) => read<CalendarView>(`/calendar?from=${from}&to=${to}`),
+    calendarFeed: (label: string) => call<{ url: string }>(reader, 'POST', '/calendar/feeds', { label }),
+    notifications: (status: string) => read<Page<DeliveryView>>(`/notifications?limit=200&status=${status}`),
+    resend: (id: string) =>
+      call<DeliveryView>('sre', 'POST', `/notifications/${encodeURIComponent(id)}/resend`, {}),
     withdraw: (promotion: string, body: object) =>
       call<PromotionView>(
         'contributor',

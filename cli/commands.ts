@@ -1,7 +1,8 @@
 import Table from 'cli-table3';
 import picocolors from 'picocolors';
 import type { Role } from '../domain/machines';
-import type { DeploymentView, PromotionView } from '../domain/schemas';
+import type { ChangeRequestView, DeploymentView, PromotionView } from '../domain/schemas';
+import { changeOf, type ChangeOptions } from './change-options';
 import { createClient, type Client, type Place } from './client';
 import { exitCodes } from './exit-codes';
 import { readEndpoints } from './state-dir';
@@ -64,7 +65,7 @@ function placeOf(state: string): Place {
   return endpoints;
 }
 
-const rfcOf = (key: string) => key.replace(/^CP-/, 'RFC-');
+export const rfcOf = (key: string) => key.replace(/^CP-/, 'RFC-');
 /** `CP-7` means its latest attempt. */
 async function attemptOf(client: Client, key: string): Promise<string> {
   if (key.includes('.')) return key;
@@ -78,7 +79,7 @@ export async function ship(
   { client, show, as }: Context,
   target: string,
   revision: string,
-  options: { title?: string; description?: string; emergency?: string; draft: boolean },
+  options: ChangeOptions & { emergency?: string; draft: boolean; item?: string[] },
 ): Promise<number> {
   await as('contributor');
   const promotion = await client.ship({
@@ -89,8 +90,9 @@ export async function ship(
     change: {
       type: options.emergency ? 'emergency' : 'normal',
       ...(options.emergency ? { emergencyReason: options.emergency } : {}),
-      ...(options.description ? { description: options.description } : {}),
+      ...changeOf(options),
     },
+    ...(options.item ? { backlogItems: options.item } : {}),
   });
   show(
     promotion,
@@ -116,9 +118,16 @@ async function decide(
   const request = await client.decide(rfcOf(key), { decision, ...(comment ? { comment } : {}) });
   const next =
     request.status === 'approved' ? ` Deploy it with "npx signalbox deploy ${request.promotion}".` : '';
-  show(request, `${request.key} is ${request.status}.${next}`);
+  show(request, `${request.key} is ${request.status}.${next}${missing(request)}`);
   return exitCodes.done;
 }
+/** Who is still to approve, in plain words. */
+const missing = ({ status, approvals }: ChangeRequestView) => {
+  const level = approvals.levels.find((l) => l.missing.length > 0);
+  return status === 'submitted' && level
+    ? ` Level "${level.name}" needs ${level.missing.join(' and ')}.`
+    : '';
+};
 export const approve = (context: Context, key: string, options: { comment?: string }) =>
   decide(context, key, 'approve', options.comment);
 export const reject = (context: Context, key: string, options: { comment: string }) =>
@@ -126,6 +135,7 @@ export const reject = (context: Context, key: string, options: { comment: string
 
 interface Acting {
   reason?: string;
+  whenOpen?: boolean;
   wait: boolean;
 }
 const acting =
@@ -133,16 +143,16 @@ const acting =
   async (context: Context, key: string, options: Acting): Promise<number> => {
     const { client, show, as, say } = context;
     await as('release-manager');
-    const started = await client.act(
-      'release-manager',
-      key,
-      verb,
-      options.reason ? { reason: options.reason } : {},
-    );
+    const started = await client.act('release-manager', key, verb, {
+      ...(options.reason ? { reason: options.reason } : {}),
+      ...(options.whenOpen ? { when: 'next-window' } : {}),
+    });
+    const { warning } = await client.windowStatus({ promotion: started.promotion });
+    if (warning) say(warning);
     if (!options.wait) {
       show(
         started,
-        `${started.key} is ${started.status}. Follow it with "npx signalbox watch ${started.key}".`,
+        `${started.key} is ${started.status}${started.waitingFor ? `, waiting for ${started.waitingFor}` : ''}. Follow it with "npx signalbox watch ${started.key}".`,
       );
       return exitCodes.done;
     }
@@ -232,7 +242,7 @@ export async function status({ client, json, show, say }: Context, key?: string)
     return exitCodes.done;
   }
   const targetTable = table(
-    ['target', 'environment', 'runs', 'lane', 'promotions'],
+    ['target', 'environment', 'runs', 'lane', 'window', 'promotions'],
     targets.items.map((t) => [
       t.name,
       t.environment,
@@ -240,6 +250,9 @@ export async function status({ client, json, show, say }: Context, key?: string)
         ? `${t.current.revision} (${t.current.promotion}, ${t.current.release.slice(0, 12)})`
         : 'no release',
       t.lane ?? 'free',
+      t.window.open
+        ? `open${t.window.nextClose ? ` until ${t.window.nextClose}` : ''}`
+        : `closed: ${t.window.reason}${t.window.nextOpen ? `; opens ${t.window.nextOpen}` : ''}`,
       t.promotionsEnabled ? 'on' : `off: ${t.promotionsDisabledReason}`,
     ]),
   );

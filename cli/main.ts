@@ -1,10 +1,12 @@
 import { resolve } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { badInput, messageOf, SignalboxError } from '../domain/errors';
-import { roles } from '../domain/machines';
+import { risks, roles } from '../domain/machines';
 import { parseGrant } from '../domain/permissions';
 import * as access from './access';
+import * as changes from './changes';
 import * as run from './commands';
+import * as windows from './windows';
 import { ApiProblem, Unreachable } from './client';
 import { exitCodes } from './exit-codes';
 import { signingKeysFile } from './state-dir';
@@ -57,20 +59,44 @@ const client = (name: string, description: string, parent = program) =>
     .description(description)
     .addOption(stateOption())
     .option('--json', 'print the answer as JSON', false);
+const whole = (text: string) => {
+  if (!/^[1-9][0-9]{0,6}$/.test(text)) throw new InvalidArgumentError('It has to be a whole number above 0.');
+  return Number(text);
+};
+/** What can be said of a change. */
+const describing = (command: Command) =>
+  command
+    .option('--description <text>')
+    .option('--risk <risk>', `${risks.join(', ')} (default: by the target's rules)`)
+    .option('--risk-reason <text>', 'why it is lower than the rules say')
+    .option('--rollback-plan <text>')
+    .option('--backup-plan <text>')
+    .option('--planned-start <time>', 'when it is meant to be deployed, ISO 8601')
+    .option('--planned-minutes <n>', 'and for how long', whole)
+    .option('--accept-conflicts <reason>', 'it may overlap another schedule, and why');
 type Handler = Parameters<typeof run.runClientCommand>[1];
 const action = (handler: (...args: never[]) => ReturnType<Handler>) =>
   async function (this: Command, ...args: unknown[]) {
     const options = this.opts<run.Shared>();
     exit(await run.runClientCommand(options, (context) => handler(...([context, ...args] as never[]))));
   };
-client('ship', 'record a promotion of a revision to a target, and submit it for approval')
+describing(client('ship', 'record a promotion of a revision to a target, and submit it for approval'))
   .argument('<target>')
   .argument('<revision>', 'tag, branch or commit')
   .option('--title <text>', 'what it brings (default: target and revision)')
-  .option('--description <text>')
+  .option('--item <key...>', 'backlog items that it brings, besides those its commits name')
   .option('--emergency <reason>', 'an emergency change, and why')
   .option('--draft', 'do not submit it yet', false)
   .action(action(run.ship));
+describing(client('edit', 'change what a request says; this voids what was approved'))
+  .argument('<key>', 'CP-7 or RFC-7')
+  .option('--title <text>')
+  .option('--revision <name>', 'another tag, branch or commit')
+  .action(action(changes.editChange));
+client('revise', 'make a rejected request a draft again, to be changed and submitted anew')
+  .argument('<key>', 'CP-7 or RFC-7')
+  .option('--reason <text>')
+  .action(action(changes.reviseChange));
 client('submit', 'submit a draft for approval').argument('<key>', 'CP-7 or RFC-7').action(action(run.submit));
 client('approve', 'approve a change')
   .argument('<key>', 'CP-7 or RFC-7')
@@ -80,13 +106,26 @@ client('reject', 'reject a change')
   .argument('<key>', 'CP-7 or RFC-7')
   .requiredOption('--comment <text>', 'why')
   .action(action(run.reject));
+client('withdraw-approval', 'take back your approval, until the deployment starts')
+  .argument('<key>', 'CP-7 or RFC-7')
+  .option('--reason <text>')
+  .action(action(changes.withdrawApproval));
+client('review', 'review afterwards what was deployed past its window; it completes the request')
+  .argument('<key>', 'CP-7 or RFC-7')
+  .requiredOption('--comment <text>', 'what you found')
+  .action(action(changes.review));
 const acting = (name: string, description: string) =>
   client(name, description)
     .argument('<promotion>', 'CP-7')
     .option('--reason <text>')
     .option('--wait', 'follow it to its end; the exit code says how it ended', false);
-acting('deploy', 'Deploy Now').action(action(run.deploy));
-acting('retry', 'deploy a promotion that rolled back once more').action(action(run.retry));
+const whenOpen = ['--when-open', 'outside of its window, wait until that opens', false] as const;
+acting('deploy', 'Deploy Now')
+  .option(...whenOpen)
+  .action(action(run.deploy));
+acting('retry', 'deploy a promotion that rolled back once more')
+  .option(...whenOpen)
+  .action(action(run.retry));
 acting('rollback', 'return the target to the release before').action(action(run.rollback));
 client('watch', 'follow a deployment: steps and log')
   .argument('<key>', 'CP-7 (its latest attempt) or CP-7.1')
@@ -112,6 +151,78 @@ client('status', 'targets and recent promotions, or one of them')
 client('sign-in', 'print the link by which the page signs a local person in; each is good once').action(
   async (options: run.Shared) => exit(run.signIn(options)),
 );
+
+const window = program.command('window').description('deployment windows and freezes');
+const shaping = (command: Command) =>
+  command
+    .option('--target <name>', 'for one target (default: every target)')
+    .option('--environment <name>', 'for one environment')
+    .option('--start <local>', 'first occurrence, 2026-01-05T20:00')
+    .option('--zone <iana>', 'its zone, Europe/Berlin (default: the zone of this machine)')
+    .option('--minutes <n>', 'how long it lasts', whole)
+    .option('--rrule <rule>', 'how it recurs, FREQ=WEEKLY;BYDAY=MO,TU (default: once)')
+    .option('--except <date...>', 'local dates on which it does not begin')
+    .option('--until <date>', 'its last local date')
+    .option('--type <type...>', 'only for normal or emergency changes')
+    .option('--risk <risk...>', 'only for changes of these risks')
+    .option('--reason <text>');
+const kind = ['<kind>', 'allow or freeze'] as const;
+shaping(
+  client('add', 'add a window or a freeze', window)
+    .argument(...kind)
+    .argument('<name>'),
+).action(action(windows.addWindow));
+shaping(
+  client('preview', 'what a window would hold, without adding it', window)
+    .argument(...kind)
+    .argument('<name>'),
+).action(action(windows.previewWindow));
+shaping(
+  client('edit', 'change a window; whoever waits for one looks again', window).argument(
+    '<window>',
+    'its number or name',
+  ),
+)
+  .option('--name <text>')
+  .action(action(windows.editWindow));
+client('remove', 'remove a window', window)
+  .argument('<window>', 'its number or name')
+  .option('--reason <text>')
+  .action(action(windows.removeWindow));
+client('list', 'list the windows', window).action(action(windows.listWindows));
+client('status', 'whether a target or a promotion is open, why, until when; ends with 1 when closed', window)
+  .argument('<which>', 'a target, or CP-7')
+  .option('--at <time>', 'at another time, ISO 8601')
+  .action(action(windows.windowStatus));
+client('override', 'ask to pass a window with one promotion; a second release manager has to agree', window)
+  .argument('<window>', 'its number or name')
+  .argument('<promotion>', 'CP-7')
+  .requiredOption('--reason <text>')
+  .option('--hours <n>', 'until it expires', whole, 4)
+  .action(action(windows.override));
+client('second', 'agree to an override that somebody else asked for', window)
+  .argument('<override>', 'its number')
+  .action(action(windows.second));
+client('revoke', 'take an override back', window)
+  .argument('<override>', 'its number')
+  .option('--reason <text>')
+  .action(action(windows.revokeOverride));
+
+const calendar = program.command('calendar').description('windows, freezes, planned and past deployments');
+client('show', 'the next days', calendar)
+  .option('--days <n>', 'how many', whole, 14)
+  .action(action(windows.calendar));
+client('feed', 'an address for calendar programs (iCalendar)', calendar)
+  .requiredOption('--label <text>', 'what will read it, such as "phone"')
+  .action(action(windows.calendarFeed));
+
+const notifications = program.command('notifications').description('what others are told by webhook');
+client('list', 'list them; by default those that could not be delivered', notifications)
+  .option('--status <status>', 'undeliverable, pending or delivered', 'undeliverable')
+  .action(action(changes.listNotifications));
+client('resend', 'send one again', notifications)
+  .argument('<number>')
+  .action(action(changes.resendNotification));
 
 const token = program.command('token').description('API tokens');
 client('create', 'make an API token; it is shown once', token)

@@ -14,6 +14,7 @@ import type { Permission } from '../domain/permissions';
 import type { Approval } from '../domain/approval';
 import type { ApprovalPolicy } from '../domain/policy';
 import type { WindowStatus } from '../domain/windows/status';
+import { shown } from '../domain/windows/window';
 import { isComplete } from './approvals';
 import { rebind } from './change-content';
 import { recipeDigest } from './digest';
@@ -303,7 +304,7 @@ async function lane(
 const asleep = (gate: WindowStatus, windowRevision: number) => ({
   scheduled_for: gate.nextOpen === null ? null : new Date(gate.nextOpen),
   window_revision: windowRevision,
-  waiting_for: `its window: ${gate.reason}${gate.nextOpen === null ? '' : `; it opens ${new Date(gate.nextOpen).toISOString()}`}`,
+  waiting_for: `its window: ${gate.reason}${gate.nextOpen === null ? '' : `; it opens ${shown(gate.nextOpen, 'UTC')}`}`,
 });
 export const awake = { window_revision: null, waiting_for: null };
 

@@ -1,5 +1,6 @@
 import type { TargetConfig } from './config';
 import type { WindowStatus } from './windows/status';
+import { shown } from './windows/window';
 import { changeRequestKey, promotionKey } from './keys';
 import type {
   ChangeRequestStatus,
@@ -143,7 +144,7 @@ export function whyClosed(target: string, status: WindowStatus): Refusal | undef
   return {
     code: 'window-closed',
     message: nextOpen
-      ? `${target} is closed: ${status.reason}. It opens ${nextOpen}. Deploy when it opens, or override the window with a second person.`
+      ? `${target} is closed: ${status.reason}. It opens ${shown(status.nextOpen!, 'UTC')}. Deploy when it opens, or override the window with a second person.`
       : `${target} is closed: ${status.reason}. No window opens within a year; add one, or override it with a second person.`,
     detail: { windows: status.windows, nextOpen },
   };

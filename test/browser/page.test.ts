@@ -171,6 +171,53 @@ it('everyone watching sees the same, also after a reload and a lost connection',
   for (const other of [reloading, losing]) await other.close();
 });
 
+it('outside of its window Deploy Now says why, and deploys when it opens', async () => {
+  await cli(up, 'ship', 'shop', 'v2', '--title', 'Sell timetables too');
+  await cli(up, 'approve', 'CP-3');
+  await page.getByRole('button', { name: /^CP-3 / }).click();
+  await page.getByRole('heading', { name: 'CP-3 · Sell timetables too' }).waitFor();
+  await button('Withdraw my approval as amir').waitFor();
+  const start = new Date(Date.now() - 3_600_000).toISOString().slice(0, 16);
+  const freeze = [
+    'window',
+    'add',
+    'freeze',
+    'Year end',
+    '--start',
+    start,
+    '--zone',
+    'UTC',
+    '--minutes',
+    '600',
+  ];
+  expect((await cli(up, ...freeze, '--reason', 'the books are closed')).code).toBe(0);
+  await page.getByRole('region', { name: 'Targets' }).getByText('closed', { exact: true }).waitFor();
+  await promotion()
+    .getByText(/Deploy Now: shop is closed. Freeze "Year end" until .* \(the books are closed\); it opens/)
+    .waitFor();
+  expect(await button('Deploy Now as rosa').isDisabled()).toBe(true);
+  expect((await cli(up, 'deploy', 'CP-3')).err).toContain(
+    'Refused (window-closed): shop is closed: Freeze "Year end"',
+  );
+  await shot('closed');
+  await button('Deploy when it opens').click();
+  await page
+    .getByRole('dialog')
+    .getByText(/It sleeps until .* and then begins by itself/)
+    .waitFor();
+  await page.getByRole('dialog').getByRole('button', { name: 'Deploy when it opens' }).click();
+  await promotion().getByText('Waiting for window').first().waitFor();
+  await promotion()
+    .getByText(/its window: Freeze "Year end"/)
+    .waitFor();
+  await shot('asleep');
+  expect((await cli(up, 'window', 'remove', 'Year end')).out).toContain(
+    'Whoever waits for a window looks again',
+  );
+  await promotion().getByText('live on shop').waitFor();
+  await promotion().getByText('open', { exact: true }).waitFor();
+});
+
 it('fits a phone, light and dark', async () => {
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme });

@@ -86,12 +86,29 @@ export async function serveWorld(
       body: (type.includes('json') ? JSON.parse(text) : text) as any,
     };
   };
+  /** Somebody else, with a token of their own: what they send. */
+  const somebody = async (person: string, grants: string[]) => {
+    const { body } = await call('admin', 'POST', '/api/tokens', { person, roles: grants, expiresAt: null });
+    const authorization = `Bearer ${body.token}`;
+    return {
+      person,
+      get: (path: string) => call(undefined, 'GET', path, undefined, { authorization }),
+      post: (path: string, body: unknown = {}) => call(undefined, 'POST', path, body, { authorization }),
+      patch: (path: string, body: unknown, more: Record<string, string> = {}) =>
+        call(undefined, 'PATCH', path, body, { authorization, ...more }),
+    };
+  };
   return {
     base,
     call,
+    somebody,
     get: (path: string, role: Role = 'sre') => call(role, 'GET', path),
     post: (role: Role | 'both', path: string, body: unknown = {}, headers?: Record<string, string>) =>
       call(role, 'POST', path, body, headers),
+    patch: (role: Role | 'both', path: string, body: unknown, headers?: Record<string, string>) =>
+      call(role, 'PATCH', path, body, headers),
+    remove: (role: Role | 'both', path: string, headers?: Record<string, string>) =>
+      call(role, 'DELETE', path, {}, headers),
     async stop() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

@@ -50,7 +50,8 @@ const bundle = bundleWorkflowCode({
   logger: new DefaultLogger('ERROR'),
 });
 
-export async function makeWorld(options: { targets?: string[]; extra?: string } = {}) {
+/** @param options.extra more of each target, as YAML. @param options.top more of the whole file. */
+export async function makeWorld(options: { targets?: string[]; extra?: string; top?: string } = {}) {
   const names = options.targets ?? ['shop'];
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-world-'));
   const database = await testDatabase();
@@ -81,7 +82,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
     writeFileSync(join(data(name), 'orders.txt'), 'one order\n');
   }
   const { targets, notifications } = parseConfig(
-    `targets:\n${names
+    `${options.top ?? ''}\ntargets:\n${names
       .map(
         (name, n) => `  ${name}:
     repository: ${repository}
@@ -100,7 +101,6 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
   await registerTargets(db, names);
   await introducePeople(db);
 
-  const faults: Partial<Record<keyof Activities, Fault>> = {};
   const stateDir = join(folder, 'state');
   const deps = {
     db,
@@ -122,7 +122,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
       Object.entries(activities).map(([name, run]) => [
         name,
         (...args: unknown[]) => {
-          const fault = faults[name as keyof Activities];
+          const fault = world.faults[name as keyof Activities];
           const real = () => (run as (...a: unknown[]) => Promise<unknown>)(...args);
           return fault ? fault(real, name) : real();
         },
@@ -163,7 +163,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
     temporal,
     targets: targets as Targets,
     deps,
-    faults,
+    faults: {} as Partial<Record<keyof Activities, Fault>>,
     startWorkers,
     stopWorkers,
     /** Ships a revision. @returns the promotion's number. */
@@ -205,8 +205,9 @@ export async function makeWorld(options: { targets?: string[]; extra?: string } 
     async until<T>(
       what: string,
       read: () => Promise<T | undefined | false> | T | undefined | false,
+      withinMs = 20_000,
     ): Promise<T> {
-      const deadline = Date.now() + 20_000;
+      const deadline = Date.now() + withinMs;
       for (;;) {
         const found = await read();
         if (found) return found;

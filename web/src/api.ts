@@ -1,7 +1,13 @@
 import { createContext, useContext, useEffect, useState } from 'react';
 import { useQuery, useQueryClient, type UseQueryResult } from '@tanstack/react-query';
 import { EventSource } from 'eventsource';
-import type { ChangeRequestView, LogLine, PromotionView, TargetView } from '../../domain/schemas';
+import type {
+  ChangeRequestView,
+  LogLine,
+  PromotionView,
+  TargetView,
+  WindowStatusView,
+} from '../../domain/schemas';
 import type { Session } from './session';
 
 /** The API from the page's side: reads poll, writes carry an Idempotency-Key. */
@@ -64,7 +70,7 @@ export const LiveContext = createContext(false);
 export const useLive = (): boolean => useContext(LiveContext);
 
 interface Change {
-  entity: 'promotion' | 'change-request' | 'deployment' | 'log' | 'target';
+  entity: 'promotion' | 'change-request' | 'deployment' | 'log' | 'target' | 'window';
   key: string;
 }
 /** Follows the event stream and reads again what it says has changed. @returns whether it is connected. */
@@ -98,6 +104,8 @@ export function useEventStream(api: Api): boolean {
       if (entity === 'log') return reread('log', key);
       if (entity === 'change-request') return reread('change-request', key);
       reread('targets');
+      reread('window');
+      if (entity === 'window') return;
       if (entity === 'target') return;
       reread('promotions');
       reread('promotion', key.split('.')[0]!);
@@ -117,6 +125,9 @@ export const useTargets = () => usePolled<Page<TargetView>>(['targets'], '/targe
 export const usePromotions = () => usePolled<Page<PromotionView>>(['promotions'], '/promotions?limit=100');
 export const usePromotion = (key: string) =>
   usePolled<PromotionView>(['promotion', key], `/promotions/${key}`);
+/** Whether this promotion's window is open. */
+export const useWindow = (key: string) =>
+  usePolled<WindowStatusView>(['window', key], `/deployment-windows/status?promotion=${key}`);
 export const useChangeRequest = (key: string) =>
   usePolled<ChangeRequestView>(['change-request', key], `/change-requests/${key}`);
 export interface LogWindow {

@@ -1,5 +1,6 @@
 import { useTargets } from './api';
 import { short } from './format';
+import { WindowState } from './promotions/change';
 
 /** What each target runs now. */
 export function Targets() {
@@ -19,6 +20,9 @@ export function Targets() {
           ) : (
             <p>has no release yet</p>
           )}
+          <p>
+            <WindowState status={target.window} />
+          </p>
           <p className="muted">
             {target.lane ? `${target.lane} holds the lane` : 'lane free'}
             {target.promotionsEnabled ? '' : ` · promotions are off: ${target.promotionsDisabledReason}`}

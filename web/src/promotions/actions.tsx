@@ -1,9 +1,15 @@
 import { useRef, useState } from 'react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { actionPermission, actionsFor, type Action } from '../../../domain/actions';
-import type { ChangeRequestView, DeploymentView, PromotionView, TargetView } from '../../../domain/schemas';
+import type {
+  ChangeRequestView,
+  DeploymentView,
+  PromotionView,
+  TargetView,
+  WindowStatusView,
+} from '../../../domain/schemas';
 import { useApi } from '../api';
-import { short } from '../format';
+import { dateTime, short } from '../format';
 import { standFor, useMe } from '../me';
 
 interface Props {
@@ -11,22 +17,39 @@ interface Props {
   change: ChangeRequestView;
   target: TargetView;
   open: DeploymentView | undefined;
+  window: WindowStatusView | undefined;
 }
 const label: Record<Action, string> = {
   submit: 'Submit for approval',
   approve: 'Approve',
   reject: 'Reject …',
+  'withdraw-approval': 'Withdraw my approval …',
+  review: 'Review …',
+  revise: 'Revise',
   deploy: 'Deploy Now',
+  'deploy-when-open': 'Deploy when it opens',
   retry: 'Retry',
   rollback: 'Roll back …',
   cancel: 'Cancel deployment …',
   resolve: 'Resolve failed rollback …',
   withdraw: 'Withdraw',
 };
-const primary: Action[] = ['submit', 'approve', 'deploy', 'retry', 'resolve'];
+const primary: Action[] = [
+  'submit',
+  'approve',
+  'review',
+  'revise',
+  'deploy',
+  'deploy-when-open',
+  'retry',
+  'resolve',
+];
 /** Asked before: what it will do, and for some a reason. */
 const asks: Partial<Record<Action, 'confirm' | 'reason'>> = {
   deploy: 'confirm',
+  'deploy-when-open': 'confirm',
+  'withdraw-approval': 'confirm',
+  review: 'reason',
   retry: 'confirm',
   rollback: 'reason',
   reject: 'reason',
@@ -36,7 +59,7 @@ const asks: Partial<Record<Action, 'confirm' | 'reason'>> = {
 
 /** The buttons that fit the promotion's state. What the server refuses is shown in its own words. */
 export function Actions(props: Props) {
-  const { promotion: p, change, target, open } = props;
+  const { promotion: p, change, target, open, window } = props;
   const api = useApi();
   const queries = useQueryClient();
   const me = useMe();
@@ -55,14 +78,23 @@ export function Actions(props: Props) {
     attempt: open?.status,
     canReturn:
       p.live && (p.deployments.findLast(({ status }) => status === 'succeeded')?.from ?? null) !== null,
+    reviewDue: change.review !== null,
+    // One's own, or that of a sample person whom one may go on as.
+    approvalGiven: change.approvals.given.some(
+      (giver) => giver === me?.person || me?.canBe.some(({ person }) => person === giver),
+    ),
+    closed: window?.open === false && window.nextOpen !== null,
   });
   const standOf = (action: Action) => standFor(me, actionPermission[action], p.target);
   /** Why a button can not be pressed. */
   const off = (action: Action) => {
     const stand = standOf(action);
     if (!stand.can) return stand.why;
-    return (action === 'deploy' || action === 'retry') && !target.promotionsEnabled
-      ? `Promotions to ${target.name} are switched off: ${target.promotionsDisabledReason}`
+    if (!['deploy', 'retry', 'deploy-when-open'].includes(action)) return undefined;
+    if (!target.promotionsEnabled)
+      return `Promotions to ${target.name} are switched off: ${target.promotionsDisabledReason}`;
+    return action !== 'deploy-when-open' && window?.open === false
+      ? `${label[action]}: ${target.name} is closed. ${window.reason}${window.nextOpen ? `; it opens ${dateTime(window.nextOpen)}` : ''}.`
       : undefined;
   };
   const as = (action: Action) => {
@@ -118,11 +150,22 @@ export function Actions(props: Props) {
 
 function request(action: Action, { promotion: p, change, open }: Props): [string, object] {
   switch (action) {
+    case 'withdraw-approval':
+      return [`/change-requests/${change.key}/withdraw-decision`, {}];
+    case 'review':
+    case 'revise':
+      return [`/change-requests/${change.key}/${action}`, {}];
+    case 'deploy-when-open':
+      return [
+        `/promotions/${p.key}/${p.status === 'rolled-back' ? 'retry' : 'deploy'}`,
+        { when: 'next-window' },
+      ];
     case 'submit':
       return [`/change-requests/${change.key}/submit`, {}];
     case 'approve':
     case 'reject':
-      return [`/change-requests/${change.key}/decisions`, { decision: action }];
+      // Bound to what this page shows.
+      return [`/change-requests/${change.key}/decisions`, { decision: action, digest: change.digest }];
     case 'cancel':
     case 'resolve':
       return [`/deployments/${open!.key}/${action}`, {}];
@@ -145,7 +188,8 @@ function Ask(
   const send = (more: object = {}) => {
     const text = reason.current?.value.trim();
     if (needsReason && !text) return reason.current?.focus();
-    run({ ...(text ? { [action === 'reject' ? 'comment' : 'reason']: text } : {}), ...more });
+    const name = action === 'reject' || action === 'review' ? 'comment' : 'reason';
+    run({ ...(text ? { [name]: text } : {}), ...more });
   };
   return (
     <dialog
@@ -187,10 +231,11 @@ function Ask(
 }
 
 /** What will happen, in plain words. */
-function Consequence({ action, promotion: p, target, open }: Props & { action: Action }) {
+function Consequence({ action, promotion: p, change, target, open, window }: Props & { action: Action }) {
   const now = target.current ? `${target.current.revision} (${short(target.current.release)})` : 'no release';
   switch (action) {
     case 'deploy':
+    case 'deploy-when-open':
     case 'retry':
       return (
         <>
@@ -198,6 +243,14 @@ function Consequence({ action, promotion: p, target, open }: Props & { action: A
             {target.name} goes from <strong>{now}</strong> to <strong>{p.revision}</strong>: build, backup
             (verified), swap, health check. If a step fails, {now} is put back by itself.
           </p>
+          {action === 'deploy-when-open' && window?.nextOpen && (
+            <p>
+              It sleeps until {dateTime(window.nextOpen)} ({window.reason}) and then begins by itself. It can
+              be cancelled until then.
+            </p>
+          )}
+          {change.approvals.given.length > 0 && <p>Approved by {change.approvals.given.join(', ')}.</p>}
+          {window?.warning && <p className="warning">{window.warning}</p>}
           {target.lane && <p>{target.lane} holds the lane; this waits its turn behind it.</p>}
         </>
       );

@@ -1,15 +1,17 @@
 import { useState } from 'react';
 import { openAttempt } from '../../../domain/machines';
-import { useChangeRequest, usePromotion, useTargets } from '../api';
+import { useChangeRequest, usePromotion, useTargets, useWindow } from '../api';
 import { Badge } from '../badge';
 import { bytes, dateTime, short } from '../format';
 import { Actions } from './actions';
 import { Attempt } from './attempt';
+import { ChangeFacts } from './change';
 
 /** One promotion: what it is, what can be done with it, and its attempts. */
 export function Promotion({ promotionKey }: { promotionKey: string }) {
   const promotion = usePromotion(promotionKey);
   const change = useChangeRequest(promotionKey.replace('CP', 'RFC')).data;
+  const window = useWindow(promotionKey).data;
   const target = useTargets().data?.items.find(({ name }) => name === promotion.data?.target);
   const [picked, pick] = useState<string>();
   const p = promotion.data;
@@ -41,26 +43,7 @@ export function Promotion({ promotionKey }: { promotionKey: string }) {
         </dd>
         <dt>Release</dt>
         <dd>{p.release ? <code title={p.release}>{short(p.release)}</code> : 'not built yet'}</dd>
-        <dt>Approval</dt>
-        <dd>
-          {change ? (
-            <>
-              {change.key} <Badge machine="changeRequest" state={change.status} />
-              {change.decisions
-                .filter(({ counted }) => counted)
-                .map((d) => (
-                  <span key={d.id}>
-                    {' '}
-                    {d.decision === 'approve' ? 'approved' : 'rejected'} by {d.approver}
-                    {d.comment ? `: ${d.comment}` : ''}
-                  </span>
-                ))}
-              {change.status === 'submitted' && ` waits for an approver other than ${change.requester}`}
-            </>
-          ) : (
-            '...'
-          )}
-        </dd>
+        {change && <ChangeFacts change={change} window={window} />}
         <dt>Backup</dt>
         <dd>
           {p.backup ? (
@@ -73,7 +56,9 @@ export function Promotion({ promotionKey }: { promotionKey: string }) {
           )}
         </dd>
       </dl>
-      {change && target && <Actions promotion={p} change={change} target={target} open={open} />}
+      {change && target && (
+        <Actions promotion={p} change={change} target={target} open={open} window={window} />
+      )}
       {p.deployments.length > 1 && (
         <nav aria-label="Attempts" className="attempts">
           {p.deployments.map((d) => (

@@ -1,0 +1,165 @@
+import type { ReactNode } from 'react';
+import type { ChangeRequestView, WindowStatusView } from '../../../domain/schemas';
+import { Badge } from '../badge';
+import { dateTime, short } from '../format';
+
+/** What governs a promotion: its request, who approves it, how risky it is, and whether its window is open. */
+export function ChangeFacts({
+  change,
+  window,
+}: {
+  change: ChangeRequestView;
+  window: WindowStatusView | undefined;
+}) {
+  const { approvals } = change;
+  return (
+    <>
+      <dt>Request</dt>
+      <dd>
+        {change.key} <Badge machine="changeRequest" state={change.status} />{' '}
+        {change.type === 'emergency' && <strong>Emergency: {change.emergencyReason}</strong>}
+        {change.outcome && ['submitted', 'rejected', 'cancelled'].includes(change.status) && (
+          <p className="muted">{change.outcome}</p>
+        )}
+        {change.review && (
+          <p className={change.review.overdue ? 'warning' : 'muted'}>
+            {change.review.overdue ? 'Its review is overdue since ' : 'To be reviewed by an approver until '}
+            <Time at={change.review.dueAt} />
+          </p>
+        )}
+      </dd>
+      <dt>Approval</dt>
+      <dd>
+        <ol className="chain">
+          {approvals.levels.map((level) => (
+            <li key={level.name}>
+              {level.name}:{' '}
+              {level.seats.map((seat, n) => (
+                <span key={n} className={seat.filledBy ? 'seat filled' : 'seat'}>
+                  {seat.filledBy
+                    ? `approved by ${seat.filledBy}`
+                    : `waits for one of ${seat.groups.join(' or ')}`}
+                </span>
+              ))}
+            </li>
+          ))}
+        </ol>
+        {change.status === 'submitted' && <p className="muted">By anybody but {change.requester}.</p>}
+        {approvals.expiresAt && (
+          <p className="muted">
+            {change.status === 'submitted' ? 'Expires undecided ' : 'The approval lapses unused '}
+            <Time at={approvals.expiresAt} />
+          </p>
+        )}
+        {change.decisions
+          .filter((d) => d.counted && d.comment && d.submission === change.submission)
+          .map((d) => (
+            <p key={d.id} className="muted">
+              {d.approver} ({d.decision}): {d.comment}
+            </p>
+          ))}
+      </dd>
+      <dt>Risk</dt>
+      <dd>
+        {change.risk}
+        {change.riskReasons.length > 0 && <Notes of={change.riskReasons} />}
+        {change.riskReason && (
+          <p className="muted">
+            {change.computedRisk} by the rules; set by a person: {change.riskReason}
+          </p>
+        )}
+      </dd>
+      <dt>Brings</dt>
+      <dd>
+        <details>
+          <summary>
+            {count(change.commits.length, 'commit')}, {count(change.files.length, 'file')},{' '}
+            {count(change.lines, 'line')}
+            {change.backlogItems.length > 0 && `, ${change.backlogItems.join(', ')}`}
+          </summary>
+          <Notes of={change.commits.map((c) => `${short(c.commit)} ${c.subject} (${c.author})`)} />
+        </details>
+      </dd>
+      {change.rollbackPlan && <Fact name="Rollback plan">{change.rollbackPlan}</Fact>}
+      {change.backupPlan && <Fact name="Backup plan">{change.backupPlan}</Fact>}
+      {change.planned && (
+        <Fact name="Planned">
+          <Time at={change.planned.start} /> for {change.planned.minutes} min
+          {change.conflicts.length > 0 && (
+            <Notes of={change.conflicts.map((c) => `overlaps ${c.with} (${c.title}) on ${c.target}`)} />
+          )}
+          {change.conflictsAccepted && <p className="muted">Accepted: {change.conflictsAccepted}</p>}
+        </Fact>
+      )}
+      {change.changes.length > 0 && (
+        <Fact name="Changed">
+          <Notes of={change.changes.map((c) => `${c.field}: ${shown(c.before)} → ${shown(c.after)}`)} />
+        </Fact>
+      )}
+      {change.overrides.length > 0 && (
+        <Fact name="Overrides">
+          <Notes
+            of={change.overrides.map(
+              (o) =>
+                `${o.window.name}, ${o.status}, by ${o.requestedBy} and ${o.secondedBy ?? 'nobody yet'} until ${dateTime(o.expiresAt)}: ${o.reason}`,
+            )}
+          />
+        </Fact>
+      )}
+      {window && (
+        <Fact name="Window">
+          <WindowState status={window} />
+          {window.warning && <p className="warning">{window.warning}</p>}
+        </Fact>
+      )}
+    </>
+  );
+}
+
+/** Open or closed, why, and until when. */
+export function WindowState({ status }: { status: WindowStatusView }) {
+  const next = status.open ? status.nextClose : status.nextOpen;
+  return (
+    <>
+      <strong className={status.open ? 'open' : 'closed'}>{status.open ? 'open' : 'closed'}</strong> ·{' '}
+      {status.reason}
+      {next ? (
+        <>
+          {status.open ? '; closes ' : '; opens '}
+          <Time at={next} />
+        </>
+      ) : (
+        !status.open && '; it does not open within a year'
+      )}
+    </>
+  );
+}
+
+/** Local time, UTC on hover. */
+function Time({ at }: { at: string }) {
+  return (
+    <time dateTime={at} title={`${at.slice(0, 16).replace('T', ' ')} UTC`}>
+      {dateTime(at)}
+    </time>
+  );
+}
+function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </>
+  );
+}
+const Notes = ({ of }: { of: string[] }) => (
+  <ul className="notes">
+    {of.map((line) => (
+      <li key={line}>{line}</li>
+    ))}
+  </ul>
+);
+const count = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`;
+const shown = (value: unknown) => {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text || 'nothing';
+};
