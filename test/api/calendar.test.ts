@@ -6,8 +6,11 @@ import { makeWorld, type World } from '../helpers/world';
 /** The calendar, and its feed as a real calendar library reads it. */
 let world: World;
 let api: Served;
+let promotion: number;
 beforeAll(async () => {
   world = await makeWorld();
+  // Before any window is there.
+  ({ promotion } = await world.deploy('v1'));
   api = await serveWorld(world);
 });
 afterAll(async () => {
@@ -83,7 +86,8 @@ it('the feed says to a calendar program what the evaluator says, over clock chan
       next = times?.next() as typeof next
     ) {
       const start = next.toJSDate().getTime();
-      read.push(`${event.summary} ${new Date(start).toISOString()} ${duration / 60_000}`);
+      if (!event.summary.startsWith('CP-'))
+        read.push(`${event.summary} ${new Date(start).toISOString()} ${duration / 60_000}`);
       if (!times) break;
     }
   }
@@ -102,7 +106,6 @@ it('the feed says to a calendar program what the evaluator says, over clock chan
 });
 
 it('shows windows, freezes, planned, scheduled and past deployments of a range', async () => {
-  const { promotion } = await world.deploy('v1');
   const { body } = await api.post('contributor', '/api/promotions', {
     target: 'shop',
     revision: 'v2',

@@ -15,6 +15,9 @@ const chain = `environment: production
         levels:
           - { name: peers, groups: [dev] }
           - { name: board, groups: [ops, security], quorum: 2, mandatory: [security] }
+      - risks: [low]
+        levels: [{ name: approval, groups: [approvers] }]
+        bindsHours: 0.0003
       - risks: [high]
         levels: [{ name: approval, groups: [approvers] }]
         remindHours: 0.0002
@@ -324,6 +327,22 @@ describe('time', () => {
   });
 });
 
+it('an approval that nobody uses lapses, and has to be given again', async () => {
+  const { rfc, key } = await ship({}, { risk: 'low', riskReason: 'only a word' });
+  const given = await api.post('approver', `${rfc}/decisions`, approve);
+  expect([given.body.status, given.body.approvals.expiresAt]).toEqual(['approved', expect.any(String)]);
+  const lapsed = await world.until('it to lapse', async () => {
+    const found = await request(rfc);
+    return found.status === 'submitted' && found;
+  });
+  expect([lapsed.approvals.given, lapsed.outcome]).toEqual([
+    [],
+    expect.stringMatching(/was not used in 1 s; it has to be given again/),
+  ]);
+  expect((await api.post('release-manager', `/api/promotions/${key}/deploy`)).body.code).toBe('not-approved');
+  expect((await api.post('approver', `${rfc}/decisions`, approve)).body.status).toBe('approved');
+});
+
 describe('schedules that overlap', () => {
   const at = (start: string, minutes = 60) => ({ planned: { start, minutes } });
   it('on one target are found at submit, with what, and pass once that is accepted or moved', async () => {
@@ -393,7 +412,7 @@ describe('by signal', () => {
     const { digest } = await request(rfc);
     const workflowId = changeRequestWorkflowId(id, 1);
     const handle = world.client.workflow.getHandle(workflowId);
-    const count = 3_000;
+    const count = 2_000;
     const ids = Array.from({ length: count }, () => randomUUID());
     const queue = [...ids];
     const send = async () => {

@@ -185,13 +185,15 @@ export async function makeWorld(options: { targets?: string[]; extra?: string; t
       });
       return id;
     },
-    async start(promotion: number, trigger: Trigger = 'deploy') {
+    async start(promotion: number, trigger: Trigger = 'deploy', more: { whenOpen?: boolean } = {}) {
       const attempt = (await standingOf(db, promotion))!.lastAttempt + 1;
       const workflowId = deployWorkflowId(promotion, attempt);
       const handle = await client.workflow.start('deployPromotion', {
         taskQueue: controlQueue,
         workflowId,
-        args: [keyring.sign('start', workflowId, { promotion, attempt, trigger, startedBy: 'rosa' })],
+        args: [
+          keyring.sign('start', workflowId, { promotion, attempt, trigger, startedBy: 'rosa', ...more }),
+        ],
       });
       return { handle, attempt, row: () => findDeployment(db, promotion, attempt) as Promise<DeploymentRow> };
     },

@@ -3,15 +3,18 @@ import { join } from 'node:path';
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { run } from '../../cli/embedded/fetch-part';
 import { controlQueue } from '../../temporal-config/names';
-import { changeRequestWorkflowId, recoverWorkflowId } from '../../workflows/messages';
+import { defaultChain } from '../../domain/approval';
+import { findChangeRequest } from '../../db/change-requests';
+import { addWindow, removeWindow, windowRevision } from '../../db/windows';
+import { changeRequestWorkflowId, recoverWorkflowId, wakeWorkflowId } from '../../workflows/messages';
 import { makeWorld } from '../helpers/world';
 
 /** What tells where it was recorded, and by whom. */
 const hidden: Record<string, string> = { identity: 'worker', stackTrace: '' };
 
 /**
- * Records one history per outcome into `histories/`: RECORD_HISTORIES=1 npm test -- replay. Needed when a change
- * of a workflow is meant to be incompatible; otherwise the old ones have to go on replaying.
+ * Records one history per outcome into `histories/`: RECORD_HISTORIES=FOLDER npm test -- replay. What is new
+ * belongs into `histories/`; what is there is replaced only when a change of a workflow is meant to be incompatible.
  */
 export async function recordHistories(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
@@ -103,15 +106,89 @@ export async function recordHistories(folder: string): Promise<void> {
       taskQueue: controlQueue,
       args: [world.keyring.sign('submit', id, { changeRequest: request, submission: 1, by: 'carla' })],
     });
+    await world.until(
+      'it to be submitted',
+      async () => (await findChangeRequest(world.db, request))?.submission === 1,
+    );
     const decision = {
       id: '6f6a2a55-5b0e-4a0e-9d5b-0d2f5d1f7c11',
       approver: 'amir',
       decision: 'reject',
       comment: 'no',
+      digest: (await findChangeRequest(world.db, request))!.digest,
     };
     await handle.signal('approvalDecision', world.keyring.sign('decision', id, decision));
     await handle.result();
     await save('change-request-rejected', id);
+
+    // Windows: asleep until one was edited, held before the swap until the deadline.
+    const freeze = {
+      name: 'Freeze',
+      kind: 'freeze' as const,
+      scope: {},
+      start: '2026-01-01T00:00',
+      timeZone: 'UTC',
+      durationMinutes: 60 * 24 * 366,
+      rrule: 'FREQ=YEARLY;COUNT=1',
+    };
+    const by = { by: 'rosa' };
+    const wake = async (name: string) => {
+      const workflowId = wakeWorkflowId(await windowRevision(world.db));
+      await world.client.workflow.execute('wakeSleepers', { workflowId, taskQueue: controlQueue });
+      await save(name, workflowId);
+    };
+    const allow = {
+      ...freeze,
+      name: 'Allow',
+      kind: 'allow' as const,
+      start: '2027-01-01T00:00',
+      rrule: undefined,
+    };
+    const window = (await addWindow(world.db, allow, by))!;
+    const asleep = await world.start(await world.approved('v1'), 'deploy', { whenOpen: true });
+    await world.until('it to sleep', async () => (await asleep.row())?.status === 'waiting-for-window');
+    await removeWindow(world.db, window, by, undefined);
+    await wake('sleepers-woken');
+    await asleep.handle.result();
+    await save('slept-and-woken', asleep.handle.workflowId);
+
+    shop.windowHoldSeconds = 1;
+    world.faults.backup = async (run) => {
+      await run();
+      await addWindow(world.db, freeze, by);
+    };
+    const held = await world.start(await world.approved('v2'));
+    await held.handle.result();
+    delete world.faults.backup;
+    await save('held-and-undone', held.handle.workflowId);
+
+    shop.approval = [{ levels: [...defaultChain] as never, remindHours: 0.0002, expireHours: 0.0005 }];
+    const expiring = await world.shipped('v3');
+    const expires = changeRequestWorkflowId(expiring, 1);
+    await world.client.workflow.execute('changeRequest', {
+      workflowId: expires,
+      taskQueue: controlQueue,
+      args: [world.keyring.sign('submit', expires, { changeRequest: expiring, submission: 1, by: 'carla' })],
+    });
+    await save('change-request-expired', expires);
+
+    await world.client.workflow.execute('deliverNotification', {
+      workflowId: 'notify/0/1',
+      taskQueue: controlQueue,
+      args: [
+        {
+          delivery: 0,
+          round: 1,
+          webhook: 'w',
+          event: 'e',
+          subject: 's',
+          retryMs: 1,
+          giveUpMs: 1000,
+          timeoutMs: 1000,
+        },
+      ],
+    });
+    await save('notified', 'notify/0/1');
   } finally {
     await world.stop();
   }

@@ -9,8 +9,11 @@ const folder = join(__dirname, 'histories');
 const outcomes = [
   'cancelled-in-build',
   'cancelled-while-waiting',
+  'change-request-expired',
   'change-request-rejected',
   'deployed',
+  'held-and-undone',
+  'notified',
   'reconciled',
   'recovered',
   'refused',
@@ -18,11 +21,13 @@ const outcomes = [
   'rolled-back',
   'rolled-back-by-hand',
   'rolled-back-first',
+  'sleepers-woken',
+  'slept-and-woken',
   'superseded',
 ];
 let workflowBundle: { code: string };
 beforeAll(async () => {
-  if (process.env.RECORD_HISTORIES) await recordHistories(folder);
+  if (process.env.RECORD_HISTORIES) await recordHistories(process.env.RECORD_HISTORIES);
   else Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
   workflowBundle = await bundleWorkflowCode({
     workflowsPath: require.resolve('../../workflows/index.ts'),
