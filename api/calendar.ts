@@ -204,9 +204,9 @@ async function feedOf(deps: ApiDeps, from: Date, to: Date): Promise<string> {
 /** A window as an event that recurs in its own zone; undefined when none of it is left to show. */
 function windowEvent(window: DeploymentWindow): ICalEventData | undefined {
   const { timeZone: zone, durationMinutes, rrule, exceptDates = [], until } = window;
-  const year = Number(window.start.slice(0, 4));
   // Its first occurrence: a start that the rule does not meet is none, but programs would show it.
-  const first = compile(window).starts(year, year + 8)[0];
+  const day = Date.parse(`${window.start}Z`) - 2 * dayMs;
+  const first = compile(window).nextStart(day, day + 8 * 366 * dayMs);
   if (first === undefined) return undefined;
   const start = DateTime.fromMillis(first, { zone });
   const stamp = (local: string) => local.replace(/[-:]/g, '') + '00';

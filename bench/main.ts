@@ -1,5 +1,6 @@
 import { deployments } from './deployments';
 import { events } from './events';
+import { governance } from './governance';
 import { log } from './log';
 import { table, type Result } from './result';
 import { startServers } from './servers';
@@ -24,6 +25,7 @@ async function main(): Promise<void> {
     await part('events', () => events(servers, quick));
     await part('log', () => log(servers, quick));
     await part('swaps', () => swaps(quick));
+    await part('governance', () => governance(servers, quick));
     await part('start-up', () => startUp(quick));
   } catch (thrown) {
     // What was being measured may still hold the servers; the first error is the one to read.

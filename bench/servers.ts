@@ -17,6 +17,8 @@ export interface Servers {
   folder: string;
   temporal: Temporal;
   databaseUrl: string;
+  /** As the owner of the tables. */
+  ownerUrl: string;
   db: Db;
   stop(): Promise<void>;
 }
@@ -36,6 +38,7 @@ export async function startServers(): Promise<Servers> {
     folder,
     temporal,
     databaseUrl,
+    ownerUrl: databaseOwnerUrl,
     db,
     async stop() {
       await db.destroy();

@@ -211,10 +211,13 @@ export const acquireLane = (
 ): Promise<LaneAnswer> =>
   db.transaction(async (tx) => {
     const row = await deploymentById(tx, id);
-    await tx('targets').where({ name: row.target }).forNoKeyUpdate().first('name');
     if (row.owner !== owner) return { kind: 'ended' };
     const standing = (await standingOf(tx, row.promotion))!;
     const gate = row.trigger === 'rollback' ? undefined : await window(standing, tx);
+    // Of a thousand sleepers that look again, those that go on sleeping ask for no lane.
+    if (row.status === 'waiting-for-window' && gate?.open === false)
+      return sleep(tx, row, gate, standing.windowRevision);
+    await tx('targets').where({ name: row.target }).forNoKeyUpdate().first('name');
     return lane(tx, row, concurrency, gate, standing.windowRevision);
   });
 

@@ -55,9 +55,8 @@ export function scheduleOf(
     occurrences(from, to) {
       const found = compiled.flatMap((c) => {
         const length = c.window.durationMinutes * 60_000;
-        const year = (at: number) => new Date(at).getUTCFullYear();
         return c
-          .starts(year(from - length - 86_400_000), year(to + 86_400_000))
+          .starts(from - length, to)
           .filter((start) => start < to && start + length > from)
           .map((start) => ({ window: c.window, start, end: start + length }));
       });

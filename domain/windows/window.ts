@@ -92,8 +92,8 @@ export function whyNoWindow(window: Omit<DeploymentWindow, 'id'>): string | unde
   const { interval = 1 } = options;
   if (!(interval >= 1 && interval <= 1000)) return 'rrule: INTERVAL has to be 1 to 1000.';
   const compiled = compile({ ...window, id: 0 });
-  const year = new Date(localMs(window.start)).getUTCFullYear();
-  for (let y = year; y <= year + 8; y++) if (compiled.starts(y, y).length > 0) return undefined;
+  const start = localMs(window.start);
+  if (compiled.nextStart(start - 2 * dayMs, start + 8 * 366 * dayMs) !== undefined) return undefined;
   return 'it never happens: the rrule has no occurrence in the eight years after start.';
 }
 
@@ -127,79 +127,100 @@ function parsed(rrule: string): { options: Partial<Options>; until?: { at: numbe
   return { options, until: { at, utc: utc !== undefined } };
 }
 
-/** A window with its occurrences, worked out year by year as they are needed. */
+/** A window with its occurrences, worked out month by month as they are needed. */
 export interface Compiled {
   window: DeploymentWindow;
-  /** Instants at which it begins in these (local) years, in order. */
-  starts(fromYear: number, toYear: number): number[];
+  /** Instants at which it begins, in order: those of every (local) month that [from, to] touches. */
+  starts(from: number, to: number): number[];
   /** When the occurrence that covers this instant ends; undefined when none does. */
   coveredUntil(at: number): number | undefined;
   /** The first beginning after this instant and not after the horizon. */
   nextStart(after: number, horizon: number): number | undefined;
 }
 
+/** Months since the year 0. A local month begins up to 14 hours apart from UTC's, so neighbours are looked at too. */
+function monthOf(at: number): number {
+  const date = new Date(at);
+  return date.getUTCFullYear() * 12 + date.getUTCMonth();
+}
+const monthStart = (month: number) => Date.UTC(Math.floor(month / 12), month % 12, 1);
+
 export function compile(window: DeploymentWindow): Compiled {
   const { timeZone } = window;
   const durationMs = window.durationMinutes * minuteMs;
   const first = localMs(window.start);
   const rule = window.rrule ? parsed(window.rrule) : undefined;
-  const recurrence = rule && new RRule({ ...rule.options, dtstart: new Date(first) }, true);
   const skipped = new Set(window.exceptDates);
   const last = window.until
     ? localMs(window.until) + (window.until.length === 10 ? dayMs - 1 : 0)
     : Number.POSITIVE_INFINITY;
 
   const within = (local: number): boolean => {
-    const text = new Date(local).toISOString();
-    if (local > last || skipped.has(text.slice(0, 10)) || skipped.has(text.slice(0, 16))) return false;
+    if (local > last) return false;
+    if (skipped.size > 0) {
+      const text = new Date(local).toISOString();
+      if (skipped.has(text.slice(0, 10)) || skipped.has(text.slice(0, 16))) return false;
+    }
     if (!rule?.until) return true;
     return (rule.until.utc ? instantOf(local, timeZone) : local) <= rule.until.at;
   };
-  const years = new Map<number, number[]>();
-  function startsIn(year: number): number[] {
-    const known = years.get(year);
+  /** Local beginnings in [from, to). */
+  const between = (from: number, to: number): number[] => {
+    if (first >= to || last < from) return [];
+    if (!rule) return first >= from ? [first] : [];
+    const recurrence = new RRule(
+      { ...rule.options, dtstart: new Date(nearStart(rule.options, first, from)) },
+      true,
+    );
+    return recurrence.between(new Date(from), new Date(to - 1), true).map((date) => date.getTime());
+  };
+  const months = new Map<number, number[]>();
+  function startsIn(month: number): number[] {
+    const known = months.get(month);
     if (known) return known;
-    const from = Date.UTC(year, 0, 1);
-    const to = Date.UTC(year + 1, 0, 1);
-    // A begin in the gap and one after it are the same instant only once.
-    const all = new Set<number>();
-    const local = recurrence
-      ? last < from || first >= to
-        ? []
-        : recurrence.between(new Date(from - 1), new Date(to - 1), true).map((date) => date.getTime())
-      : [first];
-    for (const at of local) if (at >= from && at < to && within(at)) all.add(instantOf(at, timeZone));
-    const found = [...all].sort((a, b) => a - b);
-    years.set(year, found);
+    const local = between(monthStart(month), monthStart(month + 1)).filter(within);
+    // A beginning that a clock change skips may fall on the next one; that is one instant.
+    const found = [...new Set(local.map((at) => instantOf(at, timeZone)))].sort((a, b) => a - b);
+    months.set(month, found);
     return found;
   }
-  const starts = (fromYear: number, toYear: number) => {
-    const found: number[] = [];
-    for (let year = fromYear; year <= toYear; year++) found.push(...startsIn(year));
-    return found;
-  };
-  const yearOf = (at: number) => new Date(at).getUTCFullYear();
   return {
     window,
-    starts,
+    starts(from, to) {
+      const found: number[] = [];
+      for (let month = monthOf(from - dayMs); month <= monthOf(to + dayMs); month++)
+        found.push(...startsIn(month));
+      return found;
+    },
     coveredUntil(at) {
-      // All last equally long, so the latest beginning decides. Local years begin up to 14 hours apart from UTC's.
-      for (let year = yearOf(at + dayMs); year >= yearOf(at - durationMs - dayMs); year--) {
-        const list = startsIn(year);
+      // All last equally long, so the latest beginning decides.
+      for (let month = monthOf(at + dayMs); month >= monthOf(at - durationMs - dayMs); month--) {
+        const list = startsIn(month);
         const start = list[upTo(list, at) - 1];
         if (start !== undefined) return start + durationMs > at ? start + durationMs : undefined;
       }
       return undefined;
     },
     nextStart(after, horizon) {
-      for (let year = yearOf(after - dayMs); year <= yearOf(horizon + dayMs); year++) {
-        const list = startsIn(year);
+      for (let month = monthOf(after - dayMs); month <= monthOf(horizon + dayMs); month++) {
+        const list = startsIn(month);
         const start = list[upTo(list, after)];
         if (start !== undefined) return start <= horizon ? start : undefined;
       }
       return undefined;
     },
   };
+}
+
+/**
+ * A start of the same rule that is near: rrule walks from the start, which may be years ago. Whole intervals on, a
+ * daily or weekly rule has the same occurrences; one that counts them has not.
+ */
+function nearStart({ freq, interval = 1, count }: Partial<Options>, first: number, from: number): number {
+  const step =
+    freq === RRule.DAILY ? dayMs * interval : freq === RRule.WEEKLY ? 7 * dayMs * interval : undefined;
+  if (step === undefined || count || from <= first) return first;
+  return first + Math.max(0, Math.floor((from - first) / step) - 1) * step;
 }
 
 /** How many of a sorted list are not after `at`. */

@@ -49,6 +49,9 @@ interface Rule {
 }
 const weekday = (date: string) => new Date(`${date}T00:00Z`).getUTCDay();
 const daysBetween = (a: string, b: string) => (Date.parse(b) - Date.parse(a)) / 86_400_000;
+const daysBefore = (date: string, days: number) =>
+  new Date(Date.parse(date) - days * 86_400_000).toISOString().slice(0, 10);
+const mondayOf = (date: string) => daysBefore(date, (weekday(date) + 6) % 7);
 const names = ['SU', 'MO', 'TU', 'WE', 'TH', 'FR', 'SA'];
 const rules: fc.Arbitrary<Rule | undefined> = fc.oneof(
   fc.constant(undefined),
@@ -64,6 +67,16 @@ const rules: fc.Arbitrary<Rule | undefined> = fc.oneof(
     text: `FREQ=WEEKLY;BYDAY=${on.map((d) => names[d]).join(',')}`,
     on: (date: string) => on.includes(weekday(date)),
   })),
+  fc
+    .record({
+      on: fc.uniqueArray(fc.integer({ min: 0, max: 6 }), { minLength: 1, maxLength: 4 }),
+      every: fc.integer({ min: 2, max: 3 }),
+    })
+    .map(({ on, every }) => ({
+      text: `FREQ=WEEKLY;INTERVAL=${every};WKST=MO;BYDAY=${on.map((d) => names[d]).join(',')}`,
+      on: (date: string, first: string) =>
+        on.includes(weekday(date)) && Math.floor(daysBetween(mondayOf(first), date) / 7) % every === 0,
+    })),
   fc.integer({ min: 1, max: 31 }).map((n) => ({
     text: `FREQ=MONTHLY;BYMONTHDAY=${n}`,
     on: (date: string) => Number(date.slice(8)) === n,
@@ -88,6 +101,8 @@ const caseIn = (where: number): fc.Arbitrary<Case> => {
     .record({
       rule: rules,
       startDay: fc.integer({ min: 0, max: 9 }),
+      // Begun long ago, where the rule does not count.
+      ago: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 1_500 })),
       time: fc.oneof(fc.integer({ min: 0, max: 1439 }), fc.constantFrom(0, 60, 90, 120, 150, 1410)),
       duration: fc.oneof(
         fc.integer({ min: 1, max: 300 }),
@@ -104,7 +119,7 @@ const caseIn = (where: number): fc.Arbitrary<Case> => {
         nil: undefined,
       }),
     })
-    .map(({ rule, startDay, time, duration, kind, skip, until, ...limits }) => {
+    .map(({ rule, startDay, ago, time, duration, kind, skip, until, ...limits }) => {
       const dateOf = (n: number) => list[Math.min(list.length - 1, n * day + 720)]!.date;
       return {
         rule,
@@ -113,7 +128,7 @@ const caseIn = (where: number): fc.Arbitrary<Case> => {
           name: 'w',
           kind,
           scope: {},
-          start: `${dateOf(startDay)}T${clock(time)}`,
+          start: `${daysBefore(dateOf(startDay), rule && !rule.text.includes('COUNT') ? ago : 0)}T${clock(time)}`,
           timeZone: zone,
           durationMinutes: duration,
           ...(rule ? { rrule: rule.text, exceptDates: skip.map(dateOf) } : {}),

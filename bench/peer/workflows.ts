@@ -1,0 +1,2 @@
+export { fiveActivities } from './five-activities';
+export { waits } from './waits';
