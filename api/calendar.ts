@@ -15,6 +15,7 @@ import { route, type Route } from './route';
 
 /** Windows, freezes, planned, scheduled and past deployments: as JSON for a range, and as a feed for calendars. */
 const mostDays = 366;
+const mostOccurrences = 20_000;
 const dayMs = 86_400_000;
 const iso = (at: number | Date) => new Date(at).toISOString();
 
@@ -27,6 +28,9 @@ const scopeText = ({ scope }: DeploymentWindow) =>
 
 async function calendarOf({ db, windows }: ApiDeps, from: Date, to: Date): Promise<CalendarView> {
   const schedule = await windows.current();
+  const occurrences = schedule.occurrences(from.getTime(), to.getTime());
+  if (occurrences.length > mostOccurrences)
+    throw badInput(`Windows begin more than ${mostOccurrences} times in this range; ask for a shorter one.`);
   const attempts = (await db('deployments')
     .join('promotions', 'promotions.id', 'deployments.promotion')
     .whereRaw(`coalesce(deployments.started_at, scheduled_for) < ?`, [to])
@@ -82,7 +86,7 @@ async function calendarOf({ db, windows }: ApiDeps, from: Date, to: Date): Promi
     planned_minutes: number;
   }[];
   return {
-    windows: schedule.occurrences(from.getTime(), to.getTime()).map(({ window, start, end }) => ({
+    windows: occurrences.map(({ window, start, end }) => ({
       id: window.id,
       name: window.name,
       kind: window.kind,

@@ -1,3 +1,5 @@
+import { changeWindow } from '../../db/windows';
+import { controlQueue } from '../../temporal-config/names';
 import { serveWorld, type Served } from '../helpers/api';
 import { makeWorld, type World } from '../helpers/world';
 
@@ -218,6 +220,21 @@ describe('Deploy Now outside of its window', () => {
       rrule: null,
     });
     expect(await ended(body.key)).toMatchObject({ status: 'succeeded', waitingFor: null });
+  });
+
+  it('an edit that nobody was told of is found by reconcile', async () => {
+    const id = await add(allow());
+    const { body } = await deploy(await approved(), { when: 'next-window' });
+    const now = { ...(allow({ start: fromNow(-5) }) as Parameters<typeof changeWindow>[2]) };
+    expect(await changeWindow(world.db, id, now, { by: 'rosa' }, undefined)).toBe(true);
+    const mended = (await world.client.workflow.execute('reconcile', {
+      workflowId: `reconcile-${id}`,
+      taskQueue: controlQueue,
+    })) as string[];
+    expect(mended).toContain(
+      'Deployments that waited for a window by an older revision were told to look again.',
+    );
+    expect((await ended(body.key)).status).toBe('succeeded');
   });
 
   it('sleepers that an edit does not concern stay asleep', async () => {
