@@ -161,6 +161,11 @@ export function createLifecycle(deps: Deps, heard: Heard) {
   async function told(deployment: number, answer: LaneAnswer): Promise<LaneNews> {
     if (answer.kind === 'ended')
       return { kind: 'ended', outcome: await afterEnd(await deploymentById(db, deployment)) };
+    // Who waited behind it may pass: an emergency does not wait for a window.
+    if (answer.kind === 'asleep' && answer.leftQueue) {
+      const next = await nextInLine(db, (await deploymentById(db, deployment)).target);
+      if (next) await signalled(next, laneFree);
+    }
     // Each ends itself when it looks again; until then this one waits behind it.
     if (answer.kind === 'waiting') for (const older of answer.supersedes) await signalled(older, laneFree);
     return answer;

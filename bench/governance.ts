@@ -34,6 +34,7 @@ export async function governance(servers: Servers, quick: boolean): Promise<Resu
     looked.set(name, performance.now());
   });
 
+  await sleep(quick ? 2_000 : 20_000);
   const empty = await cpuWhile(() => sleep(idleMs));
 
   // Sleepers: behind one window that opens in half a year.
@@ -180,23 +181,31 @@ async function until(there: () => Promise<boolean>): Promise<void> {
   while (!(await there())) await sleep(10);
 }
 
-/** Share of a core that this process and all it started use meanwhile. */
+/** Share of a core that this process and all that it started use meanwhile. */
 async function cpuWhile(work: () => Promise<unknown>): Promise<number> {
   const before = cpuMs();
   const began = performance.now();
   await work();
-  return (cpuMs() - before) / (performance.now() - began);
+  // A process that ended meanwhile is not counted: what it used before would count against the rest.
+  const used = [...cpuMs()].map(([pid, ms]) => ms - (before.get(pid) ?? 0));
+  return used.reduce((sum, ms) => sum + ms, 0) / (performance.now() - began);
 }
-/** Processor time of this process and of all below it, in milliseconds. */
-function cpuMs(): number {
-  if (!existsSync('/proc/self/stat')) return process.cpuUsage().user / 1000;
+/** Processor time of this process and of each below it, in milliseconds by pid. */
+function cpuMs(): Map<number, number> {
+  // Where there is no /proc, this process alone.
+  if (!existsSync('/proc/self/stat')) return new Map([[process.pid, process.cpuUsage().user / 1000]]);
   const all = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => {
       try {
         const fields = readFileSync(`/proc/${name}/stat`, 'utf8').split(') ')[1]!.split(' ');
+        // A tick is a hundredth of a second.
         return [
-          { pid: Number(name), parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) },
+          {
+            pid: Number(name),
+            parent: Number(fields[1]),
+            ms: (Number(fields[11]) + Number(fields[12])) * 10,
+          },
         ];
       } catch {
         return [];
@@ -211,8 +220,7 @@ function cpuMs(): number {
         grown = true;
       }
   }
-  // A tick is a hundredth of a second.
-  return all.filter(({ pid }) => ours.has(pid)).reduce((sum, { ticks }) => sum + ticks * 10, 0);
+  return new Map(all.filter(({ pid }) => ours.has(pid)).map(({ pid, ms }) => [pid, ms]));
 }
 
 /** One status in milliseconds, with nothing worked out before and again. */

@@ -109,7 +109,7 @@ export type LaneAnswer =
   | { kind: 'acquired'; hadRelease: boolean }
   | { kind: 'waiting'; position: number; behind: string; supersedes: string[] }
   /** Its window is closed: it sleeps until then, or until the windows are changed. */
-  | { kind: 'asleep'; until: number; why: string }
+  | { kind: 'asleep'; until: number; why: string; leftQueue: boolean }
   | { kind: 'ended' };
 
 /**
@@ -239,12 +239,12 @@ async function lane(
   );
   const at = (place: string) =>
     (rows as (DeploymentRow & { place: string })[]).filter((r) => r.place === place);
-  const waits = at('waits');
+  const queue = at('waits');
   const [holder] = at('holds');
   const [from] = at('live');
   if (holder?.id === id && holder.owner === owner && holder.status === 'running')
     return { kind: 'acquired', hadRelease: holder.from_deployment !== null };
-  const row = waits.find((waiting) => waiting.id === id);
+  const row = queue.find((waiting) => waiting.id === id);
   if (row?.owner !== owner) return { kind: 'ended' };
   if (gate && !gate.open) return sleep(tx, row, gate, windowRevision);
   if (row.status === 'waiting-for-window')
@@ -259,7 +259,6 @@ async function lane(
         waiting_for: 'its turn',
       },
     );
-  const queue = waits;
 
   // A rollback by hand brings back an older release: it neither supersedes nor is superseded.
   const forward = (other: DeploymentRow | undefined) => other !== undefined && other.trigger !== 'rollback';
@@ -341,7 +340,7 @@ async function sleep(
     await tx('deployments')
       .where({ id: row.id })
       .update({ ...set, version: tx.raw('version + 1'), updated_at: tx.fn.now() });
-  return { kind: 'asleep', until: gate.nextOpen, why: gate.reason };
+  return { kind: 'asleep', until: gate.nextOpen, why: gate.reason, leftQueue: row.status === 'queued' };
 }
 
 /** An approval binds to how the target built then; one that is void is sent back. */

@@ -194,10 +194,10 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
 
   function asleep({ until, why }: LaneNews & { kind: 'asleep' }): Promise<void> {
     waitingFor = `its window: ${why}`;
-    show(
-      'waiting-for-window',
-      `**Asleep until ${utc(until)}: ${plan.target} is closed.** ${why}.\n\nAn edited window wakes it. \`signalbox cancel ${plan.key}\` ends it.`,
-    );
+    const details = `**Asleep until ${utc(until)}: ${plan.target} is closed.** ${why}.\n\nAn edited window wakes it. \`signalbox cancel ${plan.key}\` ends it.`;
+    // Of a thousand sleepers that an edit wakes, none writes again what its search attributes say already.
+    if (status === 'waiting-for-window') setCurrentDetails(details);
+    else show('waiting-for-window', details);
     return sleepUntil(until, `Until the window of ${plan.target} opens: ${why}`, () => lookAgain);
   }
 

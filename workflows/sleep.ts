@@ -1,5 +1,8 @@
 import { CancellationScope, condition, sleep } from '@temporalio/workflow';
 
+/** A worker whose clock is behind the server's may say that the time has not come yet; it is asked again after this. */
+const overdueMs = 200;
+
 /**
  * Waits until a time, or until it is woken; the durable timer says in the Temporal UI what is waited for.
  * @param at milliseconds since 1970. @throws when the scope around it is cancelled.
@@ -7,7 +10,8 @@ import { CancellationScope, condition, sleep } from '@temporalio/workflow';
 export async function sleepUntil(at: number, summary: string, woken: () => boolean): Promise<void> {
   const both = new CancellationScope();
   try {
-    await both.run(() => Promise.race([sleep(Math.max(1, at - Date.now()), { summary }), condition(woken)]));
+    const left = at - Date.now();
+    await both.run(() => Promise.race([sleep(left > 0 ? left : overdueMs, { summary }), condition(woken)]));
   } finally {
     // Whichever of them still waits is not waited for any more.
     both.cancel();

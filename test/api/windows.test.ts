@@ -299,6 +299,24 @@ describe('Deploy Now outside of its window', () => {
   });
 });
 
+const shipEmergency = async () => {
+  const { body } = await api.post('contributor', '/api/promotions', {
+    target: 'shop',
+    revision: 'v2',
+    title: 'stop the leak',
+    submit: true,
+    change: { type: 'emergency', emergencyReason: 'customers lose orders' },
+  });
+  expect(
+    (
+      await api.post('approver', `/api/change-requests/${body.changeRequest}/decisions`, {
+        decision: 'approve',
+      })
+    ).body.status,
+  ).toBe('approved');
+  return body as { key: string; changeRequest: string };
+};
+
 describe('a window that closes meanwhile', () => {
   it('sends who waits for the lane to sleep, and wakes them', async () => {
     const first = await deploy(await approved('shop', 'hangs'));
@@ -314,6 +332,23 @@ describe('a window that closes meanwhile', () => {
     expect(asleep.status).toBe('waiting-for-window');
     await api.remove('release-manager', `${windows}/${id}`);
     expect((await ended(second.body.key)).status).toBe('succeeded');
+  });
+
+  it('lets an emergency pass that waited behind it', async () => {
+    const first = await deploy(await approved('shop', 'hangs'));
+    await world.until(
+      'the build to hang',
+      async () => (await deployment(first.body.key)).status === 'running',
+    );
+    const second = await deploy(await approved('shop', 'v1'));
+    const { key } = await shipEmergency();
+    const emergency = await deploy(key);
+    expect([second.body.position, emergency.body.position]).toEqual([1, 2]);
+    await add(freeze());
+    await api.post('sre', `/api/deployments/${first.body.key}/cancel`);
+    expect((await ended(emergency.body.key)).status).toBe('succeeded');
+    expect((await deployment(second.body.key)).status).toBe('waiting-for-window');
+    await api.post('sre', `/api/deployments/${second.body.key}/cancel`);
   });
 
   it('holds a deployment just before its migration and swap, with the lane, until it opens', async () => {
@@ -369,24 +404,6 @@ describe('a window that closes meanwhile', () => {
 });
 
 describe('passing a closed window', () => {
-  const shipEmergency = async () => {
-    const { body } = await api.post('contributor', '/api/promotions', {
-      target: 'shop',
-      revision: 'v2',
-      title: 'stop the leak',
-      submit: true,
-      change: { type: 'emergency', emergencyReason: 'customers lose orders' },
-    });
-    expect(
-      (
-        await api.post('approver', `/api/change-requests/${body.changeRequest}/decisions`, {
-          decision: 'approve',
-        })
-      ).body.status,
-    ).toBe('approved');
-    return body as { key: string; changeRequest: string };
-  };
-
   it('an emergency passes, and is complete only once it was reviewed by somebody else', async () => {
     await add(freeze());
     const { key, changeRequest } = await shipEmergency();
