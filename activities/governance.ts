@@ -1,5 +1,6 @@
 import { changeRequestKey } from '../domain/keys';
 import type { Approval } from '../domain/approval';
+import { failpoint } from '../domain/failpoint';
 import { policyFor } from '../domain/policy';
 import { chainOf, standingApprovals } from '../db/approvals';
 import {
@@ -44,7 +45,6 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
     /** Submits the request. @throws when the API did not ask for it. */
     async submitChangeRequest(input: unknown): Promise<void> {
       const { changeRequest, submission, by, request } = await heard.verifiedStart('submit', input);
-      const row = (await findChangeRequest(db, changeRequest))!;
       const { target: name } = (await findPromotion(db, changeRequest))!;
       const target = deps.targets().get(name);
       if (!target) throw new Error(`The targets file names no target ${name} any more; put it back.`);
@@ -53,7 +53,7 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
         changeRequest,
         submission,
         { by, request, why: 'submitted for approval' },
-        { policy: policyFor(target, row.type, row.risk), recipe: recipeDigest(target) },
+        ({ type, risk }) => ({ policy: policyFor(target, type, risk), recipe: recipeDigest(target) }),
       );
     },
     /** How it stands, and what time brings next; "superseded" when a later submission has taken over. */
@@ -89,7 +89,9 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
       if (repeated)
         return heard.refuse('decision', key, message, 'it was decided already; a repeat changes nothing');
       const { target } = (await findPromotion(db, changeRequest))!;
+      await failpoint('decide/before');
       await decide(db, { ...said, changeRequest, submission }, deps.targets().get(target));
+      await failpoint('decide/recorded-unreported');
     },
     async followed(id: number, submission: number): Promise<void> {
       if ((await findChangeRequest(db, id))?.submission === submission) await markFollowed(db, id);

@@ -60,8 +60,8 @@ export interface Plan {
     swapMs: number;
     healthMs: number;
     undoAlarmMs: number;
-    /** How long it may hold before the swap for its window. */
-    windowHoldMs: number;
+    /** How long it may hold before the swap for its window; not in plans of the version before. */
+    windowHoldMs?: number;
   };
 }
 

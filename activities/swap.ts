@@ -1,3 +1,4 @@
+import { boundTo } from '../db/change-content';
 import { failpoint } from '../domain/failpoint';
 import { changeRequestKey } from '../domain/keys';
 import { approvalStands } from '../db/approvals';
@@ -36,6 +37,11 @@ export const createSwap =
         throw verdict(
           'ApprovalVoid',
           `Not swapped: nobody who may still approve has approved ${changeRequestKey(promotion)}.`,
+        );
+      if (trigger !== 'rollback' && !(await boundTo(deps.db, promotion, context.target)))
+        throw verdict(
+          'ApprovalVoid',
+          `Not swapped: how ${context.target.name} builds was changed after ${changeRequestKey(promotion)} was approved.`,
         );
       await demandOpen(deps, createGate(deps), context.row);
       return { value: undefined, detail: await makeCurrent(context, release, input.key) };

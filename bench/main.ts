@@ -7,7 +7,7 @@ import { startServers } from './servers';
 import { startUp } from './start-up';
 import { swaps } from './swaps';
 
-/** `npm run bench`: every figure of docs/performance.md; `-- --quick` in under 50 s, `-- log` one part of it. */
+/** `npm run bench`: every figure of docs/performance.md; `-- --quick` in under two minutes, `-- log` one part of it. */
 async function main(): Promise<void> {
   const quick = process.argv.includes('--quick');
   const only = process.argv.slice(2).find((name) => !name.startsWith('--'));

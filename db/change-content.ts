@@ -226,6 +226,12 @@ export async function rebind(
   return why;
 }
 
+/** Whether a request is bound to how its target builds now; one of the version before is bound to nothing. */
+export async function boundTo(tx: Tx, id: number, target: TargetConfig): Promise<boolean> {
+  const { recipe } = (await tx('change_requests').where({ id }).first('recipe')) as { recipe: string };
+  return recipe === '' || recipe === recipeDigest(target);
+}
+
 /** The same for every open request, when the targets file was read. @returns which were void. */
 export async function rebindAll(db: Db, targets: Targets): Promise<{ id: number; submission: number }[]> {
   const open = (await db('change_requests')

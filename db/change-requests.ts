@@ -107,25 +107,29 @@ export const contentOf = (
   conflictsAccepted: row.conflicts_accepted,
 });
 
-/** Submits a draft as its next submission, under this policy. Repeating it for the same submission changes nothing. */
+/** Submits a draft as its next submission. @param bind its policy and recipe, of what it says then. Repeating it for the same submission changes nothing. */
 export const submit = (
   db: Db,
   id: number,
   submission: number,
   move: Move,
-  bound: { policy: ApprovalPolicy; recipe: string } = { policy: defaultPolicy, recipe: '' },
+  bind: (row: ChangeRequestRow) => { policy: ApprovalPolicy; recipe: string } = () => ({
+    policy: defaultPolicy,
+    recipe: '',
+  }),
 ) =>
   db.transaction(async (tx) => {
     const { row, promotion } = await locked(tx, id);
     if (row.submission >= submission) return;
-    const content = contentOf({ ...row, recipe: bound.recipe }, promotion);
+    const { policy, recipe } = bind(row);
+    const content = contentOf({ ...row, recipe }, promotion);
     const set = {
       submission,
       followed_at: null,
       outcome: null,
-      recipe: bound.recipe,
+      recipe,
       digest: contentDigest(content, row.revision),
-      policy: JSON.stringify(bound.policy),
+      policy: JSON.stringify(policy),
       ...askedAnew(tx),
     };
     if (!(await transition(tx, 'changeRequest', id, 'submitted', move, set))) return;

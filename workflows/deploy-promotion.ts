@@ -28,6 +28,9 @@ import { saga } from './saga';
 import { ignoreUnknownSignals } from './signals';
 import { sleepUntil, utc } from './sleep';
 
+/** Of attempts that the version before admitted. */
+const defaultHoldMs = 3_600_000;
+
 /**
  * Deploy Now. Admitted once, one at a time per target, and undone by itself when a step fails or it is
  * cancelled. The same process carries a retry and a rollback by hand (which swaps back without a build).
@@ -40,6 +43,7 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
   let status = 'queued';
   let doing = 'being admitted';
   let waitingFor: string | null = null;
+  let holdUntil: number | undefined;
   // A cancel from the API stops this scope; one from the Temporal UI reaches it through the workflow's own.
   const stoppable = new CancellationScope();
   setHandler(cancelDeployment, (asked) => void cancels.push(asked));
@@ -131,7 +135,9 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
           cause instanceof ApplicationFailure &&
           cause.type === ('WindowClosed' satisfies WindowClosed);
         if (!closed) throw thrown;
-        await held(Date.now() + plan.limits.windowHoldMs);
+        // One deadline for the attempt: a window that flaps does not keep the lane for ever.
+        holdUntil ??= Date.now() + (plan.limits.windowHoldMs ?? defaultHoldMs);
+        await held(holdUntil);
       }
     }
   }

@@ -290,6 +290,32 @@ describe('an approval binds to what it was given for', () => {
   });
 });
 
+it('a recipe that changes while it is built is seen by the swap', async () => {
+  const { rfc, key } = await ship();
+  await api.post('approver', `${rfc}/decisions`, approve);
+  const targets = world.targets;
+  world.faults.backup = async (run) => {
+    const done = await run();
+    const docs = targets.get('docs')!;
+    world.targets = new Map([
+      ...targets,
+      ['docs', { ...docs, build: { ...docs.build, argv: [...docs.build.argv, '--fast'] } }],
+    ]);
+    return done;
+  };
+  const started = await api.post('release-manager', `/api/promotions/${key}/deploy`);
+  const end = await world.until('the end', async () => {
+    const found = (await api.get(`/api/deployments/${started.body.key}`)).body;
+    return found.finishedAt && found;
+  });
+  world.faults = {};
+  world.targets = targets;
+  expect(end).toMatchObject({
+    status: 'rolled-back',
+    outcome: expect.stringMatching(/how docs builds was changed/),
+  });
+});
+
 it('a rejected request is revised and submitted anew, with what is different', async () => {
   const { rfc, key } = await ship({}, { description: 'first' });
   await api.post('approver', `${rfc}/decisions`, { decision: 'reject', comment: 'say more' });

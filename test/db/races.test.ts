@@ -90,13 +90,10 @@ it(`${rounds} random interleavings have one winner each`, async () => {
       shippedBy: 'carla',
       change: { type: 'normal', risk: 'medium', description: '' },
     });
-    await submit(
-      db,
-      id,
-      1,
-      { by: 'carla' },
-      { policy: policyFor(target, 'normal', 'medium'), recipe: recipeDigest(target) },
-    );
+    await submit(db, id, 1, { by: 'carla' }, () => ({
+      policy: policyFor(target, 'normal', 'medium'),
+      recipe: recipeDigest(target),
+    }));
     const { digest } = (await findChangeRequest(db, id))!;
     await Promise.all(together.map((operation) => run(operation, id, digest)));
 

@@ -205,3 +205,67 @@ it.each(['swap/effect-unreported', 'swap/recorded-unreported', 'record/recorded-
   },
   120_000,
 );
+
+describe('a decision', () => {
+  const decisions = async (key: string) =>
+    JSON.parse((await as('carla', 'status', key.replace('CP', 'RFC'), '--json')).out) as {
+      status: string;
+      decisions: { counted: boolean }[];
+    };
+  const submitted = async () => {
+    const { out } = await as('carla', 'ship', 'shop', 'v1', '--json');
+    return (JSON.parse(out) as { key: string }).key;
+  };
+
+  it('whose answer died with the API counts once, and the same request again finds it', async () => {
+    const barrier = barriers();
+    const only = await worker();
+    const mortal = api(barrier.env);
+    const base = await mortal.says(listening);
+    const key = await submitted();
+    const approve = (where: string) =>
+      fetch(`${where}/api/change-requests/${key.replace('CP', 'RFC')}/decisions`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${people.amir!.SIGNALBOX_TOKEN}`,
+          'idempotency-key': `decision-${key}`,
+          'content-type': 'application/json',
+        },
+        body: '{"decision":"approve"}',
+      });
+    barrier.arm('api-decide/sent-unanswered');
+    const lost = approve(base).then(
+      ({ status: answered }) => answered,
+      () => 'no answer',
+    );
+    await barrier.reached('api-decide/sent-unanswered');
+    mortal.child.kill('SIGKILL');
+    expect(await lost).toBe('no answer');
+    expect((await approve(address)).status).toBe(201);
+    const found = await decisions(key);
+    expect([found.status, found.decisions.length]).toEqual(['approved', 1]);
+    only.child.kill('SIGTERM');
+    await only.ended;
+  }, 120_000);
+
+  it.each(['decide/before', 'decide/recorded-unreported'])(
+    'whose worker is killed at %s counts once, by another one',
+    async (point) => {
+      const barrier = barriers();
+      const first = await worker(barrier.env);
+      const key = await submitted();
+      barrier.arm(point);
+      const approving = as('amir', 'approve', key);
+      await barrier.reached(point);
+      first.child.kill('SIGKILL');
+      await first.ended;
+      const second = await worker();
+      await approving;
+      await until('the verdict', async () => (await decisions(key)).status === 'approved');
+      expect((await decisions(key)).decisions.filter(({ counted }) => counted)).toHaveLength(1);
+      second.child.kill('SIGTERM');
+      await second.ended;
+    },
+    120_000,
+  );
+});

@@ -29,6 +29,8 @@ it('the harness has these', () => {
     'api-deploy/started-unanswered',
     'backup/middle',
     'build/middle',
+    'decide/before',
+    'decide/recorded-unreported',
     'lane/before',
     'lane/recorded-unreported',
     'migrate/middle',
