@@ -21,13 +21,18 @@ export interface ProcessSpec {
 }
 export interface Processes {
   /**
-   * Starts one and waits until `ready` answers. One that ends before that is not tried again.
-   * @throws with the end of its log when it ends before it is ready.
+   * Starts one and waits until `ready` answers. One that crashes before that (by a signal or a panic) is started
+   * again, as one that crashes later; one that ends with an error of its own is not.
+   * @throws with what its log says when it ends before it is ready.
    */
   start<T>(spec: ProcessSpec, ready: () => Promise<T>): Promise<T>;
   /** Ends what an earlier `up` left behind. @returns their names. */
   reclaim(): Promise<string[]>;
   stop(name: string): Promise<void>;
+}
+interface End {
+  code: number | null;
+  signal: string | null;
 }
 interface Left {
   name: string;
@@ -38,13 +43,17 @@ interface Left {
 
 const stopTimeoutMs = 15_000;
 const restartMs = 250;
+/** So often one is started before it is given up. */
+const mostStarts = 3;
+/** The exit code of a Go program that panicked. */
+const panicked = 2;
 
 /** @param say one line for a person, when a process died and is started again. */
 export function createProcesses(stateDir: string, say: (line: string) => void): Processes {
   const listFile = join(stateDir, 'children.json');
   const logs = join(stateDir, 'logs');
   mkdirSync(logs, { recursive: true });
-  const running = new Map<string, { child: ChildProcess; spec: ProcessSpec; exited: Promise<void> }>();
+  const running = new Map<string, { child: ChildProcess; spec: ProcessSpec; exited: Promise<End> }>();
   const stopping = new Set<string>();
 
   const write = () => {
@@ -59,7 +68,7 @@ export function createProcesses(stateDir: string, say: (line: string) => void): 
 
   const started = new Set<string>();
 
-  const launch = async (spec: ProcessSpec): Promise<{ exited: Promise<void> }> => {
+  const launch = async (spec: ProcessSpec): Promise<{ exited: Promise<End> }> => {
     if (stopping.has(spec.name))
       throw new Error(`${spec.name} was not started, because everything is stopping`);
     const out = openSync(join(logs, `${spec.name}.log`), 'a');
@@ -76,9 +85,9 @@ export function createProcesses(stateDir: string, say: (line: string) => void): 
       child.once('spawn', resolve);
       child.once('error', (cause) => reject(new Error(`${spec.name} could not be started`, { cause })));
     });
-    const exited = new Promise<void>((resolve) => {
+    const exited = new Promise<End>((resolve) => {
       child.once('exit', (code, signal) => {
-        resolve();
+        resolve({ code, signal });
         running.delete(spec.name);
         write();
         if (stopping.has(spec.name) || !started.has(spec.name)) return;
@@ -107,18 +116,26 @@ export function createProcesses(stateDir: string, say: (line: string) => void): 
 
   return {
     async start(spec, ready) {
-      const { exited } = await launch(spec);
-      const died = exited.then(() => {
-        if (started.has(spec.name)) return undefined as never;
-        const log = join(logs, `${spec.name}.log`);
-        const last = readFileSync(log, 'utf8').trim().split('\n').at(-1) ?? '';
-        throw new Error(
-          `${spec.name} ended before it was ready; its log is ${log}. Last line: ${last.slice(-400)}`,
-        );
-      });
-      const answer = await Promise.race([ready(), died]);
+      const log = join(logs, `${spec.name}.log`);
+      let dead: ((thrown: Error) => void) | undefined;
+      const given = new Promise<never>((_, reject) => (dead = reject));
+      given.catch(() => undefined);
+      const watch = (starts: number, { exited }: { exited: Promise<End> }): void => {
+        void exited.then(async ({ code, signal }) => {
+          if (started.has(spec.name)) return;
+          const crashed = signal !== null || code === panicked;
+          if (!crashed || starts === mostStarts || stopping.has(spec.name))
+            return dead!(
+              new Error(`${spec.name} ended before it was ready; its log is ${log}. ${whyIn(log)}`),
+            );
+          say(`${spec.name} crashed while it started (${whyIn(log)}); starting it again.`);
+          await sleep(restartMs);
+          await launch(spec).then((next) => watch(starts + 1, next), dead);
+        });
+      };
+      watch(1, await launch(spec));
+      const answer = await Promise.race([ready(), given]);
       started.add(spec.name);
-      died.catch(() => undefined);
       return answer;
     },
     async stop(name) {
@@ -145,6 +162,13 @@ export function createProcesses(stateDir: string, say: (line: string) => void): 
       return ended;
     },
   };
+}
+
+/** What a log says of why its program ended: its last error, else its last line. */
+function whyIn(log: string): string {
+  const lines = readFileSync(log, 'utf8').trim().split('\n').slice(-200);
+  const telling = lines.findLast((line) => /^(panic|fatal error|error)\b/i.test(line)) ?? lines.at(-1) ?? '';
+  return `It says: ${telling.slice(0, 400)}`;
 }
 
 function readList(file: string): Left[] {

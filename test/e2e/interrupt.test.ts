@@ -29,6 +29,21 @@ it('a start after one that was stopped in the sample deployment takes it to its 
   expect(await second.ended).toBe(0);
 });
 
+it('a part that is killed while it starts is started again', async () => {
+  const up = await startUp({ ready: false, args: ['--no-sample'] });
+  const list = join(up.state, 'children.json');
+  const temporal = await until('Temporal to be started', () => {
+    if (!existsSync(list)) return undefined;
+    const children = JSON.parse(readFileSync(list, 'utf8')) as { name: string; pid: number }[];
+    return children.find(({ name }) => name === 'temporal')?.pid;
+  });
+  process.kill(temporal, 'SIGKILL');
+  await up.says('temporal crashed while it started');
+  await up.says('Signalbox is ready');
+  up.kill('SIGINT');
+  expect(await up.ended).toBe(0);
+});
+
 it('a reader that goes away takes nothing with it', async () => {
   const state = join(newFolder(), 'state');
   const child = spawn(
