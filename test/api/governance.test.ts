@@ -17,7 +17,7 @@ const chain = `environment: production
           - { name: board, groups: [ops, security], quorum: 2, mandatory: [security] }
       - risks: [low]
         levels: [{ name: approval, groups: [approvers] }]
-        bindsHours: 0.0003
+        bindsHours: 0.001
       - risks: [high]
         levels: [{ name: approval, groups: [approvers] }]
         remindHours: 0.0002
@@ -375,7 +375,7 @@ it('an approval that nobody uses lapses, and has to be given again', async () =>
   });
   expect([lapsed.approvals.given, lapsed.outcome]).toEqual([
     [],
-    expect.stringMatching(/was not used in 1 s; it has to be given again/),
+    expect.stringMatching(/was not used in 4 s; it has to be given again/),
   ]);
   expect((await api.post('release-manager', `/api/promotions/${key}/deploy`)).body.code).toBe('not-approved');
   expect((await api.post('approver', `${rfc}/decisions`, approve)).body.status).toBe('approved');

@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:http';
+import { ApplicationFailure } from '@temporalio/common';
 import { Webhook } from 'standardwebhooks';
 import { startNotifier, type Notifier } from '../../worker/notifier';
 import { serveWorld, type Served } from '../helpers/api';
@@ -197,4 +198,14 @@ it('a rolled-back deployment and a window that opens are told too', async () => 
     status: 'rolled-back',
     outcome: expect.stringMatching(/Unhealthy/),
   });
+});
+
+it('a rollback that failed is told, so that an SRE comes', async () => {
+  world.faults.undoSwap = () => Promise.reject(ApplicationFailure.nonRetryable('no use', 'Hopeless'));
+  const key = `CP-${await world.approved('sick')}`;
+  const { body } = await api.post('release-manager', `/api/promotions/${key}/deploy`);
+  await world.until('it to be told', () => types(good, key).includes('deployment.rollback-failed'));
+  world.faults = {};
+  await api.post('sre', `/api/deployments/${body.key}/resolve`, { action: 'retry', reason: 'mended' });
+  await world.until('the end', () => types(good, key).includes('deployment.rolled-back'));
 });
