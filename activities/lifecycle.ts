@@ -5,7 +5,7 @@ import type { TargetConfig } from '../domain/config';
 import { failpoint } from '../domain/failpoint';
 import { SignalboxError } from '../domain/errors';
 import { isTerminal, type DeploymentStatus, type Trigger } from '../domain/machines';
-import { acquireLane, admit, type LaneAnswer } from '../db/admission';
+import { acquireLane, admit, createGate, type LaneAnswer } from '../db/admission';
 import {
   beginRollback,
   currentOf,
@@ -36,7 +36,6 @@ import { directoryDriver } from './drivers/directory';
 import type { Heard } from './heard';
 import { lost } from './lost';
 import { targetOf } from './step';
-import { createGate } from './windows';
 import { join } from 'node:path';
 
 /** What a deployment's workflow has to know; fixed at admission, so that replay never reads configuration. */

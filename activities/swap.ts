@@ -1,10 +1,11 @@
-import { boundTo } from '../db/change-content';
+import type { TargetConfig } from '../domain/config';
 import { failpoint } from '../domain/failpoint';
 import { changeRequestKey } from '../domain/keys';
-import { approvalStands } from '../db/approvals';
+import { standingOf } from '../db/admission';
+import { bindsTo } from '../db/digest';
 import { archiveOf, releaseOf, runTargetCommand, short } from './build';
 import type { Deps } from './deps';
-import { createGate, demandOpen } from './windows';
+import { demandOpen } from './windows';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
 
 /** Optional: the target's migration command, run from the new release. It may run again after a fault. */
@@ -15,7 +16,7 @@ export const createMigrate =
       const { target, driver } = context;
       const release = await releaseOf(deps, input.deployment);
       const folder = await driver.install(release, await archiveOf(context, release));
-      await demandOpen(deps, createGate(deps), context.row);
+      await demandOpen(deps, (await standingOf(deps.db, context.row.promotion))!);
       // Noted first: from here on data may have changed, and rolling back has to mind it.
       await deps.db('deployments').where({ id: input.deployment }).update({ migration_began: true });
       await failpoint('migrate/middle');
@@ -30,22 +31,29 @@ export const createSwap =
     runStep('swap', ['running'], input, async (context) => {
       const release = await releaseOf(deps, input.deployment);
       await context.driver.install(release, await archiveOf(context, release));
-      // Asked once more at the last moment: an approver may have lost the right to approve while this was built, and
-      // the window may have closed.
       const { trigger, promotion } = context.row;
-      if (trigger !== 'rollback' && !(await approvalStands(deps.db, promotion)))
-        throw verdict(
-          'ApprovalVoid',
-          `Not swapped: nobody who may still approve has approved ${changeRequestKey(promotion)}.`,
-        );
-      if (trigger !== 'rollback' && !(await boundTo(deps.db, promotion, context.target)))
-        throw verdict(
-          'ApprovalVoid',
-          `Not swapped: how ${context.target.name} builds was changed after ${changeRequestKey(promotion)} was approved.`,
-        );
-      await demandOpen(deps, createGate(deps), context.row);
+      if (trigger !== 'rollback') await demandPermitted(deps, promotion, context.target);
       return { value: undefined, detail: await makeCurrent(context, release, input.key) };
     });
+
+/**
+ * Asked once more at the last moment: while this was built an approver may have lost the right to approve, the target
+ * may have been changed, and the window may have closed.
+ */
+async function demandPermitted(deps: Deps, promotion: number, target: TargetConfig): Promise<void> {
+  const standing = (await standingOf(deps.db, promotion))!;
+  if (!standing.approvalStands)
+    throw verdict(
+      'ApprovalVoid',
+      `Not swapped: nobody who may still approve has approved ${changeRequestKey(promotion)}.`,
+    );
+  if (!bindsTo(standing.recipe, target))
+    throw verdict(
+      'ApprovalVoid',
+      `Not swapped: how ${target.name} builds was changed after ${changeRequestKey(promotion)} was approved.`,
+    );
+  await demandOpen(deps, standing);
+}
 
 /** Undo of swap: what was current before is current again. Harmless when the swap never happened. */
 export const createUndoSwap =

@@ -1,8 +1,8 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { whyClosed } from '../domain/admission';
+import { whyClosed, type Standing } from '../domain/admission';
 import { shown } from '../domain/windows/window';
-import { standingOf, type WindowGate } from '../db/admission';
+import { createGate, standingOf } from '../db/admission';
 import {
   awakened,
   deploymentById,
@@ -16,28 +16,16 @@ import { windowChanged } from '../workflows/messages';
 import type { Deps } from './deps';
 import type { Plan } from './lifecycle';
 
-/** Whether a change's window is open: one answer for admission, lane and swap. */
-export const createGate =
-  ({ windows, targets }: Pick<Deps, 'windows' | 'targets'>): WindowGate =>
-  async (standing, tx) => {
-    const config = targets().get(standing.target);
-    if (!config) return undefined;
-    const schedule = await windows.current(standing.windowRevision, tx);
-    return schedule.status({ ...standing, environment: config.environment }, Date.now());
-  };
-
 /** The failure by which a step says that it did nothing because its window is closed; the workflow then holds. */
 export const windowClosed = 'WindowClosed';
 export type WindowClosed = typeof windowClosed;
 
-/** @throws WindowClosed when this deployment's window is closed; nothing was done then. */
-export async function demandOpen(deps: Deps, gate: WindowGate, row: DeploymentRow): Promise<void> {
-  if (row.trigger === 'rollback') return;
-  const standing = (await standingOf(deps.db, row.promotion))!;
-  const status = await gate(standing, deps.db);
+/** @throws WindowClosed when this change's window is closed; nothing was done then. */
+export async function demandOpen(deps: Deps, standing: Standing): Promise<void> {
+  const status = await createGate(deps)(standing, deps.db);
   if (status && !status.open)
     throw ApplicationFailure.nonRetryable(
-      `held before the swap, with the lane: ${whyClosed(row.target, status)!.message}`,
+      `held before the swap, with the lane: ${whyClosed(standing.target, status)!.message}`,
       windowClosed,
     );
 }

@@ -5,8 +5,7 @@ import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
 import type { Trigger } from '../domain/machines';
 import type { DeploymentView } from '../domain/schemas';
-import type { WindowStatus } from '../domain/windows/status';
-import { standingOf } from '../db/admission';
+import { createGate, standingOf } from '../db/admission';
 import { relatedTo, whyConflict } from '../db/conflicts';
 import type { Tx } from '../db/connect';
 import { attemptThatDeployed, findDeployment } from '../db/deployments';
@@ -76,17 +75,10 @@ export async function startDeployment(
   return { status: 202, body: await viewDeployment(db, row, runUrl) };
 }
 
-const statusFor = async (deps: ApiDeps, tx: Tx, standing: Standing): Promise<WindowStatus | undefined> => {
-  const environment = deps.targets().get(standing.target)?.environment;
-  if (environment === undefined) return undefined;
-  const schedule = await deps.windows.current(standing.windowRevision, tx);
-  return schedule.status({ ...standing, environment }, Date.now());
-};
-
 /** What stands in the way at this moment, and would not later: a closed window, an overlap. */
 async function whyNotNow(deps: ApiDeps, tx: Tx, standing: Standing, trigger: Trigger, whenOpen: boolean) {
   if (trigger === 'rollback') return undefined;
-  const status = await statusFor(deps, tx, standing);
+  const status = await createGate(deps)(standing, tx);
   const sleeps = status?.open === false && whenOpen && status.nextOpen !== null;
   if (status && !sleeps) {
     const closed = whyClosed(standing.target, status);
@@ -98,7 +90,7 @@ async function whyNotNow(deps: ApiDeps, tx: Tx, standing: Standing, trigger: Tri
 
 async function windowDetail(deps: ApiDeps, promotion: number): Promise<Record<string, unknown>> {
   const standing = await standingOf(deps.db, promotion);
-  const status = standing && (await statusFor(deps, deps.db, standing));
+  const status = standing && (await createGate(deps)(standing, deps.db));
   return (status && whyClosed(standing.target, status)?.detail) ?? {};
 }
 

@@ -6,7 +6,7 @@ import {
   type Refusal,
   type Standing,
 } from '../domain/admission';
-import type { TargetConfig } from '../domain/config';
+import type { TargetConfig, Targets } from '../domain/config';
 import { badInput, notFound } from '../domain/errors';
 import { changeRequestKey, promotionKey } from '../domain/keys';
 import { laneHolding, openAttempt, type Trigger } from '../domain/machines';
@@ -17,7 +17,7 @@ import type { WindowStatus } from '../domain/windows/status';
 import { shown } from '../domain/windows/window';
 import { isComplete } from './approvals';
 import { rebind } from './change-content';
-import { recipeDigest } from './digest';
+import { bindsTo } from './digest';
 import { whyConflict } from './conflicts';
 import type { Db, Tx } from './connect';
 import {
@@ -30,6 +30,7 @@ import {
 } from './deployments';
 import { whyMayNotNow } from './people';
 import { bySignalbox, movedBy, transition } from './transition';
+import type { Windows } from './windows';
 
 /**
  * Admission of attempts and the lane of each target. Few statements: this stands between a click and its first
@@ -98,6 +99,16 @@ export async function standingOf(tx: Tx, promotion: number): Promise<Standing | 
 /** Whether, why and until when a change may be deployed now; undefined where windows do not count for it. */
 export type WindowGate = (standing: Standing, tx: Tx) => Promise<WindowStatus | undefined>;
 
+/** One answer for the click, admission, lane and swap; undefined for a target that the targets file does not name. */
+export const createGate =
+  ({ windows, targets }: { windows: Windows; targets(): Targets }): WindowGate =>
+  async (standing, tx) => {
+    const config = targets().get(standing.target);
+    if (!config) return undefined;
+    const schedule = await windows.current(standing.windowRevision, tx);
+    return schedule.status({ ...standing, environment: config.environment }, Date.now());
+  };
+
 /** What starting each kind of attempt needs. */
 export const permissionOf: Record<Trigger, Permission> = {
   deploy: 'deploy',
@@ -150,10 +161,7 @@ export async function admit(
         }
       : ((await whyMayNotNow(tx, request.startedBy, permissionOf[trigger], standing.target)) ??
         whyNot(standing, trigger, switchedOff(config)) ??
-        (config &&
-        trigger !== 'rollback' &&
-        standing.recipe !== '' &&
-        standing.recipe !== recipeDigest(config)
+        (config && trigger !== 'rollback' && !bindsTo(standing.recipe, config)
           ? await whyRebound(tx, id, config, request.request)
           : undefined) ??
         (sleeps || !gate ? undefined : whyClosed(standing.target, gate)) ??
@@ -308,7 +316,7 @@ const asleep = (gate: WindowStatus, windowRevision: number) => ({
   window_revision: windowRevision,
   waiting_for: `its window: ${gate.reason}${gate.nextOpen === null ? '' : `; it opens ${shown(gate.nextOpen, 'UTC')}`}`,
 });
-export const awake = { window_revision: null, waiting_for: null };
+const awake = { window_revision: null, waiting_for: null };
 
 /** Outside of its window it holds neither lane nor place: it sleeps, or ends when no window will ever open. */
 async function sleep(

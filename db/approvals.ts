@@ -34,13 +34,9 @@ export async function overridersOf(tx: Tx, promotion: number): Promise<string[]>
 }
 
 /**
- * Whether what this promotion's request says now has every approval that it needs, by people who may still give it,
- * one of whom took no part in overriding a window for it.
+ * Whether a request has every approval that it needs, by people who may still give it, one of whom took no part in
+ * overriding a window for it.
  */
-export async function approvalStands(tx: Tx, promotion: number): Promise<boolean> {
-  const row = (await tx('change_requests').where({ id: promotion }).first('policy')) as Governed;
-  return isComplete(row, await standingApprovals(tx, promotion), await overridersOf(tx, promotion));
-}
 export const isComplete = (row: Governed, approvals: Approval[], overriders: string[]): boolean =>
   chainOf(row, approvals).complete && approvals.some(({ approver }) => !overriders.includes(approver));
 

@@ -1,7 +1,7 @@
 import { recordAudit } from './audit';
 import type { Db, Tx } from './connect';
-import { contentDigest, recipeDigest } from './digest';
-import { contentOf, locked, touch, type ChangeRequestRow } from './change-requests';
+import { bindsTo, contentDigest, recipeDigest } from './digest';
+import { contentOf, locked, tell, touch, type ChangeRequestRow } from './change-requests';
 import { askedAnew, backToSubmitted, standingApprovals } from './approvals';
 import { openAttempt, type ChangeType, type Risk } from '../domain/machines';
 import { higher } from '../domain/risk';
@@ -169,12 +169,7 @@ export const edit = (
     const why = voidedWhy(`changed: ${fields.join(', ')}`, voided);
     if (row.status === 'approved') await backToSubmitted(tx, id, { ...move, why }, set);
     else await touch(tx, id, move, { ...set, ...(voided.length > 0 ? { outcome: why } : {}) });
-    if (row.status === 'submitted' && voided.length > 0)
-      await tx.raw('SELECT tell_change_request(?, ?, ?::jsonb)', [
-        'approval.voided',
-        id,
-        JSON.stringify({ voided }),
-      ]);
+    if (row.status === 'submitted' && voided.length > 0) await tell(tx, 'approval.voided', id, { voided });
     await recordAudit(tx, {
       actor: move.by,
       action: 'change-request.edited',
@@ -214,7 +209,7 @@ export async function rebind(
 ): Promise<string | undefined> {
   const { row, promotion } = await locked(tx, id);
   const recipe = recipeDigest(target);
-  if (row.submission === 0 || row.recipe === '' || row.recipe === recipe) return undefined;
+  if (row.submission === 0 || bindsTo(row.recipe, target)) return undefined;
   if (row.status !== 'submitted' && row.status !== 'approved') return undefined;
   const voided = (await standingApprovals(tx, id)).map(({ approver }) => approver);
   const revision = row.revision + 1;
@@ -224,12 +219,6 @@ export async function rebind(
   if (row.status === 'approved') await backToSubmitted(tx, id, move, set);
   else await touch(tx, id, move, { ...set, ...askedAnew(tx), outcome: why });
   return why;
-}
-
-/** Whether a request is bound to how its target builds now; one of the version before is bound to nothing. */
-export async function boundTo(tx: Tx, id: number, target: TargetConfig): Promise<boolean> {
-  const { recipe } = (await tx('change_requests').where({ id }).first('recipe')) as { recipe: string };
-  return recipe === '' || recipe === recipeDigest(target);
 }
 
 /** The same for every open request, when the targets file was read. @returns which were void. */
@@ -247,7 +236,7 @@ export async function rebindAll(db: Db, targets: Targets): Promise<{ id: number;
   const found = [];
   for (const { id, submission, target, recipe } of open) {
     const config = targets.get(target);
-    if (!config || recipeDigest(config) === recipe) continue;
+    if (!config || bindsTo(recipe, config)) continue;
     if (await db.transaction((tx) => rebind(tx, id, config))) found.push({ id, submission });
   }
   return found;

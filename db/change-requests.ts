@@ -48,8 +48,7 @@ export interface ChangeRequestRow {
   created_at: Date;
   updated_at: Date;
 }
-export const decisions = ['approve', 'reject', 'withdraw', 'review'] as const;
-export type DecisionKind = (typeof decisions)[number];
+export type DecisionKind = 'approve' | 'reject' | 'withdraw' | 'review';
 export interface DecisionRow {
   id: string;
   change_request: number;

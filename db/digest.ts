@@ -8,6 +8,10 @@ const sha256 = (value: unknown) => createHash('sha256').update(JSON.stringify(va
 export const recipeDigest = (target: TargetConfig): string =>
   sha256([target.build.argv, target.build.output, Object.keys(target.secrets).sort()]);
 
+/** Whether an approval of this recipe is one of how the target builds now; one of the version before binds to none. */
+export const bindsTo = (recipe: string, target: TargetConfig): boolean =>
+  recipe === '' || recipe === recipeDigest(target);
+
 /** All that an approval binds to. A revision that was there before has another number, so nothing given then revives. */
 export interface BoundContent {
   target: string;
