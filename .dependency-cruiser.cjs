@@ -33,7 +33,8 @@ module.exports = {
       from: { path: '^domain/' },
       to: {
         dependencyTypes: ['core', 'npm'],
-        pathNot: '^(node_modules/)?(zod|yaml|luxon|rrule|picomatch|@types/(luxon|picomatch))(/|$)',
+        pathNot:
+          '^(node_modules/)?(zod|yaml|luxon|rrule|picomatch|fractional-indexing|csv-parse|csv-stringify|markdown-it|@types/(luxon|picomatch|markdown-it))(/|$)',
       },
     },
     {

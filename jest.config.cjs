@@ -10,7 +10,9 @@ module.exports = {
     ],
   },
   // Modules that are only ESM, which jest can not require.
-  transformIgnorePatterns: ['/node_modules/(?!(openid-client|oauth4webapi|jose|ical\\.js)/)'],
+  transformIgnorePatterns: [
+    '/node_modules/(?!(openid-client|oauth4webapi|jose|ical\\.js|fractional-indexing)/)',
+  ],
   modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/dist-failpoints', '<rootDir>/.signalbox'],
   globalSetup: '<rootDir>/test/helpers/global-setup.ts',
   globalTeardown: '<rootDir>/test/helpers/global-teardown.ts',

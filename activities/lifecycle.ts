@@ -247,8 +247,10 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     recordEnd: (plan: Plan, to: 'succeeded' | 'rolled-back' | 'cancelled', outcome: string) =>
       owned(async (owner) => {
         await failpoint('record/before');
+        const target = deps.targets().get(plan.target);
         const row = await recordEnd(db, plan.deployment, owner, to, outcome, {
-          reviewMs: (deps.targets().get(plan.target)?.reviewHours ?? 72) * 3_600_000,
+          reviewMs: (target?.reviewHours ?? 72) * 3_600_000,
+          itemsDone: target?.itemsDoneWhenDeployed,
         });
         await failpoint('record/recorded-unreported');
         deps.log.info({ deployment: plan.key, target: plan.target, status: to }, outcome);

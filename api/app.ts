@@ -6,6 +6,11 @@ import { absolutePath as swaggerPath } from 'swagger-ui-dist';
 import { notFound } from '../domain/errors';
 import { accessRoutes } from './access';
 import { auditRoutes } from './audit';
+import { bulkRoutes } from './backlog/bulk';
+import { blockerRoutes } from './backlog/blockers';
+import { epicRoutes } from './backlog/epics';
+import { itemRoutes } from './backlog/items';
+import { wipLimitRoutes } from './backlog/wip-limits';
 import { authenticate, ownAddress } from './auth';
 import { calendarFeed, calendarRoutes } from './calendar';
 import { changeRequestRoutes } from './change-requests';
@@ -23,6 +28,11 @@ import { webhookRoutes } from './webhooks';
 
 export const apiRoutes = (deps: ApiDeps): Route[] => [
   ...targetRoutes(deps),
+  ...epicRoutes(deps),
+  ...bulkRoutes(deps),
+  ...itemRoutes(deps),
+  ...blockerRoutes(deps),
+  ...wipLimitRoutes(deps),
   ...promotionRoutes(deps),
   ...deploymentRoutes(deps),
   ...changeRequestRoutes(deps),
@@ -83,7 +93,9 @@ export function createApp(deps: ApiDeps): Express {
   api.use(authenticate(deps));
   api.get('/events', eventStream(deps));
   // Compressed bodies are not taken: a small one could unpack to a large one.
-  api.use(express.json({ limit: '256kb', strict: true, inflate: false, type: () => true }));
+  const json = (limit: number) => express.json({ limit, strict: true, inflate: false, type: () => true });
+  for (const { method, path, bodyLimit } of routes) if (bodyLimit) api[method](path, json(bodyLimit));
+  api.use(json(262_144));
   for (const route of routes) register(api, deps.db, route);
   api.use((request) => {
     throw notFound(`${request.method} ${request.originalUrl.split('?')[0]!.slice(0, 200)}`);

@@ -15,6 +15,7 @@ import {
   reasonBody,
   reviewBody,
 } from '../domain/schemas';
+import { carriedItems, whyItemsBlocked } from '../db/backlog/delivery';
 import { edit, revise } from '../db/change-content';
 import {
   findChangeRequest,
@@ -36,7 +37,7 @@ import {
 } from '../workflows/messages';
 import type { ApiDeps } from './deps';
 import { page, pageView } from './page';
-import { draftFacts } from './draft';
+import { draftFacts, itemsMentioned } from './draft';
 import { route, type Answer, type Call, type Route } from './route';
 
 /** Change requests: submitted, decided and cancelled through their workflow; read from the record. */
@@ -125,6 +126,7 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
       path: '/change-requests/:key',
       summary:
         'Change what a request says; what was approved before is void, and the answer says whose it was',
+      ifMatch: true,
       permission: 'edit-change',
       target,
       body: editBody,
@@ -145,7 +147,15 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
           revision && commit
             ? { revision, commit, facts: await draftFacts(deps, config, commit) }
             : undefined;
-        const wanted = { ...rest, ...(code ? { code } : {}) };
+        const given = rest.backlogItems;
+        const items =
+          given || code
+            ? await carriedItems(db, given ?? [], [
+                ...(given ? [] : row.backlog_items),
+                ...(code ? itemsMentioned(code.facts) : []),
+              ])
+            : undefined;
+        const wanted = { ...rest, ...(code ? { code } : {}), ...(items ? { backlogItems: items } : {}) };
         const move = { by: call.person, request: call.request };
         const voided = await edit(db, row.id, wanted, config, move, call.ifMatch);
         await tellMoved(deps, row);
@@ -234,7 +244,9 @@ export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow, 
   }
   const { target } = (await findPromotion(db, row.id))!;
   const conflicts = await plannedConflicts(db, row, target, deps.targets());
-  const refusal = conflictRefusal(changeRequestKey(row.id), conflicts, row.conflicts_accepted);
+  const refusal =
+    (await whyItemsBlocked(db, row.backlog_items)) ??
+    conflictRefusal(changeRequestKey(row.id), conflicts, row.conflicts_accepted);
   if (refusal) throw new SignalboxError(refusal.code as ErrorCode, refusal.message, refusal.detail);
   configOf(deps, target);
   const submission = row.submission + 1;

@@ -28,10 +28,6 @@ export async function draftFacts(
   return { commits, files: files.slice(0, mostFiles), lines, computedRisk: risk, riskReasons: reasons };
 }
 
-/** Backlog items that a change names: those given, and those that its commits mention. */
-export const itemsOf = (facts: Pick<DraftFacts, 'commits'>, given: string[]): string[] => [
-  ...new Set([
-    ...given,
-    ...facts.commits.flatMap(({ subject }) => subject.match(/\bITEM-[1-9][0-9]{0,8}\b/g) ?? []),
-  ]),
-];
+/** Backlog items that the commits of a change mention. */
+export const itemsMentioned = ({ commits }: Pick<DraftFacts, 'commits'>): string[] =>
+  commits.flatMap(({ subject }) => subject.match(/\bITEM-[1-9][0-9]{0,8}\b/g) ?? []);

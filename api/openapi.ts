@@ -27,7 +27,7 @@ export function openApiDocument(routes: Route[]) {
                 },
               ]
             : []),
-          ...(r.method === 'patch' || (r.method === 'delete' && !r.body)
+          ...(r.ifMatch
             ? [{ name: 'If-Match', in: 'header', required: false, schema: { type: 'string' } }]
             : []),
         ],
@@ -36,7 +36,7 @@ export function openApiDocument(routes: Route[]) {
         responses: {
           [String(r.answers.status)]: {
             description: 'Done',
-            content: { 'application/json': { schema: r.answers.schema } },
+            content: { [r.answers.type ?? 'application/json']: { schema: r.answers.schema } },
           },
           default: {
             description: 'Refused or failed; `code` says why',

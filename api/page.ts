@@ -12,18 +12,24 @@ export async function page<R extends { id: number }, V>(
   query: { limit: number; cursor?: string },
   view: (rows: R[]) => Promise<V[]>,
 ): Promise<{ items: V[]; nextCursor: string | null }> {
-  if (query.cursor !== undefined) rows = rows.where(idColumn, '<', decode(query.cursor));
+  if (query.cursor !== undefined) rows = rows.where(idColumn, '<', idIn(query.cursor, 'before'));
   const found = (await rows.orderBy(idColumn, 'desc').limit(query.limit + 1)) as R[];
   const items = found.slice(0, query.limit);
   const last = found.length > query.limit ? items.at(-1)! : undefined;
   return {
     items: await view(items),
-    nextCursor: last ? Buffer.from(`before ${last.id}`).toString('base64url') : null,
+    nextCursor: last ? encode('before', last.id) : null,
   };
 }
 
-function decode(cursor: string): number {
-  const id = /^before ([1-9][0-9]{0,8})$/.exec(Buffer.from(cursor, 'base64url').toString('latin1'))?.[1];
+/** For a list with the oldest first. */
+export const cursorAfter = (id: number): string => encode('after', id);
+export const idAfter = (cursor: string): number => idIn(cursor, 'after');
+
+const encode = (side: 'before' | 'after', id: number) => Buffer.from(`${side} ${id}`).toString('base64url');
+function idIn(cursor: string, side: 'before' | 'after'): number {
+  const text = Buffer.from(cursor, 'base64url').toString('latin1');
+  const id = new RegExp(`^${side} ([1-9][0-9]{0,8})$`).exec(text)?.[1];
   if (!id) throw badInput('cursor is not one that this list gave; leave it out to start at the beginning.');
   return Number(id);
 }

@@ -48,10 +48,13 @@ const subjectOf = (path: string) =>
 
 function known(thrown: unknown): SignalboxError {
   if (thrown instanceof SignalboxError) return thrown;
-  const { type, status, code, name, message } = thrown as Record<string, unknown>;
+  const { type, status, code, name, message, limit } = thrown as Record<string, unknown>;
   if (thrown instanceof URIError) return new SignalboxError('invalid-input', 'The address is not valid.');
   if (type === 'entity.too.large')
-    return new SignalboxError('too-large', 'The body is larger than 256 KiB; send less.');
+    return new SignalboxError(
+      'too-large',
+      `The body is larger than ${Math.round(Number(limit) / 1024)} KiB; send less.`,
+    );
   if (type === 'encoding.unsupported' || type === 'charset.unsupported')
     return new SignalboxError('unsupported-media', 'Send JSON in UTF-8.');
   if (typeof type === 'string' && typeof status === 'number' && status < 500)

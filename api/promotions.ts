@@ -8,13 +8,14 @@ import {
   reasonBody,
   shipBody,
 } from '../domain/schemas';
+import { carriedItems } from '../db/backlog/delivery';
 import { findChangeRequest } from '../db/change-requests';
 import { chosenRisk } from '../db/change-content';
 import { findPromotion, ship, type PromotionRow } from '../db/promotions';
 import { viewPromotion, viewPromotions } from '../db/views';
 import { submitChangeRequest, withdrawPromotion } from './change-requests';
 import type { ApiDeps } from './deps';
-import { draftFacts, itemsOf } from './draft';
+import { draftFacts, itemsMentioned } from './draft';
 import { page, pageView } from './page';
 import { route, type Route } from './route';
 import { startDeployment } from './start-deployment';
@@ -76,7 +77,7 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
                 ...change,
                 risk: chosenRisk(facts.computedRisk, change.risk, change.riskReason),
                 description: change.description ?? '',
-                backlogItems: itemsOf(facts, backlogItems),
+                backlogItems: await carriedItems(tx, backlogItems, itemsMentioned(facts)),
                 facts,
               },
             };

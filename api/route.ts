@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import type { Request, Response, Router } from 'express';
 import type { z } from 'zod';
 import { badInput, SignalboxError } from '../domain/errors';
@@ -32,8 +34,15 @@ export interface Answer {
   status?: number;
   body: unknown;
 }
+/** An answer that is too long to be held at once: parts of a text. */
+export class TextStream {
+  constructor(
+    readonly type: string,
+    readonly parts: AsyncIterable<string>,
+  ) {}
+}
 export interface Route<B = unknown, Q = unknown> {
-  method: 'get' | 'post' | 'patch' | 'delete';
+  method: 'get' | 'post' | 'put' | 'patch' | 'delete';
   /** Below /api, in Express's form. */
   path: string;
   summary: string;
@@ -44,11 +53,16 @@ export interface Route<B = unknown, Q = unknown> {
    * and the handler says so.
    */
   target?(call: { params: Record<string, string>; body: B }): Promise<string | undefined>;
+  /** Bytes that a body may have; 256 KiB when left out. */
+  bodyLimit?: number;
   /** False: an answer is not remembered under an Idempotency-Key, because it must not be kept. */
   remember?: false;
   body?: z.ZodType<B>;
   query?: z.ZodType<Q>;
-  answers: { status: number; schema: z.ZodType };
+  /** Whether it honours If-Match. */
+  ifMatch?: true;
+  /** `type`: of what is no JSON. */
+  answers: { status: number; schema: z.ZodType; type?: string };
   handle(call: Call<B, Q>): Promise<Answer>;
 }
 export const route = <B = undefined, Q = undefined>(definition: Route<B, Q>): Route => {
@@ -90,7 +104,7 @@ export function register(router: Router, db: Db, definition: Route): void {
       definition.method === 'get' || definition.remember === false ? undefined : idempotencyKey(request);
     if (key === undefined) {
       const once = (make: (tx: Tx) => Promise<string>) => db.transaction(make);
-      return send(response, definition, await definition.handle({ ...call, once }));
+      return await send(response, definition, await definition.handle({ ...call, once }));
     }
 
     const digest = createHash('sha256')
@@ -103,7 +117,7 @@ export function register(router: Router, db: Db, definition: Route): void {
         'This Idempotency-Key was used with another request; use a new key for a new request.',
       );
     if (known.status !== null)
-      return send(response, definition, { status: known.status, body: known.response });
+      return await send(response, definition, { status: known.status, body: known.response });
     const once = (make: (tx: Tx) => Promise<string>) =>
       db.transaction(async (tx) => {
         const where = { person: person.person, key };
@@ -116,7 +130,7 @@ export function register(router: Router, db: Db, definition: Route): void {
     try {
       const answer = await definition.handle({ ...call, once });
       await remember(db, person.person, key, answer.status ?? definition.answers.status, answer.body);
-      send(response, definition, answer);
+      await send(response, definition, answer);
     } catch (thrown) {
       // Refused before anything was made: the same key may be tried again.
       await forget(db, person.person, key).catch(() => undefined);
@@ -125,10 +139,16 @@ export function register(router: Router, db: Db, definition: Route): void {
   });
 }
 
-function send(response: Response, definition: Route, answer: Answer): void {
-  response.status(answer.status ?? definition.answers.status);
-  if (typeof answer.body === 'string') response.type('text/plain').send(answer.body);
-  else response.json(answer.body);
+async function send(response: Response, definition: Route, { status, body }: Answer): Promise<void> {
+  response.status(status ?? definition.answers.status);
+  if (body instanceof TextStream) {
+    response.type(body.type);
+    // A reader that goes away is none of our errors.
+    await pipeline(Readable.from(body.parts), response).catch((thrown: unknown) => {
+      if (!response.destroyed) throw thrown;
+    });
+  } else if (typeof body === 'string') response.type('text/plain').send(body);
+  else response.json(body);
 }
 
 function parse(schema: z.ZodType | undefined, input: unknown, what: string): never {

@@ -6,6 +6,7 @@ import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
 import type { Trigger } from '../domain/machines';
 import type { DeploymentView } from '../domain/schemas';
 import { createGate, standingOf } from '../db/admission';
+import { whyItemsBlocked } from '../db/backlog/delivery';
 import { relatedTo, whyConflict } from '../db/conflicts';
 import type { Tx } from '../db/connect';
 import { attemptThatDeployed, findDeployment } from '../db/deployments';
@@ -75,9 +76,11 @@ export async function startDeployment(
   return { status: 202, body: await viewDeployment(db, row, runUrl) };
 }
 
-/** What stands in the way at this moment, and would not later: a closed window, an overlap. */
+/** What stands in the way at this moment, and would not later: a blocked item, a closed window, an overlap. */
 async function whyNotNow(deps: ApiDeps, tx: Tx, standing: Standing, trigger: Trigger, whenOpen: boolean) {
   if (trigger === 'rollback') return undefined;
+  const blocked = await whyItemsBlocked(tx, standing.backlogItems);
+  if (blocked) return blocked;
   const status = await createGate(deps)(standing, tx);
   const sleeps = status?.open === false && whenOpen && status.nextOpen !== null;
   if (status && !sleeps) {

@@ -16,6 +16,7 @@ import type { ApprovalPolicy } from '../domain/policy';
 import type { WindowStatus } from '../domain/windows/status';
 import { shown } from '../domain/windows/window';
 import { isComplete } from './approvals';
+import { whyItemsBlocked } from './backlog/delivery';
 import { rebind } from './change-content';
 import { bindsTo } from './digest';
 import { whyConflict } from './conflicts';
@@ -59,7 +60,7 @@ export interface AdmissionRequest {
 export async function standingOf(tx: Tx, promotion: number): Promise<Standing | undefined> {
   const { rows } = await tx.raw(
     `SELECT p.id, p.target, p.title, p.revision, p.commit, p.status AS promotion, c.status AS "changeRequest",
-            c.type, c.risk, c.policy, c.recipe, c.conflicts_accepted AS "conflictsAccepted",
+            c.type, c.risk, c.policy, c.recipe, c.backlog_items AS "backlogItems", c.conflicts_accepted AS "conflictsAccepted",
             EXISTS (SELECT 1 FROM change_requests o WHERE o.planned_start IS NOT NULL
                      AND o.status IN ('submitted', 'approved', 'in-progress')) AS "anyPlanned", standing_approvals(p.id) AS approvals,
             (SELECT coalesce(max(attempt), 0) FROM deployments WHERE promotion = p.id) AS "lastAttempt",
@@ -151,7 +152,7 @@ export async function admit(
       // Another run of the same workflow goes on with it.
       if (row.run_id !== request.runId)
         await tx('deployments').where({ id: row.id }).update({ run_id: request.runId });
-      return { row, standing, lane: await lane(tx, row, config?.concurrency, gate, standing.windowRevision) };
+      return { row, standing, lane: await lane(tx, row, config?.concurrency, gate, standing) };
     }
     const sleeps = gate?.open === false && request.whenOpen === true && gate.nextOpen !== null;
     const refusal = standing.open
@@ -164,6 +165,7 @@ export async function admit(
         (config && trigger !== 'rollback' && !bindsTo(standing.recipe, config)
           ? await whyRebound(tx, id, config, request.request)
           : undefined) ??
+        (trigger === 'rollback' ? undefined : await whyItemsBlocked(tx, standing.backlogItems)) ??
         (sleeps || !gate ? undefined : whyClosed(standing.target, gate)) ??
         (trigger === 'rollback'
           ? undefined
@@ -201,7 +203,7 @@ export async function admit(
       })
       .returning('*')) as [DeploymentRow];
     if (refusal) return { row, standing };
-    return { row, standing, lane: await lane(tx, row, config?.concurrency, gate, standing.windowRevision) };
+    return { row, standing, lane: await lane(tx, row, config?.concurrency, gate, standing) };
   });
 }
 
@@ -226,7 +228,7 @@ export const acquireLane = (
     if (row.status === 'waiting-for-window' && gate?.open === false)
       return sleep(tx, row, gate, standing.windowRevision);
     await tx('targets').where({ name: row.target }).forNoKeyUpdate().first('name');
-    return lane(tx, row, concurrency, gate, standing.windowRevision);
+    return lane(tx, row, concurrency, gate, standing);
   });
 
 /** Takes the lane or the place in its queue; the target's row is locked by then. */
@@ -235,7 +237,7 @@ async function lane(
   { id, owner, target: name }: DeploymentRow,
   concurrency: TargetConfig['concurrency'] = 'queue',
   gate: WindowStatus | undefined,
-  windowRevision: number,
+  standing: Standing,
 ): Promise<LaneAnswer> {
   const { rows } = await tx.raw(
     `SELECT 'holds' AS place, * FROM deployments WHERE target = :name AND status = ANY (:holding)
@@ -254,7 +256,7 @@ async function lane(
     return { kind: 'acquired', hadRelease: holder.from_deployment !== null };
   const row = queue.find((waiting) => waiting.id === id);
   if (row?.owner !== owner) return { kind: 'ended' };
-  if (gate && !gate.open) return sleep(tx, row, gate, windowRevision);
+  if (gate && !gate.open) return sleep(tx, row, gate, standing.windowRevision);
   if (row.status === 'waiting-for-window')
     await transition(
       tx,
@@ -289,7 +291,7 @@ async function lane(
     return { kind: 'waiting', position, behind, supersedes };
   }
 
-  const refusal = await takeUp(tx, row, from);
+  const refusal = await takeUp(tx, row, from, standing);
   if (refusal) {
     await transition(tx, 'deployment', id, 'refused', bySignalbox(refusal.message, row.request_id), {
       waiting_for: null,
@@ -380,11 +382,14 @@ async function takeUp(
   tx: Tx,
   row: DeploymentRow,
   from: DeploymentRow | undefined,
+  standing: Standing,
 ): Promise<Refusal | undefined> {
   if (row.trigger === 'rollback') {
     const live = from ? { promotion: from.promotion, before: from.from_deployment } : null;
     return whyNoReturn(row.promotion, row.target, live);
   }
+  const blocked = await whyItemsBlocked(tx, standing.backlogItems);
+  if (blocked) return blocked;
   const move = bySignalbox(`${rowKey(row)}, started by ${row.started_by}, took the lane`, row.request_id);
   if (!(await transition(tx, 'promotion', row.promotion, 'executing', move)))
     return {

@@ -3,6 +3,7 @@ import pg from 'pg';
 import * as deployNow from './migrations/001-deploy-now';
 import * as accountable from './migrations/002-accountable';
 import * as governed from './migrations/003-governed';
+import * as backlog from './migrations/004-backlog';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -10,6 +11,8 @@ export type Tx = Knex | Knex.Transaction;
 
 // bigint columns hold fencing numbers and byte counts, both far below 2^53.
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
+// A date is a day of the calendar, not an instant.
+pg.types.setTypeParser(pg.types.builtins.DATE, (day) => day);
 
 /**
  * The role that Signalbox works as, whoever logs in: it reads and writes, deletes nothing but what it remembered of
@@ -42,6 +45,7 @@ const migrations: Record<string, Knex.Migration> = {
   '001-deploy-now': deployNow,
   '002-accountable': accountable,
   '003-governed': governed,
+  '004-backlog': backlog,
 };
 
 const migrationLock = 4_600_001;
@@ -76,7 +80,7 @@ async function admit(owner: Db, login: string): Promise<void> {
 }
 
 /** Only ever added to. */
-const appendOnly = ['audit', 'decisions', 'deployment_log', 'submissions'];
+const appendOnly = ['audit', 'decisions', 'deployment_log', 'submissions', 'rank_renewals', 'renewed_ranks'];
 
 async function grant(owner: Db): Promise<void> {
   const { rows } = await owner.raw('SELECT 1 FROM pg_roles WHERE rolname = ?', [applicationRole]);
@@ -97,6 +101,7 @@ async function grant(owner: Db): Promise<void> {
     END $$;
     GRANT USAGE ON SCHEMA public TO ${applicationRole};
     GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO ${applicationRole};
+    GRANT USAGE ON SEQUENCE backlog_places TO ${applicationRole};
     GRANT DELETE ON idempotency_keys TO ${applicationRole};
     REVOKE UPDATE ON ${appendOnly.join(', ')} FROM ${applicationRole};
     REVOKE INSERT ON audit FROM ${applicationRole};

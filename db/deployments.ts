@@ -7,6 +7,7 @@ import {
   type Risk,
   type Trigger,
 } from '../domain/machines';
+import { deliverItems, takeItemsBack } from './backlog/delivery';
 import type { Db, Tx } from './connect';
 import { deployed } from './change-requests';
 import { bySignalbox, transition, type Move } from './transition';
@@ -137,9 +138,15 @@ export async function recordEnd(
   owner: string,
   to: 'succeeded' | 'rolled-back' | 'cancelled',
   outcome: string,
-  more: { observed?: { release: string | null }; accepted?: Move; reviewMs?: number } = {},
+  more: {
+    observed?: { release: string | null };
+    accepted?: Move;
+    reviewMs?: number;
+    /** Whether the items that it carries are done by it. */
+    itemsDone?: boolean;
+  } = {},
 ): Promise<DeploymentRow> {
-  const { observed, accepted, reviewMs = 72 * 3_600_000 } = more;
+  const { observed, accepted, reviewMs = 72 * 3_600_000, itemsDone = false } = more;
   return db.transaction(async (tx) => {
     const row = await lockOwned(tx, id, owner);
     const move = accepted ?? bySignalbox(outcome, row.request_id);
@@ -155,6 +162,8 @@ export async function recordEnd(
     if (to === 'succeeded') {
       await transition(tx, 'promotion', row.promotion, byHand ? 'rolled-back' : 'deployed', move);
       if (!byHand) await deployed(tx, row.promotion, outcome, move, reviewMs);
+      if (byHand) await takeItemsBack(tx, row.promotion, row.target, move);
+      else if (itemsDone) await deliverItems(tx, row.promotion, row.target, move);
       await setCurrent(tx, row.target, row.restores ?? id);
     }
     if (to === 'rolled-back') {

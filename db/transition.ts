@@ -5,6 +5,7 @@ const tables = {
   promotion: 'promotions',
   changeRequest: 'change_requests',
   deployment: 'deployments',
+  backlogItem: 'backlog_items',
 } as const satisfies Partial<Record<MachineName, string>>;
 export type StoredMachine = keyof typeof tables;
 

@@ -93,6 +93,16 @@ export async function viewPromotions(tx: Tx, rows: PromotionRow[], runUrl: RunUr
     )
     .orderBy('attempt')) as DeploymentRow[];
   const views = grouped(await viewDeployments(tx, attempts, runUrl), (d) => Number(d.promotion.slice(3)));
+  const carried = new Map(
+    (
+      (await tx('change_requests')
+        .whereIn(
+          'id',
+          rows.map((row) => row.id),
+        )
+        .select('id', 'backlog_items')) as Pick<ChangeRequestRow, 'id' | 'backlog_items'>[]
+    ).map((row) => [row.id, row.backlog_items]),
+  );
   const targets = new Map<string, DeploymentRow | undefined>();
   for (const { name, current_deployment: id } of await tx('targets').select('name', 'current_deployment'))
     targets.set(name, id ? await deploymentById(tx, id) : undefined);
@@ -110,6 +120,7 @@ export async function viewPromotions(tx: Tx, rows: PromotionRow[], runUrl: RunUr
       changeRequest: changeRequestKey(row.id),
       shippedBy: row.shipped_by,
       shippedAt: row.shipped_at.toISOString(),
+      backlogItems: carried.get(row.id) ?? [],
       current: deployments.at(-1)?.key ?? null,
       deployments,
       backup: deployments.findLast((d) => d.backup !== null)?.backup ?? null,

@@ -30,6 +30,8 @@ export interface Standing {
   windowRevision: number;
   /** Digest of the build recipe that its approval binds to; empty: none was noted. */
   recipe: string;
+  /** Keys of the backlog items that it carries. */
+  backlogItems: string[];
   /** Why overlapping another schedule is accepted. */
   conflictsAccepted: string | null;
   /** Whether any change is planned for a time. */

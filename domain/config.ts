@@ -134,6 +134,8 @@ const target = strict({
   risk: riskPolicy,
   /** Deadline of the review that follows an emergency change or an overridden window. */
   reviewHours: hours.default(72),
+  /** Whether deploying here moves the backlog items that a promotion carries to done; rolling it back reopens them. */
+  itemsDoneWhenDeployed: z.boolean('allowed: true or false').default(false),
   /** How long a deployment may hold just before its swap when its window has closed; then it is undone. */
   windowHoldSeconds: seconds(3600, 7 * 86_400),
   /** Targets with which a deployment must not overlap. */

@@ -1,7 +1,9 @@
 import { badInput } from './errors';
 
-/** Human keys: `CP-7` a promotion, `CP-7.1` its first attempt, `RFC-7` its change request. */
+/** Human keys: `CP-7` a promotion, `CP-7.1` its first attempt, `RFC-7` its change request; `ITEM-12`, `EPIC-3`. */
 export const promotionKey = (id: number): string => `CP-${id}`;
+export const itemKey = (id: number): string => `ITEM-${id}`;
+export const epicKey = (id: number): string => `EPIC-${id}`;
 export const changeRequestKey = (id: number): string => `RFC-${id}`;
 export const deploymentKey = (promotion: number, attempt: number): string => `CP-${promotion}.${attempt}`;
 
@@ -18,12 +20,18 @@ const parse = (pattern: string, kind: string, example: string) => {
 };
 const promotionParts = parse(`CP-${number}`, 'promotion', 'CP-7');
 const changeRequestParts = parse(`RFC-${number}`, 'change request', 'RFC-7');
+const itemParts = parse(`ITEM-${number}`, 'backlog item', 'ITEM-12');
+const epicParts = parse(`EPIC-${number}`, 'epic', 'EPIC-3');
 const deploymentParts = parse(`CP-${number}\\.${number}`, 'deployment', 'CP-7.1');
 
 /** @returns the promotion's number. @throws invalid-input when it is no such key. */
 export const parsePromotionKey = (key: string): number => promotionParts(key)[0]!;
 /** @returns the change request's number. @throws invalid-input when it is no such key. */
 export const parseChangeRequestKey = (key: string): number => changeRequestParts(key)[0]!;
+/** @returns the item's number. @throws invalid-input when it is no such key. */
+export const parseItemKey = (key: string): number => itemParts(key)[0]!;
+/** @returns the epic's number. @throws invalid-input when it is no such key. */
+export const parseEpicKey = (key: string): number => epicParts(key)[0]!;
 /** @returns promotion and attempt numbers. @throws invalid-input when it is no such key. */
 export function parseDeploymentKey(key: string): { promotion: number; attempt: number } {
   const [promotion, attempt] = deploymentParts(key);

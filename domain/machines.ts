@@ -20,7 +20,7 @@ export const backlogItem = {
   open: { to: ['in-progress', 'deferred', 'done'], label: 'Open', tone: 'waiting' },
   'in-progress': { to: ['open', 'done', 'deferred'], label: 'In progress', tone: 'active' },
   deferred: { to: ['open', 'in-progress'], label: 'Deferred', tone: 'quiet' },
-  done: { to: ['open'], label: 'Done', tone: 'good', settled: true },
+  done: { to: ['open'], label: 'Done', tone: 'good', at: 'done_at', settled: true },
 } as const satisfies Table;
 
 export const promotion = {
@@ -115,6 +115,7 @@ export type State<M extends MachineName> = keyof (typeof machines)[M] & string;
 export type PromotionStatus = State<'promotion'>;
 export type ChangeRequestStatus = State<'changeRequest'>;
 export type DeploymentStatus = State<'deployment'>;
+export type ItemStatus = State<'backlogItem'>;
 
 /** A state's row; undefined for what is no state of this machine. */
 export const rowOf = (machine: MachineName, state: string): StateRow | undefined =>
@@ -153,6 +154,8 @@ export const changeTypes = ['normal', 'emergency'] as const;
 export type ChangeType = (typeof changeTypes)[number];
 export const risks = ['low', 'medium', 'high', 'critical'] as const;
 export type Risk = (typeof risks)[number];
+export const priorities = ['critical', 'high', 'medium', 'low'] as const;
+export type Priority = (typeof priorities)[number];
 export const triggers = ['deploy', 'retry', 'rollback'] as const;
 export type Trigger = (typeof triggers)[number];
 export const roles = ['contributor', 'approver', 'release-manager', 'sre', 'admin'] as const;

@@ -12,5 +12,6 @@ export const notificationEvents = [
   'deployment.rollback-failed',
   'review.asked',
   'review.overdue',
+  'item.unblocked',
 ] as const;
 export type NotificationEvent = (typeof notificationEvents)[number];

@@ -13,6 +13,12 @@ interface Row {
 }
 export const permissions = {
   read: { roles, on: 'everything', title: 'Read everything, follow deployments live' },
+  backlog: {
+    roles: ['contributor'],
+    on: 'everything',
+    title: 'Keep the backlog: items, epics, their order, blockers; import',
+  },
+  'wip-limits': { roles: ['admin'], on: 'everything', title: 'Limit the work in progress' },
   ship: { roles: ['contributor'], on: 'target', title: 'Ship a revision' },
   submit: {
     roles: ['contributor', 'release-manager'],

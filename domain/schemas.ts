@@ -13,7 +13,7 @@ const permissionNames = Object.keys(permissions) as [Permission, ...Permission[]
 const noNul = (value: string) => !value.includes('\0');
 // A title or a reason is shown in terminals too, where control characters would act.
 const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/;
-const line = (max: number) =>
+export const line = (max: number) =>
   z
     .string()
     .trim()
@@ -22,9 +22,9 @@ const line = (max: number) =>
     .refine(noNul, 'must not contain NUL')
     .refine((value) => !controls.test(value.replaceAll('\0', '')), 'must not contain control characters')
     .refine((value) => value.isWellFormed(), 'must be well-formed Unicode');
-const reason = line(2000);
+export const reason = line(2000);
 
-const paragraph = line(20_000);
+export const paragraph = line(20_000);
 const backlogItems = z
   .array(z.string().regex(/^ITEM-[1-9][0-9]{0,8}$/, 'allowed: keys such as ITEM-12'))
   .max(200)
@@ -231,6 +231,7 @@ export const promotionView = z
     changeRequest: z.string(),
     shippedBy: z.string(),
     shippedAt: at,
+    backlogItems: z.array(z.string()).describe('items that it carries'),
     current: z.string().nullable().describe('key of the latest attempt, also after it ended'),
     deployments: z.array(deploymentView),
     backup: backupView.nullable(),

@@ -27,6 +27,26 @@ const table: [string, string, Role[]][] = [
   ['get', '/targets', everyRole],
   ['get', '/targets/:name', everyRole],
   ['get', '/me', everyRole],
+  ['get', '/epics', everyRole],
+  ['post', '/epics', ['contributor']],
+  ['get', '/epics/:key', everyRole],
+  ['patch', '/epics/:key', ['contributor']],
+  ['delete', '/epics/:key', ['contributor']],
+  ['get', '/backlog-items', everyRole],
+  ['get', '/backlog-items/totals', everyRole],
+  ['get', '/backlog-items/export', everyRole],
+  ['post', '/backlog-items', ['contributor']],
+  ['post', '/backlog-items/bulk', ['contributor']],
+  ['post', '/backlog-items/import', ['contributor']],
+  ['get', '/backlog-items/:key', everyRole],
+  ['patch', '/backlog-items/:key', ['contributor']],
+  ['delete', '/backlog-items/:key', ['contributor']],
+  ['post', '/backlog-items/:key/rank', ['contributor']],
+  ['post', '/backlog-items/:key/blockers', ['contributor']],
+  ['get', '/blockers', everyRole],
+  ['post', '/blockers/:id/resolve', ['contributor']],
+  ['get', '/wip-limits', everyRole],
+  ['put', '/wip-limits', ['admin']],
   ['get', '/promotions', everyRole],
   ['post', '/promotions', ['contributor']],
   ['get', '/promotions/:key', everyRole],
@@ -88,6 +108,14 @@ const bodies: Record<string, object> = {
     timeZone: 'UTC',
     durationMinutes: 1,
   },
+  '/epics': { title: 't' },
+  '/backlog-items': { title: 't' },
+  '/backlog-items/bulk': { items: [{ key: 'ITEM-999' }], set: {} },
+  '/backlog-items/import': { format: 'csv', content: 'title' },
+  '/backlog-items/:key/rank': { before: 'ITEM-998' },
+  '/backlog-items/:key/blockers': { reason: 'r' },
+  '/blockers/:id/resolve': { resolution: 'r' },
+  '/wip-limits': { limits: [] },
   '/deployments/:key/resolve': { action: 'retry', reason: 'r' },
   '/tokens': { person: 'nobody', roles: ['sre'], expiresAt: '2020-01-01T00:00:00Z' },
   '/session/person': { person: 'nobody' },
@@ -96,6 +124,8 @@ const concrete = (path: string) =>
   path
     .replace(/^\/deployments\/:key/, '/deployments/CP-999.1')
     .replace(/^\/promotions\/:key/, '/promotions/CP-999')
+    .replace(/^\/epics\/:key/, '/epics/EPIC-999')
+    .replace(/^\/backlog-items\/:key/, '/backlog-items/ITEM-999')
     .replace(/^\/change-requests\/:key/, '/change-requests/RFC-999')
     .replace(/:name|:id/, 'nobody');
 

@@ -89,13 +89,14 @@ describe('a draft', () => {
     const started = await api.post('release-manager', `/api/promotions/${key}/deploy`);
     await world.until('it to be deployed', async () => (await request(rfc)).status === 'completed');
     expect(started.status).toBe(202);
-    const next = await ship({ revision: 'v1', target: 'kiosk', submit: false, backlogItems: ['ITEM-7'] });
+    const { body: item } = await api.post('contributor', '/api/backlog-items', { title: 'back to v1' });
+    const next = await ship({ revision: 'v1', target: 'kiosk', submit: false, backlogItems: [item.key] });
     // Back to v1: no new commit, one file differs from what runs.
     expect(await request(next.rfc)).toMatchObject({
       commits: [],
       files: [{ path: 'src/version.txt', added: 1, removed: 1 }],
       lines: 2,
-      backlogItems: ['ITEM-7'],
+      backlogItems: [item.key],
     });
   });
 

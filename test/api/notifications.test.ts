@@ -130,6 +130,30 @@ it('tells each what it asked for, once', async () => {
   expect(new Set(slow.heard.map(({ id }) => id)).size).toBe(1);
 });
 
+it('tells whose item it is that nothing blocks it any more', async () => {
+  const add = async (title: string) =>
+    (await api.post('contributor', '/api/backlog-items', { title, owner: 'olga' })).body.key as string;
+  const [waits, first] = [await add('waits'), await add('comes first')];
+  await api.post('contributor', `/api/backlog-items/${waits}/blockers`, {
+    blockedBy: first,
+    reason: 'needs its API',
+  });
+  await api.patch('contributor', `/api/backlog-items/${first}`, { status: 'done' });
+  const told = await world.until('it to be told', () =>
+    good.heard.find(({ type }) => type === 'item.unblocked'),
+  );
+  expect(told.data).toEqual({
+    item: waits,
+    title: 'waits',
+    owner: 'olga',
+    blockedBy: first,
+    reason: 'needs its API',
+    resolution: `${first} is done`,
+    by: 'carla',
+    stillBlockedBy: 0,
+  });
+});
+
 it('what nobody takes is listed, shows its reason and no credential, and can be sent again', async () => {
   const [row] = await world.until('it to be given up', async () => {
     const { items } = (await api.get('/api/notifications?status=undeliverable')).body;

@@ -14,6 +14,7 @@ it.each([
   ['deployments_status', 'deployment'],
   ['steps_status', 'step'],
   ['deliveries_status', 'delivery'],
+  ['backlog_items_status', 'backlogItem'],
 ] as [string, MachineName][])('CHECK %s holds exactly the states of %s', async (constraint, machine) => {
   const { rows } = await database.db.raw(
     'SELECT pg_get_constraintdef(oid) AS text FROM pg_constraint WHERE conname = ?',
@@ -25,9 +26,10 @@ it.each([
 
 it('every status column has such a CHECK', async () => {
   const { rows } = await database.db.raw(
-    "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'status' AND data_type = 'text' ORDER BY 1",
+    "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'status' AND data_type = 'text' AND table_name IN (SELECT tablename FROM pg_tables) ORDER BY 1",
   );
   expect(rows.map((row: { table_name: string }) => row.table_name)).toEqual([
+    'backlog_items',
     'change_requests',
     'deliveries',
     'deployment_steps',

@@ -7,6 +7,7 @@ import { appendLog, readLog } from '../../db/log';
 import { ship, withdraw } from '../../db/promotions';
 import { beginStep, finishStep, takeFence, type Try } from '../../db/steps';
 import { registerTargets } from '../../db/targets';
+import { addItem } from '../../db/backlog/items';
 import { transition, type StoredMachine } from '../../db/transition';
 import { introducePeople } from '../helpers/people';
 import { testDatabase, type TestDatabase } from '../helpers/postgres';
@@ -62,17 +63,30 @@ describe('the one function that changes a status', () => {
     promotion: 'promotions',
     changeRequest: 'change_requests',
     deployment: 'deployments',
+    backlogItem: 'backlog_items',
   };
   it.each(Object.keys(tables) as StoredMachine[])(
     'obeys the table of %s for every pair of states',
     async (machine) => {
       const promotion = await approved('other');
       const { row } = await admission.admit(database.db, request(promotion));
-      const id = machine === 'deployment' ? row.id : promotion;
+      const fields = { description: '', epic: null, owner: null, dueDate: null, labels: [] };
+      const item = await addItem(
+        database.db,
+        { title: 'an item', status: 'open', priority: 'medium', ...fields },
+        { by: 'carla' },
+      );
+      const id = machine === 'deployment' ? row.id : machine === 'backlogItem' ? item.id : promotion;
+      // Done or not, and when: the one needs the other.
+      const more = (status: string) =>
+        machine === 'backlogItem' ? { done_at: status === 'done' ? new Date() : null } : {};
       for (const from of statesOf(machine))
         for (const to of statesOf(machine)) {
-          await database.db(tables[machine]).where({ id }).update({ status: from });
-          const changed = await transition(database.db, machine, id, to as never, { by: 'rosa' });
+          await database
+            .db(tables[machine])
+            .where({ id })
+            .update({ status: from, ...more(from) });
+          const changed = await transition(database.db, machine, id, to as never, { by: 'rosa' }, more(to));
           expect([from, to, changed]).toEqual([from, to, mayFollow(machine, from, to)]);
           expect(await statusOf(tables[machine], id)).toBe(changed ? to : from);
         }

@@ -17,6 +17,7 @@ const standing: Standing = {
   overridden: [],
   windowRevision: 1,
   recipe: '',
+  backlogItems: [],
   conflictsAccepted: null,
   anyPlanned: false,
   lastAttempt: 1,

@@ -12,6 +12,8 @@ import {
 /** Written by hand, once more: who may. */
 const table: Record<Permission, Role[]> = {
   read: ['contributor', 'approver', 'release-manager', 'sre', 'admin'],
+  backlog: ['contributor'],
+  'wip-limits': ['admin'],
   ship: ['contributor'],
   submit: ['contributor', 'release-manager'],
   'edit-change': ['contributor', 'release-manager'],
@@ -33,7 +35,9 @@ it.each(everything.flatMap((permission) => roles.map((role) => [permission, role
   '%s by %s, everywhere, on one target, on another',
   (permission, role) => {
     const yes = table[permission].includes(role);
-    const onTargets = !['manage-access', 'resend-notifications'].includes(permission);
+    const onTargets = !['manage-access', 'resend-notifications', 'backlog', 'wip-limits'].includes(
+      permission,
+    );
     expect(may([role], permission)).toBe(yes);
     expect(may([role], permission, 'shop')).toBe(yes);
     expect(may([`${role}:shop`], permission)).toBe(yes && onTargets);
@@ -65,6 +69,7 @@ it.each([
 it('tells what grants allow and where', () => {
   expect(permissionsOf(['sre:shop', 'sre:kiosk', 'contributor'])).toEqual({
     read: null,
+    backlog: null,
     ship: null,
     submit: null,
     'edit-change': null,

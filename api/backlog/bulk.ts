@@ -1,0 +1,99 @@
+import { z } from 'zod';
+import { csvHead, csvOf, readFile } from '../../domain/backlog/file';
+import {
+  bulkBody,
+  bulkView,
+  filterQuery,
+  importBody,
+  importReport,
+  type ItemFilter,
+} from '../../domain/backlog/schemas';
+import { SignalboxError } from '../../domain/errors';
+import { parseItemKey } from '../../domain/keys';
+import { importItems } from '../../db/backlog/import';
+import { changeItems } from '../../db/backlog/items';
+import { itemsByIds, listItems } from '../../db/backlog/list';
+import type { ApiDeps } from '../deps';
+import { route, TextStream, type Route } from '../route';
+import { epicOf, moveOf } from './items';
+
+/** Many backlog items at once: changed together, imported, exported. */
+export function bulkRoutes({ db }: ApiDeps): Route[] {
+  async function* csvLines(filter: ItemFilter) {
+    yield csvHead;
+    let cursor: string | undefined;
+    do {
+      const page = await listItems(db, filter, 'rank', 1_000, cursor);
+      yield csvOf(page.items);
+      cursor = page.nextCursor ?? undefined;
+    } while (cursor !== undefined);
+  }
+  return [
+    route({
+      method: 'post',
+      path: '/backlog-items/bulk',
+      summary: 'Change several items in one transaction: all of them or none',
+      permission: 'backlog',
+      body: bulkBody,
+      answers: { status: 200, schema: bulkView },
+      async handle(call) {
+        const { items, reason } = call.body;
+        const { epic, addLabels, removeLabels, ...fields } = call.body.set;
+        const edit = { ...fields, ...epicOf(epic) };
+        const relabel =
+          addLabels || removeLabels
+            ? (labels: string[]) =>
+                [...new Set([...labels, ...(addLabels ?? [])])].filter((l) => !removeLabels?.includes(l))
+            : undefined;
+        const changes = new Map(
+          items.map(({ key, version }) => [key, { id: parseItemKey(key), edit, relabel, version }]),
+        );
+        await db.transaction((tx) => changeItems(tx, [...changes.values()], reason, moveOf(call)));
+        return {
+          body: {
+            items: await itemsByIds(
+              db,
+              [...changes.values()].map(({ id }) => id),
+            ),
+          },
+        };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/backlog-items/import',
+      summary:
+        'Import a CSV or JSON file, all of it or nothing; a dry run says line by line what would be done',
+      permission: 'backlog',
+      bodyLimit: 20_000_000,
+      body: importBody,
+      answers: { status: 200, schema: importReport },
+      async handle(call) {
+        const { format, content, mapping, dryRun, reason } = call.body;
+        const file = readFile(format, content, mapping);
+        const report = await db.transaction((tx) =>
+          importItems(tx, file, { dryRun, reason: reason ?? 'imported from a file', move: moveOf(call) }),
+        );
+        if (report.refused > 0 && !dryRun) {
+          const refused = report.lines.filter(({ action }) => action === 'refused');
+          const first = refused[0]!;
+          throw new SignalboxError(
+            'import-refused',
+            `${refused.length} of ${report.lines.length} lines are refused, so nothing was imported. Line ${first.line}: ${first.says[0]}.`,
+            { lines: refused.slice(0, 1_000) },
+          );
+        }
+        return { body: report };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/backlog-items/export',
+      summary: 'The items that a filter finds, as CSV in the order of their rank; the import reads it again',
+      permission: 'read',
+      query: filterQuery,
+      answers: { status: 200, schema: z.string().meta({ id: 'Csv' }), type: 'text/csv' },
+      handle: ({ query }) => Promise.resolve({ body: new TextStream('text/csv', csvLines(query)) }),
+    }),
+  ];
+}
