@@ -28,6 +28,11 @@ export async function runClientCommand(
   shared: Shared,
   command: (context: Context) => Promise<number>,
 ): Promise<number> {
+  // Whoever reads our output may stop in the middle, as head does.
+  process.stdout.on('error', (thrown: NodeJS.ErrnoException) => {
+    if (thrown.code === 'EPIPE') process.exit(exitCodes.done);
+    throw thrown;
+  });
   const place = placeOf(shared.state);
   const client = createClient(place);
   const say = (line: string) =>

@@ -4,6 +4,7 @@ import { badInput, messageOf, SignalboxError } from '../domain/errors';
 import { risks, roles } from '../domain/machines';
 import { parseGrant } from '../domain/permissions';
 import * as access from './access';
+import { backlogCommands } from './backlog-commands';
 import * as changes from './changes';
 import * as run from './commands';
 import * as windows from './windows';
@@ -151,6 +152,8 @@ client('status', 'targets and recent promotions, or one of them')
 client('sign-in', 'print the link by which the page signs a local person in; each is good once').action(
   async (options: run.Shared) => exit(run.signIn(options)),
 );
+
+backlogCommands(program, client, action, whole);
 
 const window = program.command('window').description('deployment windows and freezes');
 const shaping = (command: Command) =>
@@ -300,23 +303,24 @@ keys
 
 function exit(code: number): void {
   process.exitCode = code;
-  // Connections of the Temporal SDK may keep the process alive although all is done.
-  setImmediate(() => process.exit(code));
+  // Connections of the Temporal SDK may keep the process alive although all is done. A pipe takes what was written
+  // bit by bit, so it is waited for.
+  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
 }
 
 program.parseAsync().catch((thrown: unknown) => {
   if (thrown instanceof CommanderError) {
     const shown = ['commander.helpDisplayed', 'commander.version', 'commander.help'].includes(thrown.code);
-    return process.exit(shown && thrown.exitCode === 0 ? 0 : exitCodes.usage);
+    return exit(shown && thrown.exitCode === 0 ? 0 : exitCodes.usage);
   }
   const json = process.argv.includes('--json');
   if (thrown instanceof ApiProblem) {
     console.error(
       json ? JSON.stringify(thrown.problem) : `Refused (${thrown.problem.code}): ${thrown.message}`,
     );
-    return process.exit(exitCodes.refused);
+    return exit(exitCodes.refused);
   }
   console.error(messageOf(thrown));
-  if (thrown instanceof SignalboxError) return process.exit(exitCodes.usage);
-  process.exit(thrown instanceof Unreachable ? exitCodes.unreachable : exitCodes.refused);
+  if (thrown instanceof SignalboxError) return exit(exitCodes.usage);
+  exit(thrown instanceof Unreachable ? exitCodes.unreachable : exitCodes.refused);
 });
