@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { backlogCalls } from './backlog-client';
 import type { Role } from '../domain/machines';
 import type {
   AuditEntry,
@@ -26,7 +27,7 @@ export interface Place {
 export class ApiProblem extends Error {
   constructor(
     readonly status: number,
-    readonly problem: { code: string; title: string; detail: string },
+    readonly problem: { code: string; title: string; detail: string; [more: string]: unknown },
   ) {
     super(problem.detail);
   }
@@ -38,15 +39,25 @@ export interface Page<T> {
   nextCursor: string | null;
 }
 
+/** Sends a request as whoever has this role. */
+export type Send = <T>(
+  role: Role,
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+  path: string,
+  body?: object,
+  more?: Record<string, string>,
+) => Promise<T>;
+export type Read = <T>(path: string) => Promise<T>;
+
 export function createClient({ api, tokens }: Place) {
   const tokenFor = (role: Role) => tokens[role] ?? tokens.any;
-  async function call<T>(
+  const call: Send = async <T>(
     role: Role,
-    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+    method: string,
     path: string,
     body?: object,
     more: Record<string, string> = {},
-  ): Promise<T> {
+  ): Promise<T> => {
     const key = randomUUID();
     const send = () =>
       fetch(`${api}${path}`, {
@@ -69,7 +80,8 @@ export function createClient({ api, tokens }: Place) {
       });
     }
     const text = await response.text();
-    if (response.ok) return JSON.parse(text) as T;
+    if (response.ok)
+      return (response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : text) as T;
     let problem;
     try {
       problem = JSON.parse(text) as { code: string; title: string; detail: string };
@@ -77,10 +89,11 @@ export function createClient({ api, tokens }: Place) {
       problem = { code: 'internal', title: 'No answer from Signalbox', detail: text.slice(0, 500) };
     }
     throw new ApiProblem(response.status, problem);
-  }
+  };
   const reader = (Object.keys(tokens)[0] ?? 'any') as Role;
-  const read = <T>(path: string) => call<T>(reader, 'GET', path);
+  const read: Read = (path) => call(reader, 'GET', path);
   return {
+    backlog: backlogCalls(call, read),
     me: (role: Role) => call<{ person: string; roles: string[] }>(role, 'GET', '/me'),
     targets: () => read<Page<TargetView>>('/targets'),
     promotions: (limit = 20) => read<Page<PromotionView>>(`/promotions?limit=${limit}`),

@@ -79,7 +79,7 @@ export function bulkRoutes({ db }: ApiDeps): Route[] {
           const first = refused[0]!;
           throw new SignalboxError(
             'import-refused',
-            `${refused.length} of ${report.lines.length} lines are refused, so nothing was imported. Line ${first.line}: ${first.says[0]}.`,
+            `${refused.length} of ${report.lines.length} lines are refused, so nothing was imported. Line ${first.line}: ${first.says[0]!.replace(/\.$/, '')}.`,
             { lines: refused.slice(0, 1_000) },
           );
         }

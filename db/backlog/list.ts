@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { sorts, type ItemFilter, type ItemView, type TotalsView } from '../../domain/backlog/schemas';
+import { sorts, type Sort } from '../../domain/backlog/item';
+import type { ItemFilter, ItemView, TotalsView } from '../../domain/backlog/schemas';
 import { badInput } from '../../domain/errors';
 import { epicKey, itemKey, parseEpicKey, parseItemKey, promotionKey } from '../../domain/keys';
 import { priorities, statesOf } from '../../domain/machines';
@@ -11,7 +12,6 @@ import type { ItemRow } from './items';
  * Reading the backlog. A page goes on behind the last item of the page before by that item's own sort key, so that
  * its cost does not depend on how far it is, and what is moved meanwhile neither hides nor doubles another item.
  */
-type Sort = (typeof sorts)[number];
 interface Sql {
   text: string;
   values: unknown[];

@@ -130,7 +130,7 @@ function fieldsOf(columns: string[], mapped: Mapping['columns']): Map<string, ke
   if (twice) throw badInput(`Two columns become ${twice}; map one of them.`);
   if (fields.size === 0)
     throw badInput(
-      `No column becomes a field of an item. Name them ${importFields.join(', ')}, or say in mapping.columns which is which.`,
+      `No column becomes a field of an item. Name them ${importFields.join(', ')}, or say which is which in mapping.columns (--map on the command line).`,
     );
   return fields;
 }

@@ -18,6 +18,10 @@ export interface ItemFields {
 }
 export type ItemEdit = Partial<ItemFields>;
 
+/** In which orders items are listed. */
+export const sorts = ['rank', 'priority', 'due', 'updated'] as const;
+export type Sort = (typeof sorts)[number];
+
 /** An open blocker, as a refusal names it. */
 export interface OpenBlocker {
   /** The key of the item that blocks; null: something outside. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { priorities, statesOf } from '../machines';
 import { line, paragraph, reason } from '../schemas';
+import { sorts } from './item';
 import { strict } from '../strict';
 
 /** What the API takes and answers of the backlog. */
@@ -84,7 +85,6 @@ const flag = z
   .enum(['true', 'false'], 'allowed: true or false')
   .transform((value) => value === 'true')
   .optional();
-export const sorts = ['rank', 'priority', 'due', 'updated'] as const;
 const filter = {
   epic: z
     .union([epicKey, z.literal('none')], 'allowed: a key such as EPIC-3, or none')
