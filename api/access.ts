@@ -8,7 +8,7 @@ import { page, pageView } from './page';
 import { route, type Route } from './route';
 
 /** Tokens and people: who has access. A change counts at the next request, and voids approvals that rested on it. */
-export function accessRoutes(deps: ApiDeps): Route[] {
+export function accessRoutes(deps: ApiDeps, accessChanged: () => void): Route[] {
   const { db } = deps;
   const disabling = (disabled: boolean) =>
     route({
@@ -29,6 +29,7 @@ export function accessRoutes(deps: ApiDeps): Route[] {
           request,
         };
         const voided = await db.transaction((tx) => setDisabled(tx, params.name!, disabled, move));
+        accessChanged();
         if (voided === false) throw notFound(`person ${params.name!.slice(0, 80)}`);
         for (const lapsed of voided) await tellMoved(deps, lapsed);
         return { body: viewPerson((await findPerson(db, params.name!))!) };
@@ -90,6 +91,7 @@ export function accessRoutes(deps: ApiDeps): Route[] {
         if (!row) throw notFound(`token ${params.id!.slice(0, 80)}`);
         const move = { by: person, why: body.reason ?? `token ${id} of ${row.person} was revoked`, request };
         const voided = await db.transaction((tx) => revokeToken(tx, id, move));
+        accessChanged();
         for (const lapsed of voided ?? []) await tellMoved(deps, lapsed);
         return { body: viewToken((await db('tokens').where({ id }).first()) as TokenRow) };
       },

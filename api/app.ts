@@ -14,6 +14,7 @@ import { wipLimitRoutes } from './backlog/wip-limits';
 import { authenticate, ownAddress } from './auth';
 import { calendarFeed, calendarRoutes } from './calendar';
 import { changeRequestRoutes } from './change-requests';
+import { createCredentials } from './credentials';
 import type { ApiDeps } from './deps';
 import { windowRoutes } from './deployment-windows';
 import { deploymentRoutes } from './deployments';
@@ -26,7 +27,8 @@ import { sessionRoutes, signInRoutes } from './sign-in';
 import { targetRoutes } from './targets';
 import { webhookRoutes } from './webhooks';
 
-export const apiRoutes = (deps: ApiDeps): Route[] => [
+/** @param accessChanged called when a token was revoked or a person disabled. */
+export const apiRoutes = (deps: ApiDeps, accessChanged: () => void = () => undefined): Route[] => [
   ...targetRoutes(deps),
   ...epicRoutes(deps),
   ...bulkRoutes(deps),
@@ -39,7 +41,7 @@ export const apiRoutes = (deps: ApiDeps): Route[] => [
   ...windowRoutes(deps),
   ...calendarRoutes(deps),
   ...webhookRoutes(deps),
-  ...accessRoutes(deps),
+  ...accessRoutes(deps, accessChanged),
   ...sessionRoutes(deps),
   ...auditRoutes(deps),
 ];
@@ -73,7 +75,8 @@ export function createApp(deps: ApiDeps): Express {
 
   app.use(ownAddress(deps));
 
-  const routes = apiRoutes(deps);
+  const credentials = createCredentials(deps);
+  const routes = apiRoutes(deps, credentials.forget);
   const document = openApiDocument(routes);
   app.get('/api/openapi.json', (_request, response) => void response.json(document));
   app.get('/api/docs/swagger-initializer.js', (_request, response) => {
@@ -90,7 +93,7 @@ export function createApp(deps: ApiDeps): Express {
   app.get('/api/calendar.ics', calendarFeed(deps));
 
   const api = Router({ caseSensitive: true });
-  api.use(authenticate(deps));
+  api.use(authenticate(deps, credentials));
   api.get('/events', eventStream(deps));
   // Compressed bodies are not taken: a small one could unpack to a large one.
   const json = (limit: number) => express.json({ limit, strict: true, inflate: false, type: () => true });

@@ -4,6 +4,7 @@ import { recordAudit } from '../db/audit';
 import type { Person } from '../db/people';
 import { personBySession } from '../db/sessions';
 import { personByToken } from '../db/tokens';
+import type { Credentials } from './credentials';
 import type { ApiDeps } from './deps';
 import { limitOf } from './limits';
 
@@ -38,16 +39,16 @@ export const ownAddress =
 /** Who is asking, as it stands now; undefined without a credential that is good. */
 export async function whoAsks(deps: ApiDeps, request: Request): Promise<Person | undefined> {
   const given = credentialOf(request);
-  return given && personOf(deps, given);
+  return given && personOf(deps, given, byToken(deps));
 }
 
 /** Finds out who is asking, or refuses. */
-export function authenticate(deps: ApiDeps): RequestHandler {
+export function authenticate(deps: ApiDeps, credentials: Credentials): RequestHandler {
   const failures = limitOf('failures');
   const requests = limitOf('requests');
   return async (request, response, next) => {
     const given = credentialOf(request);
-    const person = given && (await personOf(deps, given));
+    const person = given && (await personOf(deps, given, credentials.byToken));
     if (!person) {
       response.locals.who = request.ip;
       await failures(request, response);
@@ -99,8 +100,17 @@ export function cookieOf(request: Request, name: string): string | undefined {
   return undefined;
 }
 
-async function personOf({ db }: ApiDeps, { by, value }: Credential): Promise<Person | undefined> {
-  if (!value.startsWith('sbs_')) return by === 'bearer' ? personByToken(db, value) : undefined;
+const byToken =
+  ({ db }: ApiDeps) =>
+  async (value: string) =>
+    (await personByToken(db, value))?.person;
+
+async function personOf(
+  { db }: ApiDeps,
+  { by, value }: Credential,
+  ofToken: Credentials['byToken'],
+): Promise<Person | undefined> {
+  if (!value.startsWith('sbs_')) return by === 'bearer' ? ofToken(value) : undefined;
   // A stolen cookie is no bearer token, and the other way round.
   const kind = by === 'cookie' ? 'oidc' : 'local';
   const person = await personBySession(db, value, idleMinutes[kind]);

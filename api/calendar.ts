@@ -163,7 +163,7 @@ export function calendarFeed(deps: ApiDeps): RequestHandler {
     const { token } = request.query;
     const reader =
       typeof token === 'string' && token.length <= 500
-        ? await personByToken(deps.db, token, 'feed')
+        ? (await personByToken(deps.db, token, 'feed'))?.person
         : undefined;
     response.locals.who = reader?.credential ?? request.ip;
     await (reader ? requests : failures)(request, response);

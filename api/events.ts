@@ -23,7 +23,7 @@ export function eventStream(deps: ApiDeps): RequestHandler {
       headers: { 'Cache-Control': 'no-store, no-transform' },
     });
     const stop = changes.listen((change) => {
-      if (!session.isConnected) return;
+      if (!session.isConnected || change?.entity === 'access') return;
       if (response.writableLength > maxUnread) response.destroy();
       else if (change) session.push(change, 'change');
       else session.push({}, 'reset');

@@ -16,6 +16,8 @@ export interface Changes {
    * @returns what ends it.
    */
   listen(listener: (change: Change | undefined) => void): () => void;
+  /** Whether announcements arrive now. */
+  following(): boolean;
   /** Aborts when following ends. */
   closing: AbortSignal;
   close(): Promise<void>;
@@ -103,6 +105,7 @@ export function followChanges(databaseUrl: string): Changes {
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
+    following: () => client !== undefined,
     closing: closing.signal,
     async close() {
       closed = true;

@@ -69,26 +69,34 @@ export async function revokeToken(tx: Tx, id: number, move: Move): Promise<Voide
 /** Noted at most once a minute, so that reading does not become writing. */
 export const useNotedEveryMs = 60_000;
 
-/** Who a bearer token belongs to; undefined when it is unknown, revoked, expired or its person disabled. */
+/**
+ * Who a bearer token belongs to, and until when (milliseconds since 1970); undefined when it is unknown, revoked, expired
+ * or its person disabled.
+ */
 export async function personByToken(
   db: Db,
   value: string,
   kind: 'api' | 'feed' = 'api',
-): Promise<Person | undefined> {
-  const row = (await db('tokens')
-    .join('people', 'people.name', 'tokens.person')
-    .where({ token_sha256: sha256(value), kind })
-    .whereNull('revoked_at')
-    .whereNull('disabled_at')
-    .whereRaw('(expires_at IS NULL OR expires_at > now())')
-    .first('tokens.*')) as TokenRow | undefined;
+): Promise<{ person: Person; goodUntil: number } | undefined> {
+  const { rows } = await db
+    .raw(
+      `SELECT t.id, t.person, t.roles, t.minted_by, t.expires_at, t.last_used_at FROM tokens t JOIN people p ON p.name = t.person
+        WHERE t.token_sha256 = ? AND t.kind = ? AND t.revoked_at IS NULL AND p.disabled_at IS NULL
+          AND (t.expires_at IS NULL OR t.expires_at > now())`,
+      [sha256(value), kind],
+    )
+    .options({ name: 'person by token' });
+  const [row] = rows as TokenRow[];
   if (!row) return undefined;
   if (Date.now() - (row.last_used_at?.getTime() ?? 0) > useNotedEveryMs)
     await db('tokens').where({ id: row.id }).update({ last_used_at: db.fn.now() });
   return {
-    person: row.person,
-    grants: row.roles,
-    credential: `token ${row.id}`,
-    ...(row.minted_by ? { mintedBy: row.minted_by } : {}),
+    person: {
+      person: row.person,
+      grants: row.roles,
+      credential: `token ${row.id}`,
+      ...(row.minted_by ? { mintedBy: row.minted_by } : {}),
+    },
+    goodUntil: row.expires_at?.getTime() ?? Infinity,
   };
 }

@@ -65,6 +65,10 @@ export async function up(knex: Knex): Promise<void> {
     CREATE INDEX ON backlog_items USING gin (search);
     CREATE INDEX ON backlog_items (delivered_by) WHERE delivered_by IS NOT NULL;
     CREATE INDEX ON change_requests USING gin (backlog_items);
+    -- What requests of before named is none of these items: numbers go on behind theirs.
+    SELECT setval(pg_get_serial_sequence('backlog_items', 'id'), greatest(1, max(n)), max(n) IS NOT NULL)
+      FROM (SELECT substr(key, 6)::integer AS n FROM change_requests, unnest(backlog_items) AS key) AS named
+     WHERE n < 1000000;
 
     -- Ranks that were shortened, so that a reader in mid-list finds its place again.
     CREATE TABLE rank_renewals (
@@ -93,6 +97,14 @@ export async function up(knex: Knex): Promise<void> {
         END IF;
       END LOOP;
       RETURN rank;
+    END $$;
+
+    -- Keeps renewals out until the statement is committed, and answers the last one as it is then: each statement of a
+    -- volatile function sees what was committed before it.
+    CREATE FUNCTION last_renewal() RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
+    BEGIN
+      PERFORM pg_advisory_xact_lock_shared(4600003);
+      RETURN (SELECT coalesce(max(id), 0) FROM rank_renewals);
     END $$;
 
     CREATE TABLE blockers (
@@ -174,6 +186,14 @@ export async function up(knex: Knex): Promise<void> {
       FOR EACH ROW EXECUTE FUNCTION announce_backlog('epic', 'EPIC-');
     CREATE TRIGGER announce AFTER INSERT OR UPDATE ON blockers FOR EACH ROW EXECUTE FUNCTION announce_blocker();
     CREATE TRIGGER announce AFTER INSERT OR UPDATE ON wip_limits FOR EACH STATEMENT EXECUTE FUNCTION announce_wip();
+
+    -- Who remembers credentials hears that one is no longer good.
+    CREATE FUNCTION announce_access() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM announce('access', 'ACCESS', 0); RETURN NULL; END $$;
+    CREATE TRIGGER announce_access AFTER UPDATE OF revoked_at, expires_at, roles ON tokens
+      FOR EACH STATEMENT EXECUTE FUNCTION announce_access();
+    CREATE TRIGGER announce_access AFTER UPDATE OF disabled_at ON people
+      FOR EACH STATEMENT EXECUTE FUNCTION announce_access();
 
     -- Those of the fields whose values differ, as they are in "these".
     CREATE FUNCTION differing(these jsonb, those jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
