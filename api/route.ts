@@ -27,8 +27,9 @@ export interface Call<B, Q> extends Person {
   /**
    * Decides once what this request makes (a number, an id) and remembers it under the Idempotency-Key, so that
    * a repeat of the request finds what the first one made. Without a key it just makes it.
+   * @param plain it is one statement: without a key it needs no transaction.
    */
-  once(make: (tx: Tx) => Promise<string>): Promise<string>;
+  once(make: (tx: Tx) => Promise<string>, plain?: boolean): Promise<string>;
 }
 export interface Answer {
   status?: number;
@@ -103,7 +104,7 @@ export function register(router: Router, db: Db, definition: Route): void {
     const key =
       definition.method === 'get' || definition.remember === false ? undefined : idempotencyKey(request);
     if (key === undefined) {
-      const once = (make: (tx: Tx) => Promise<string>) => db.transaction(make);
+      const once: Call<never, never>['once'] = (make, plain) => (plain ? make(db) : db.transaction(make));
       return await send(response, definition, await definition.handle({ ...call, once }));
     }
 

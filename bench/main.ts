@@ -1,3 +1,4 @@
+import { backlog } from './backlog';
 import { deployments } from './deployments';
 import { events } from './events';
 import { governance } from './governance';
@@ -25,6 +26,7 @@ async function main(): Promise<void> {
     await part('events', () => events(servers, quick));
     await part('log', () => log(servers, quick));
     await part('swaps', () => swaps(quick));
+    await part('backlog', () => backlog(servers, quick));
     await part('governance', () => governance(servers, quick));
     await part('start-up', () => startUp(quick));
   } catch (thrown) {

@@ -2,13 +2,8 @@ import { blockedView, blockerView, newBlockerBody, resolveBlockerBody } from '..
 import { badInput, notFound, SignalboxError } from '../../domain/errors';
 import { itemKey, parseItemKey } from '../../domain/keys';
 import { listQuery } from '../../domain/schemas';
-import {
-  findBlocker,
-  raiseBlocker,
-  resolveBlocker,
-  viewBlocked,
-  viewBlocker,
-} from '../../db/backlog/blockers';
+import { findBlocker, raiseBlocker, resolveBlocker, viewBlocked } from '../../db/backlog/blockers';
+import { viewBlocker } from '../../db/backlog/view';
 import type { ApiDeps } from '../deps';
 import { cursorAfter, idAfter } from '../page';
 import { route, type Route } from '../route';

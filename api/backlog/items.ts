@@ -9,11 +9,12 @@ import {
   newItemBody,
   rankBody,
   totalsView,
+  type ItemView,
 } from '../../domain/backlog/schemas';
 import { notFound } from '../../domain/errors';
 import { parseEpicKey, parseItemKey } from '../../domain/keys';
 import { reasonBody } from '../../domain/schemas';
-import { addItem, changeItems, removeItem } from '../../db/backlog/items';
+import { addItem, changeItems, isPlain, removeItem } from '../../db/backlog/items';
 import { itemById, listItems, totalsOf } from '../../db/backlog/list';
 import { moveItem } from '../../db/backlog/ranks';
 import type { ApiDeps } from '../deps';
@@ -67,10 +68,12 @@ export function itemRoutes({ db }: ApiDeps): Route[] {
       async handle(call) {
         const { reason, epic, ...fields } = call.body;
         const item = { ...fields, epic: epic === null ? null : parseEpicKey(epic) };
-        const id = Number(
-          await call.once(async (tx) => String((await addItem(tx, item, moveOf(call, reason))).id)),
-        );
-        return { status: 201, body: (await itemById(db, id))! };
+        let made: ItemView | undefined;
+        const key = await call.once(async (tx) => {
+          made = await addItem(tx, item, moveOf(call, reason));
+          return made.key;
+        }, isPlain(item));
+        return { status: 201, body: made ?? (await itemById(db, parseItemKey(key)))! };
       },
     }),
     route({
@@ -114,8 +117,8 @@ export function itemRoutes({ db }: ApiDeps): Route[] {
         const id = parseItemKey(call.params.key!);
         const { before, after } = call.body;
         const place = before ? { before: parseItemKey(before) } : { after: parseItemKey(after!) };
-        await moveItem(db, id, place, moveOf(call), call.ifMatch);
-        return view(id, call.params.key!);
+        const moved = await moveItem(db, id, place, moveOf(call), call.ifMatch);
+        return moved ? { body: moved } : view(id, call.params.key!);
       },
     }),
     route({

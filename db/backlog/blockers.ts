@@ -1,25 +1,13 @@
 import { rootsOf, wayBetween, type Link } from '../../domain/backlog/blocking';
-import type { BlockedView, BlockerView } from '../../domain/backlog/schemas';
+import type { BlockedView } from '../../domain/backlog/schemas';
 import { badInput, notFound, SignalboxError } from '../../domain/errors';
 import { itemKey } from '../../domain/keys';
 import type { Db, Tx } from '../connect';
 import { movedBy, type Move } from '../transition';
 import { liveItems, type ItemRow } from './items';
+import { viewBlocker, type BlockerRow } from './view';
 
-/** What blocks items: another item, or something outside of the backlog. */
-export interface BlockerRow {
-  id: number;
-  item: number;
-  blocked_by: number | null;
-  reason: string;
-  raised_by: string;
-  raised_at: Date | string;
-  resolved_at: Date | string | null;
-  resolved_by: string | null;
-  resolution: string | null;
-}
-
-/** Links are raised one at a time, so that no two make a cycle together. */
+/** What blocks items: another item, or something outside of the backlog. Links are raised one at a time, so that no two make a cycle together. */
 const linkLock = 4_600_004;
 
 /** Says that an item waits. @returns the blocker's number. @throws blocker-cycle spelled out. */
@@ -93,20 +81,6 @@ async function openLinks(tx: Tx): Promise<Link[]> {
     .orderBy('id')
     .select('id', 'item', 'blocked_by as blockedBy')) as Link[];
 }
-
-const iso = (time: Date | string | null) => (time === null ? null : new Date(time).toISOString());
-export const viewBlocker = (row: BlockerRow): BlockerView => ({
-  id: row.id,
-  item: itemKey(row.item),
-  kind: row.blocked_by === null ? 'external' : 'item',
-  blockedBy: row.blocked_by === null ? null : itemKey(row.blocked_by),
-  reason: row.reason,
-  raisedBy: row.raised_by,
-  raisedAt: iso(row.raised_at)!,
-  resolvedAt: iso(row.resolved_at),
-  resolvedBy: row.resolved_by,
-  resolution: row.resolution,
-});
 
 /** What is blocked, the oldest first, and where the chains end. @param after number of the last blocker seen. */
 export async function viewBlocked(

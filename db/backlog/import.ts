@@ -14,7 +14,7 @@ import { beginEdits, insertItem, liveItems, writeChanges, type ItemRow, type New
 const importLock = 4_600_005;
 
 type Planned = ImportReport['lines'][number] & {
-  write?(): Promise<number>;
+  write?(): Promise<string>;
 };
 
 export async function importItems(
@@ -93,7 +93,7 @@ export async function importItems(
       key: null,
       title,
       says: externalId ? [] : ['has no external id: importing the file again makes it again'],
-      write: async () => (await insertItem(tx, fresh, move)).id,
+      write: async () => (await insertItem(tx, fresh, move)).key,
     };
   }
 
@@ -109,14 +109,14 @@ export async function importItems(
       says: fields.length > 0 ? [`changes ${fields.join(', ')}`] : [],
       write: async () => {
         await writeChanges(tx, row, changes, move);
-        return id;
+        return itemKey(id);
       },
     };
   }
 
   const count = (action: Planned['action']) => planned.filter((line) => line.action === action).length;
   const refused = count('refused');
-  if (refused === 0 && !options.dryRun) for (const line of planned) line.key = itemKey(await line.write!());
+  if (refused === 0 && !options.dryRun) for (const line of planned) line.key = await line.write!();
   return {
     dryRun: options.dryRun,
     created: count('create'),

@@ -1,3 +1,4 @@
+import type { ItemView } from '../../domain/backlog/schemas';
 import { changesOf, type ItemEdit, type ItemFields, type OpenBlocker } from '../../domain/backlog/item';
 import { placesOf, type Places } from '../../domain/backlog/wip';
 import { badInput, notFound, SignalboxError } from '../../domain/errors';
@@ -5,33 +6,16 @@ import { epicKey, itemKey } from '../../domain/keys';
 import type { Tx } from '../connect';
 import { movedBy, transition, type Move } from '../transition';
 import { staleVersion } from './stale';
+import { itemColumns, viewItem, type ItemRow } from './view';
 import { lockPlaces } from './wip';
+
+export type { ItemRow } from './view';
 
 /**
  * Writing backlog items. Whatever changes one, a person, a bulk edit, an import or a deployment, goes through
  * `beginEdits`: it locks the items in the order of their numbers and then, if something may begin, the places of the
  * board, so that no two writers wait for each other and a limit holds whatever races.
  */
-export interface ItemRow {
-  id: number;
-  title: string;
-  description: string;
-  status: ItemFields['status'];
-  priority: ItemFields['priority'];
-  rank: string;
-  epic: number | null;
-  owner: string | null;
-  due_date: string | null;
-  labels: string[];
-  external_id: string | null;
-  started_at: Date | null;
-  done_at: Date | null;
-  delivered_by: number | null;
-  version: number;
-  created_at: Date;
-  updated_at: Date;
-}
-
 export const fieldsOf = (row: ItemRow): ItemFields => ({
   title: row.title,
   description: row.description,
@@ -180,23 +164,39 @@ export const resolveLinksTo = (tx: Tx, id: number, resolution: string, move: Mov
 
 export type NewItem = Omit<ItemFields, 'externalId'> & { externalId?: string | null };
 
-/** Adds an item at the end of the order. @returns its row. @throws wip-limit, invalid-input for an unknown epic. */
-export async function addItem(tx: Tx, item: NewItem, move: Move): Promise<ItemRow> {
-  if (item.epic !== null || item.status === 'in-progress')
-    (await beginEdits(tx, [], [item])).planNew(item, 0);
+/** Whether adding it is one statement: nothing is looked up and no place taken. */
+export const isPlain = ({ epic, status }: NewItem): boolean => epic === null && status !== 'in-progress';
+
+/** Adds an item at the end of the order. @throws wip-limit, invalid-input for an unknown epic. */
+export async function addItem(tx: Tx, item: NewItem, move: Move): Promise<ItemView> {
+  if (!isPlain(item)) (await beginEdits(tx, [], [item])).planNew(item, 0);
   return insertItem(tx, item, move);
 }
-export async function insertItem(tx: Tx, item: NewItem, move: Move): Promise<ItemRow> {
-  const [row] = await tx('backlog_items')
-    .insert({
-      ...columns(item),
-      status: item.status,
-      ...(item.status === 'in-progress' ? { started_at: tx.fn.now() } : {}),
-      ...(item.status === 'done' ? { done_at: tx.fn.now() } : {}),
-      ...movedBy(move),
-    })
-    .returning('*');
-  return row as ItemRow;
+export async function insertItem(tx: Tx, item: NewItem, move: Move): Promise<ItemView> {
+  const { status } = item;
+  const { rows } = await tx
+    .raw(
+      `INSERT INTO backlog_items AS i (title, description, status, priority, epic, owner, due_date, labels, external_id,
+       started_at, done_at, moved)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, CASE WHEN ? THEN now() END, CASE WHEN ? THEN now() END, ?) RETURNING ${itemColumns}`,
+      [
+        item.title,
+        item.description,
+        status,
+        item.priority,
+        item.epic,
+        item.owner,
+        item.dueDate,
+        item.labels,
+        item.externalId ?? null,
+        status === 'in-progress',
+        status === 'done',
+        JSON.stringify(move),
+      ] as never,
+    )
+    .options({ name: 'insert item' });
+  // Nothing blocks or carries what was not there before.
+  return viewItem({ ...(rows as [ItemRow])[0], blockers: null, promotions: null });
 }
 
 export interface ItemChange {

@@ -1,12 +1,12 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { sorts, type Sort } from '../../domain/backlog/item';
 import type { ItemFilter, ItemView, TotalsView } from '../../domain/backlog/schemas';
 import { badInput } from '../../domain/errors';
-import { epicKey, itemKey, parseEpicKey, parseItemKey, promotionKey } from '../../domain/keys';
+import { parseEpicKey, parseItemKey } from '../../domain/keys';
 import { priorities, statesOf } from '../../domain/machines';
 import type { Tx } from '../connect';
-import { viewBlocker, type BlockerRow } from './blockers';
-import type { ItemRow } from './items';
+import { full, viewItem, type FullRow } from './view';
 
 /**
  * Reading the backlog. A page goes on behind the last item of the page before by that item's own sort key, so that
@@ -15,6 +15,10 @@ import type { ItemRow } from './items';
 interface Sql {
   text: string;
   values: unknown[];
+}
+interface PageSql extends Sql {
+  /** By which the server keeps it prepared. Only what is asked often: there are as many statements as combinations. */
+  name?: string;
 }
 
 const today = `(now() AT TIME ZONE 'UTC')::date`;
@@ -118,28 +122,21 @@ function decode(cursor: string, sort: Sort): Position {
   return { sort, at, id, renewal };
 }
 
-/** A row with what belongs to it. */
-export type FullRow = ItemRow & {
-  blockers: BlockerRow[] | null;
-  promotions: { id: number; target: string; title: string; status: string }[] | null;
-};
-const full = `i.id, i.title, i.description, i.status, i.priority, i.rank, i.epic, i.owner, i.due_date, i.labels, i.external_id,
-  i.started_at, i.done_at, i.delivered_by, i.version, i.created_at, i.updated_at,
-  (SELECT json_agg(b ORDER BY b.id) FROM blockers b WHERE b.item = i.id) AS blockers,
-  (SELECT json_agg(json_build_object('id', p.id, 'target', p.target, 'title', p.title, 'status', p.status) ORDER BY p.id)
-     FROM change_requests c JOIN promotions p USING (id) WHERE c.backlog_items @> ARRAY['ITEM-' || i.id]) AS promotions`;
-
 /** The statement of a page, with one row more than it shows. */
-export function pageStatement(filter: ItemFilter, sort: Sort, limit: number, cursor?: string): Sql {
+export function pageStatement(filter: ItemFilter, sort: Sort, limit: number, cursor?: string): PageSql {
   const { text, values } = filterOf(filter);
   const order = orders[sort];
   const behind = cursor === undefined ? undefined : order.values(decode(cursor, sort));
-  return {
+  const filters = Object.values(filter).filter((value) => value !== undefined).length;
+  const statement = {
     text: `SELECT ${full}, ${order.position} AS position, (SELECT coalesce(max(id), 0) FROM rank_renewals) AS renewal
-      FROM (SELECT * FROM backlog_items i WHERE ${text}${behind ? ` AND ${order.behind}` : ''} ORDER BY ${order.by} LIMIT ?) i
+      FROM (SELECT * FROM backlog_items i WHERE ${text}${behind ? ` AND ${order.behind}` : ''} ORDER BY ${order.by} LIMIT ${limit + 1}) i
       ORDER BY ${order.by}`,
-    values: [...values, ...(behind ?? []), limit + 1],
+    values: [...values, ...(behind ?? [])],
   };
+  return filters > 2
+    ? statement
+    : { ...statement, name: createHash('md5').update(statement.text).digest('hex') };
 }
 
 export async function listItems(
@@ -149,8 +146,8 @@ export async function listItems(
   limit: number,
   cursor?: string,
 ): Promise<{ items: ItemView[]; nextCursor: string | null }> {
-  const { text, values } = pageStatement(filter, sort, limit, cursor);
-  const { rows } = await tx.raw(text, values as never);
+  const { text, values, name } = pageStatement(filter, sort, limit, cursor);
+  const { rows } = await tx.raw(text, values as never).options(name ? { name } : {});
   const found = rows as (FullRow & { position: string; renewal: number })[];
   const shown = found.slice(0, limit);
   const last = found.length > limit ? shown.at(-1)! : undefined;
@@ -196,40 +193,5 @@ export async function totalsOf(tx: Tx, filter: ItemFilter): Promise<TotalsView> 
     byPriority: by('priority', priorities),
     blocked: sum(({ blocked }) => blocked),
     overdue: sum(({ overdue }) => overdue),
-  };
-}
-
-export function viewItem(row: FullRow): ItemView {
-  const blockers = (row.blockers ?? []).map(viewBlocker);
-  const promotions = row.promotions ?? [];
-  const done = row.done_at?.getTime();
-  const active = row.status === 'open' || row.status === 'in-progress';
-  return {
-    key: itemKey(row.id),
-    title: row.title,
-    description: row.description,
-    status: row.status,
-    priority: row.priority,
-    rank: row.rank,
-    epic: row.epic === null ? null : epicKey(row.epic),
-    owner: row.owner,
-    dueDate: row.due_date,
-    overdue: active && row.due_date !== null && row.due_date < new Date().toISOString().slice(0, 10),
-    labels: row.labels,
-    blocked: blockers.some(({ resolvedAt }) => resolvedAt === null),
-    blockers,
-    promotions: promotions.map(({ id, ...promotion }) => ({ key: promotionKey(id), ...promotion })),
-    runsOn: [
-      ...new Set(promotions.filter(({ status }) => status === 'deployed').map(({ target }) => target)),
-    ],
-    deliveredBy: row.delivered_by === null ? null : promotionKey(row.delivered_by),
-    externalId: row.external_id,
-    startedAt: row.started_at?.toISOString() ?? null,
-    doneAt: row.done_at?.toISOString() ?? null,
-    cycleTimeMs: done !== undefined && row.started_at ? done - row.started_at.getTime() : null,
-    leadTimeMs: done === undefined ? null : done - row.created_at.getTime(),
-    version: row.version,
-    createdAt: row.created_at.toISOString(),
-    updatedAt: row.updated_at.toISOString(),
   };
 }

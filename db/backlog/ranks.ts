@@ -1,71 +1,80 @@
 import { endOf, longestRank, rankBetween, ranksBetween, renewedRank } from '../../domain/backlog/ranking';
 import { badInput, notFound } from '../../domain/errors';
 import { itemKey } from '../../domain/keys';
-import type { Db, Tx } from '../connect';
-import { movedBy, type Move } from '../transition';
+import type { ItemView } from '../../domain/backlog/schemas';
+import type { Db } from '../connect';
+import type { Move } from '../transition';
+import { full, viewItem, type FullRow } from './view';
 import { staleVersion } from './stale';
 
 /**
- * Moving items in the order. Two moves into one gap compute the same rank; the one that comes second finds it taken
- * and looks again. A renewal, which shortens the ranks of a stretch, keeps moves out while it works.
+ * Moving items in the order, in two statements: one looks at the neighbours, one writes the rank. Two moves into one
+ * gap compute the same rank; the one that comes second finds it taken and looks again. A renewal, which shortens the
+ * ranks of a stretch, keeps moves from writing while it works; the one that looked before it looks again.
  */
 const rankLock = 4_600_003;
 export type Place = { before: number } | { after: number };
 
-/** Moves an item directly before or after another one: one row is written. */
+/**
+ * Moves an item directly before or after another one: one row is written.
+ * @returns the item; undefined when it was there already.
+ */
 export async function moveItem(
   db: Db,
   id: number,
   place: Place,
   move: Move,
   version?: number,
-): Promise<void> {
+): Promise<ItemView | undefined> {
+  const [anchor, up] = 'before' in place ? [place.before, false] : [place.after, true];
+  if (anchor === id) throw badInput(`${itemKey(id)} can not be placed beside itself.`);
+  const moved = JSON.stringify({ ...move, why: `${up ? 'after' : 'before'} ${itemKey(anchor)}` });
   for (;;) {
+    const { rows } = await db
+      .raw(
+        `SELECT i.rank AS own, i.version, a.rank AS anchor, (SELECT coalesce(max(id), 0) FROM rank_renewals) AS renewal,
+              (SELECT n.rank FROM backlog_items n WHERE n.rank ${up ? '>' : '<'} a.rank AND n.id <> i.id
+                ORDER BY n.rank ${up ? 'ASC' : 'DESC'} LIMIT 1) AS neighbour
+         FROM backlog_items i LEFT JOIN backlog_items a ON a.id = ? AND a.deleted_at IS NULL
+        WHERE i.id = ? AND i.deleted_at IS NULL`,
+        [anchor, id],
+      )
+      .options({ name: `neighbours ${up}` });
+    const [row] = rows as Seen[];
+    if (!row) throw notFound(itemKey(id));
+    if (version !== undefined && row.version !== version)
+      throw await staleVersion(db, itemKey(id), row.version, version);
+    if (row.anchor === null) throw badInput(`There is no ${itemKey(anchor)} to place it beside.`);
+    const [lower, upper] = up ? [row.anchor, row.neighbour] : [row.neighbour, row.anchor];
+    if ((lower === null || row.own > lower) && (upper === null || row.own < upper)) return undefined;
+    const rank = rankBetween(lower, upper);
     try {
-      const rank = await db.transaction((tx) => moveOnce(tx, id, place, move, version));
-      if (rank !== undefined && rank.length > longestRank) await renewRanks(db, rank);
-      return;
+      const written = await db
+        .raw(
+          `UPDATE backlog_items i SET rank = ?, moved = ?, version = version + 1, updated_at = now()
+          WHERE i.id = ? AND i.deleted_at IS NULL AND i.version = coalesce(?, i.version) AND last_renewal() = ?
+          RETURNING ${full}`,
+          [rank, moved, id, version ?? null, row.renewal] as never,
+        )
+        .options({ name: 'rank' });
+      const [item] = written.rows as FullRow[];
+      // Changed, removed, or its neighbours renewed in this very moment.
+      if (!item) continue;
+      if (rank.length > longestRank) await renewRanks(db, rank);
+      return viewItem(item);
     } catch (thrown) {
+      // Another one came into the same gap.
       if ((thrown as { constraint?: string }).constraint !== 'one_item_of_a_rank') throw thrown;
     }
   }
 }
-
-async function moveOnce(tx: Tx, id: number, place: Place, move: Move, version?: number) {
-  const [anchor, up] = 'before' in place ? [place.before, false] : [place.after, true];
-  if (anchor === id) throw badInput(`${itemKey(id)} can not be placed beside itself.`);
-  // A statement of its own: the next one sees what was committed before the lock was taken.
-  await tx.raw('SELECT pg_advisory_xact_lock_shared(?)', [rankLock]);
-  const { rows } = await tx.raw(
-    `SELECT i.rank AS own, i.version, a.rank AS anchor,
-            (SELECT n.rank FROM backlog_items n WHERE n.rank ${up ? '>' : '<'} a.rank AND n.id <> i.id
-              ORDER BY n.rank ${up ? 'ASC' : 'DESC'} LIMIT 1) AS neighbour
-       FROM backlog_items i LEFT JOIN backlog_items a ON a.id = ? AND a.deleted_at IS NULL
-      WHERE i.id = ? AND i.deleted_at IS NULL`,
-    [anchor, id],
-  );
-  const [row] = rows as { own: string; version: number; anchor: string | null; neighbour: string | null }[];
-  if (!row) throw notFound(itemKey(id));
-  if (version !== undefined && row.version !== version)
-    throw await staleVersion(tx, itemKey(id), row.version, version);
-  if (row.anchor === null) throw badInput(`There is no ${itemKey(anchor)} to place it beside.`);
-  const [lower, upper] = up ? [row.anchor, row.neighbour] : [row.neighbour, row.anchor];
-  // It is there already.
-  if ((lower === null || row.own > lower) && (upper === null || row.own < upper)) return undefined;
-  const rank = rankBetween(lower, upper);
-  const changed = await tx('backlog_items')
-    .where({ id })
-    .whereNull('deleted_at')
-    .modify((q) => void (version !== undefined && q.where({ version })))
-    .update({
-      rank,
-      ...movedBy({ ...move, why: `${up ? 'after' : 'before'} ${itemKey(anchor)}` }),
-      version: tx.raw('version + 1'),
-      updated_at: tx.fn.now(),
-    });
-  // Changed or removed in this very moment.
-  if (changed === 0) return moveOnce(tx, id, place, move, version);
-  return rank;
+interface Seen {
+  own: string;
+  version: number;
+  anchor: string | null;
+  neighbour: string | null;
+  /** The last renewal when it was read. */
+  renewal: number;
 }
 
 /** Gives the items around a rank short ranks again, in the same order. Nothing else of them changes. */

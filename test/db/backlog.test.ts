@@ -34,7 +34,7 @@ const fresh: NewItem = {
   labels: [],
 };
 const add = async (more: Partial<NewItem> = {}) =>
-  (await db.transaction((tx) => addItem(tx, { ...fresh, ...more }, by))).id;
+  Number((await db.transaction((tx) => addItem(tx, { ...fresh, ...more }, by))).key.slice(5));
 const change = (id: number, edit: object, reason = 'why') =>
   db.transaction((tx) => changeItems(tx, [{ id, edit }], reason, by));
 const limit = (...limits: [string, number][]) =>

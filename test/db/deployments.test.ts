@@ -76,7 +76,8 @@ describe('the one function that changes a status', () => {
         { title: 'an item', status: 'open', priority: 'medium', ...fields },
         { by: 'carla' },
       );
-      const id = machine === 'deployment' ? row.id : machine === 'backlogItem' ? item.id : promotion;
+      const id =
+        machine === 'deployment' ? row.id : machine === 'backlogItem' ? Number(item.key.slice(5)) : promotion;
       // Done or not, and when: the one needs the other.
       const more = (status: string) =>
         machine === 'backlogItem' ? { done_at: status === 'done' ? new Date() : null } : {};

@@ -130,7 +130,7 @@ it('a file is imported whole or not at all, also through kill -9 in the middle o
   database.on('error', () => undefined);
   await until('the import to be at work', async () => {
     const { rows } = await database.query(
-      `SELECT 1 FROM pg_stat_activity WHERE query ILIKE 'insert into "backlog_items"%' AND xact_start < now()`,
+      `SELECT 1 FROM pg_stat_activity WHERE query LIKE 'INSERT INTO backlog_items%' AND xact_start < now()`,
     );
     return rows.length > 0;
   });

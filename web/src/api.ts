@@ -70,7 +70,16 @@ export const LiveContext = createContext(false);
 export const useLive = (): boolean => useContext(LiveContext);
 
 interface Change {
-  entity: 'promotion' | 'change-request' | 'deployment' | 'log' | 'target' | 'window';
+  entity:
+    | 'promotion'
+    | 'change-request'
+    | 'deployment'
+    | 'log'
+    | 'target'
+    | 'window'
+    | 'backlog-item'
+    | 'epic'
+    | 'wip-limits';
   key: string;
 }
 /** Follows the event stream and reads again what it says has changed. @returns whether it is connected. */
@@ -103,6 +112,7 @@ export function useEventStream(api: Api): boolean {
       const { entity, key } = JSON.parse(data as string) as Change;
       if (entity === 'log') return reread('log', key);
       if (entity === 'change-request') return reread('change-request', key);
+      if (entity === 'backlog-item' || entity === 'epic' || entity === 'wip-limits') return;
       reread('targets');
       reread('window');
       if (entity === 'window') return;
