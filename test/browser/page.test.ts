@@ -92,7 +92,7 @@ it('ships a broken release, approves it, deploys it and shows how it rolled back
   await button('Ship and submit').click();
   await page.getByRole('heading', { name: 'CP-2 · Spring catalogue' }).waitFor();
   // The newest one shows by itself; the address follows with the answer.
-  await page.waitForURL(/promotion=CP-2$/);
+  await page.waitForURL(/promotions\/CP-2$/);
   expect(await button('Deploy Now').count()).toBe(0);
   await button('Approve').click();
   await promotion().getByText('approved by amir').waitFor();

@@ -145,7 +145,7 @@ it('the API and the page', async () => {
     await page.goto(signIn);
     await page.getByLabel('You are').waitFor();
     for (const key of ['CP-1', 'CP-2', 'CP-3']) {
-      await page.goto(`${address}?promotion=${key}`);
+      await page.goto(`${address}promotions/${key}`);
       await page.getByRole('heading', { name: `${key} · ${marker}` }).waitFor();
       await page.getByText('[secret').first().waitFor();
       texts.push([`page of ${key}`, await page.content()]);

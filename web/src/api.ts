@@ -1,6 +1,7 @@
 import { createContext, useContext, useEffect, useState } from 'react';
 import { useQuery, useQueryClient, type UseQueryResult } from '@tanstack/react-query';
 import { EventSource } from 'eventsource';
+import type { EpicView } from '../../domain/backlog/schemas';
 import type {
   ChangeRequestView,
   LogLine,
@@ -28,14 +29,17 @@ const pollMs = 1_000;
 /** While the stream tells what changed, reading again is only a safety net. */
 const livePollMs = 15_000;
 
+type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
+
 export function createApi({ bearer }: Session) {
   const authorization: Record<string, string> = bearer ? { authorization: `Bearer ${bearer}` } : {};
-  const call = async <T>(path: string, method: 'GET' | 'POST' | 'DELETE', body?: object): Promise<T> => {
+  const call = async <T>(path: string, method: Method, body?: object, version?: number): Promise<T> => {
     const response = await fetch(`/api${path}`, {
       method,
       headers: {
         ...authorization,
         ...(body ? { 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID() } : {}),
+        ...(version === undefined ? {} : { 'if-match': `"${version}"` }),
       },
       ...(body ? { body: JSON.stringify(body) } : {}),
     });
@@ -52,6 +56,11 @@ export function createApi({ bearer }: Session) {
     async write<T>(path: string, body: object, as?: string): Promise<T> {
       if (as) await become(as);
       return call<T>(path, 'POST', body);
+    },
+    /** @param version the one that was looked at; another is refused. */
+    async change<T>(path: string, body: object, as?: string, version?: number): Promise<T> {
+      if (as) await become(as);
+      return call<T>(path, 'PATCH', body, version);
     },
     become,
     signOut: () => call('/session', 'DELETE', {}),
@@ -112,7 +121,15 @@ export function useEventStream(api: Api): boolean {
       const { entity, key } = JSON.parse(data as string) as Change;
       if (entity === 'log') return reread('log', key);
       if (entity === 'change-request') return reread('change-request', key);
-      if (entity === 'backlog-item' || entity === 'epic' || entity === 'wip-limits') return;
+      if (entity === 'backlog-item') {
+        reread('backlog');
+        reread('backlog-totals');
+        reread('item', key);
+        reread('item-history', key);
+        return reread('epics');
+      }
+      if (entity === 'epic') return reread('epics');
+      if (entity === 'wip-limits') return reread('wip-limits');
       reread('targets');
       reread('window');
       if (entity === 'window') return;
@@ -130,6 +147,12 @@ function usePolled<T>(key: unknown[], path: string, enabled = true): UseQueryRes
   const api = useApi();
   const refetchInterval = useLive() ? livePollMs : pollMs;
   return useQuery({ queryKey: key, queryFn: () => api.read<T>(path), refetchInterval, enabled });
+}
+export const useEpics = () => usePolled<Page<EpicView>>(['epics'], '/epics?limit=200');
+/** Whether Signalbox answers, and since when it does not. */
+export function useStanding(): { error: Error | null; since: number } {
+  const { error, dataUpdatedAt } = usePromotions();
+  return { error, since: dataUpdatedAt };
 }
 export const useTargets = () => usePolled<Page<TargetView>>(['targets'], '/targets');
 export const usePromotions = () => usePolled<Page<PromotionView>>(['promotions'], '/promotions?limit=100');

@@ -3,6 +3,8 @@ import { rowOf, type MachineName } from '../../domain/machines';
 export const short = (digest: string | null) => digest?.slice(0, 12) ?? 'none';
 
 export const time = (iso: string | null) => (iso ? new Date(iso).toLocaleTimeString() : '');
+/** A day of the calendar, such as a due date: it is the same day everywhere. */
+export const day = (date: string) => new Date(`${date}T12:00`).toLocaleDateString();
 export const dateTime = (iso: string) => new Date(iso).toLocaleString();
 
 export function elapsed(from: string | null, to: string | null): string {

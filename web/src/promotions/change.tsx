@@ -2,6 +2,7 @@ import type { ReactNode } from 'react';
 import type { ChangeRequestView, WindowStatusView } from '../../../domain/schemas';
 import { Badge } from '../badge';
 import { dateTime, short } from '../format';
+import { Time } from '../time';
 
 /** What governs a promotion: its request, who approves it, how risky it is, and whether its window is open. */
 export function ChangeFacts({
@@ -135,14 +136,6 @@ export function WindowState({ status }: { status: WindowStatusView }) {
   );
 }
 
-/** Local time, UTC on hover. */
-function Time({ at }: { at: string }) {
-  return (
-    <time dateTime={at} title={`${at.slice(0, 16).replace('T', ' ')} UTC`}>
-      {dateTime(at)}
-    </time>
-  );
-}
 function Fact({ name, children }: { name: string; children: ReactNode }) {
   return (
     <>

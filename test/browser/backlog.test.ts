@@ -1,0 +1,219 @@
+import { mkdirSync, readFileSync } from 'node:fs';
+import type { Browser, Page } from 'playwright-core';
+import { launchChromium } from '../helpers/chromium';
+import { cleanUp, cli, startUp, stopUp, until, type Up } from '../helpers/up';
+
+/** The tabs of the backlog in a real browser, on the real stack. */
+let up: Up;
+let browser: Browser;
+let page: Page;
+const problems: string[] = [];
+const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+
+beforeAll(async () => {
+  [up, browser] = await Promise.all([startUp(), launchChromium()]);
+  await up.says('Running. Ctrl-C');
+  page = await open({ width: 1280, height: 900 });
+  await page.goto(up.endpoints().signIn);
+  await page.getByRole('link', { name: 'Backlog' }).click();
+});
+afterAll(async () => {
+  await browser?.close();
+  await cleanUp();
+});
+
+async function open(viewport: { width: number; height: number }): Promise<Page> {
+  const made = await browser.newPage({ viewport });
+  made.setDefaultTimeout(20_000);
+  made.on('pageerror', (error) => problems.push(String(error)));
+  made.on('console', (message) => {
+    if (message.type() === 'error' && !message.text().includes('the server responded with a status'))
+      problems.push(message.text());
+  });
+  return made;
+}
+const say = async (...args: string[]) => {
+  const { code, err } = await cli(up, ...args);
+  expect([code, err]).toEqual([0, '']);
+};
+const keys = async (): Promise<string[]> => {
+  const shown = await page
+    .locator('.item')
+    .evaluateAll((rows) =>
+      rows
+        .map((row) => ({ key: row.querySelector('.key')!.textContent, top: row.getBoundingClientRect().top }))
+        .sort((a, b) => a.top - b.top),
+    );
+  return shown.map(({ key }) => key);
+};
+const shows = (expected: string[]) =>
+  until(`the order ${expected.join()}`, async () => (await keys()).join() === expected.join());
+const button = (name: string | RegExp, options: { exact?: boolean } = {}) =>
+  page.getByRole('button', { name, ...options });
+const panel = (key: string) => page.getByRole('region', { name: key, exact: true });
+const item = (key: string) => page.locator('.item').filter({ hasText: key });
+
+/** What axe finds, in both colour schemes; and a picture of each, where they are asked for. */
+async function accessible(name: string, of = page): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await of.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    await of.evaluate(axe);
+    const { violations } = (await of.evaluate(
+      "axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })",
+    )) as { violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] };
+    expect([
+      name,
+      colorScheme,
+      violations.map(({ id, nodes }) => [id, nodes.slice(0, 3).map((n) => `${n.html} ${n.failureSummary}`)]),
+    ]).toEqual([name, colorScheme, []]);
+    const folder = process.env.SCREENSHOTS;
+    if (!folder) continue;
+    mkdirSync(folder, { recursive: true });
+    await of.screenshot({ path: `${folder}/${name}-${colorScheme}.png` });
+  }
+}
+
+it('says what to do while there is nothing', async () => {
+  await page.getByText('There is no item yet.').waitFor();
+  await accessible('backlog-empty');
+  await page.getByRole('link', { name: 'Epics' }).click();
+  await page.getByText('There is no epic yet.').waitFor();
+});
+
+it('adds epics and items, which show everywhere at once', async () => {
+  const other = await open({ width: 900, height: 700 });
+  await other.goto((await cli(up, 'sign-in')).out.trim());
+  await other.getByRole('link', { name: 'Backlog' }).click();
+  await page.getByLabel('Title of a new epic').fill('Timetables');
+  await button(/^Add/).click();
+  await page.getByRole('link', { name: 'EPIC-1 · Timetables' }).click();
+  await page.waitForURL(/backlog\?epic=EPIC-1$/);
+  for (const title of ['Show departures', 'Read the feed', 'Show delays']) {
+    await page.getByLabel('Title of a new item').fill(title);
+    await button(/^Add/).click();
+    await page.locator('.item').filter({ hasText: title }).waitFor();
+  }
+  await shows(['ITEM-1', 'ITEM-2', 'ITEM-3']);
+  expect(await page.getByRole('status').filter({ hasText: '3 items: 3 open' }).count()).toBe(1);
+  await other.locator('.item').filter({ hasText: 'Show delays' }).waitFor();
+  await other.close();
+});
+
+it('ranks by mouse and by keyboard, as the server has it', async () => {
+  const handle = await item('ITEM-3').getByRole('button').boundingBox();
+  const target = await item('ITEM-1').boundingBox();
+  await page.mouse.move(handle!.x + 8, handle!.y + 8);
+  await page.mouse.down();
+  await page.mouse.move(handle!.x + 8, handle!.y - 20, { steps: 5 });
+  await page.mouse.move(target!.x + 20, target!.y + 4, { steps: 10 });
+  await page.mouse.up();
+  await shows(['ITEM-3', 'ITEM-1', 'ITEM-2']);
+  const served = async () =>
+    JSON.parse((await cli(up, 'item', 'list', '--json')).out).items.map((i: any) => i.key);
+  await until('the server to have it', async () => (await served()).join() === 'ITEM-3,ITEM-1,ITEM-2');
+
+  const said = (text: string) => page.getByText(text).waitFor({ state: 'attached' });
+  await button('Move ITEM-3').focus();
+  await page.keyboard.press('Space');
+  await said('ITEM-3 is over place 1 of 3.');
+  await page.keyboard.press('ArrowDown');
+  await said('ITEM-3 is over place 2 of 3.');
+  await page.keyboard.press('ArrowDown');
+  await said('ITEM-3 is over place 3 of 3.');
+  await page.keyboard.press('Space');
+  await shows(['ITEM-1', 'ITEM-2', 'ITEM-3']);
+  await until('the server to have it', async () => (await served()).join() === 'ITEM-1,ITEM-2,ITEM-3');
+});
+
+it('edits in place, blocks, and refuses in the words of the server', async () => {
+  await item('ITEM-1').getByRole('link').click();
+  await page.waitForURL(/backlog\/ITEM-1\?epic=EPIC-1$/);
+  const one = panel('ITEM-1');
+  await one.getByLabel('Owner').fill('omar');
+  await one.getByLabel('Owner').press('Enter');
+  await one.getByLabel('Priority').selectOption('high');
+  await one.getByLabel('Due').fill('2020-01-01');
+  await one.getByLabel('Due').blur();
+  await item('ITEM-1').getByText('overdue').waitFor();
+  await item('ITEM-1').getByText('omar').waitFor({ state: 'attached' });
+
+  await button('Raise a blocker …').click();
+  await one.getByLabel('By', { exact: true }).fill('item-2');
+  await one.getByLabel('Why').fill('needs its data');
+  await button('Raise', { exact: true }).click();
+  await item('ITEM-1').getByText('blocked by ITEM-2').waitFor();
+  await button('Done', { exact: true }).click();
+  await one.getByRole('alert').getByText('ITEM-1 is blocked by ITEM-2 (needs its data)').waitFor();
+  await accessible('backlog');
+  await one.getByLabel('How it is resolved').fill('it is there');
+  await button('Resolve', { exact: true }).click();
+  await one.getByText('Nothing blocks it.').waitFor();
+
+  await say('wip', 'set', 'owner:omar=0');
+  await button('In progress', { exact: true }).click();
+  await one.getByRole('alert').getByText('omar may have 0 in progress and has 0').waitFor();
+  await say('wip', 'set', 'owner:omar=none');
+  await button('In progress', { exact: true }).click();
+  await one.getByText('In progress').first().waitFor();
+  await button('Deferred …').click();
+  await one.getByLabel('Why').fill('after the holidays');
+  await button('Deferred', { exact: true }).click();
+  await one.getByRole('listitem').filter({ hasText: 'after the holidays' }).waitFor();
+});
+
+it('an address is a place: it opens again, goes back, and has a title', async () => {
+  expect(await page.title()).toBe('ITEM-1 · Backlog · Signalbox');
+  await page.reload();
+  await panel('ITEM-1').waitFor();
+  await page.getByRole('link', { name: 'Close' }).click();
+  await page.getByLabel('Status').selectOption('deferred');
+  await shows(['ITEM-1']);
+  await page.waitForURL(/epic=EPIC-1&status=deferred$/);
+  await page.goBack();
+  await shows(['ITEM-1', 'ITEM-2', 'ITEM-3']);
+  await page.goto(`${up.endpoints().page}backlog?q=feed`);
+  await shows(['ITEM-2']);
+  await page.getByLabel('Search').fill('nothing like this');
+  await page.getByText('No item is like this').waitFor();
+  await button('Clear').click();
+  await shows(['ITEM-1', 'ITEM-2', 'ITEM-3']);
+});
+
+it('shows the progress of epics, and opens what it counts', async () => {
+  await say('item', 'move', 'ITEM-2', '--to', 'done');
+  await page.getByRole('link', { name: 'Epics' }).click();
+  const bar = page.getByRole('progressbar');
+  await until('the progress', async () => (await bar.getAttribute('aria-valuetext')) === '1 of 2 done, 50 %');
+  await accessible('epics');
+  await page.getByRole('link', { name: '1 done' }).click();
+  await shows(['ITEM-2']);
+});
+
+it('shows who did what, and finds it', async () => {
+  await page.getByRole('link', { name: 'Audit' }).click();
+  await page.getByLabel('Of').fill('ITEM-1');
+  await page.getByRole('cell', { name: 'backlog-item.deferred' }).waitFor();
+  await page.waitForURL(/audit\?subject=ITEM-1$/);
+  await page.getByRole('cell', { name: 'after the holidays' }).waitFor();
+  await accessible('audit');
+});
+
+it('fits a phone', async () => {
+  const phone = await open({ width: 390, height: 844 });
+  await phone.goto((await cli(up, 'sign-in')).out.trim());
+  await phone.getByRole('link', { name: 'Backlog' }).click();
+  await phone.locator('.item').first().waitFor();
+  const wider = () => phone.evaluate('document.documentElement.scrollWidth - innerWidth') as Promise<number>;
+  expect(await wider()).toBeLessThanOrEqual(0);
+  await accessible('backlog-phone', phone);
+  await phone.locator('.item').first().getByRole('link').click();
+  await phone.getByRole('region', { name: 'ITEM-1', exact: true }).waitFor();
+  expect(await wider()).toBeLessThanOrEqual(0);
+  await accessible('item-phone', phone);
+  await phone.close();
+});
+
+it('nothing went wrong in the page', async () => {
+  expect(problems).toEqual([]);
+  await stopUp(up);
+});

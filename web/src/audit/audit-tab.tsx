@@ -1,0 +1,109 @@
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { useSearchParams } from 'wouter';
+import type { AuditEntry } from '../../../domain/schemas';
+import { useApi, type Page } from '../api';
+import { Time } from '../time';
+
+/** Who did what, newest first; what is looked for stands in the address. */
+const filters = ['actor', 'action', 'subject'] as const;
+
+export function AuditTab() {
+  const api = useApi();
+  const [search, setSearch] = useSearchParams();
+  const query = new URLSearchParams({ limit: '100' });
+  for (const name of filters) if (search.get(name)) query.set(name, search.get(name)!);
+  const entries = useInfiniteQuery({
+    queryKey: ['audit', query.toString()],
+    initialPageParam: '',
+    queryFn: ({ pageParam }) =>
+      api.read<Page<AuditEntry>>(`/audit?${query}${pageParam && `&cursor=${pageParam}`}`),
+    getNextPageParam: (page) => page.nextCursor ?? undefined,
+  });
+  const items = entries.data?.pages.flatMap((page) => page.items) ?? [];
+  return (
+    <section aria-label="Audit" className="card">
+      <form className="row filters" role="search" onSubmit={(event) => event.preventDefault()}>
+        {filters.map((name) => (
+          <label key={name}>
+            {{ actor: 'Who', action: 'What', subject: 'Of' }[name]}
+            <input
+              defaultValue={search.get(name) ?? ''}
+              placeholder={{ actor: 'rosa', action: 'deployment.', subject: 'CP-7' }[name]}
+              onChange={(event) =>
+                setSearch(
+                  (before) => {
+                    const next = new URLSearchParams(before);
+                    if (event.target.value.trim()) next.set(name, event.target.value.trim());
+                    else next.delete(name);
+                    return next;
+                  },
+                  { replace: true },
+                )
+              }
+            />
+          </label>
+        ))}
+      </form>
+      {entries.error && (
+        <p role="alert" className="refusal">
+          {entries.error.message}
+        </p>
+      )}
+      {entries.isSuccess && items.length === 0 && (
+        <p className="muted">Nothing like this was recorded. What is done shows here within a moment.</p>
+      )}
+      <div className="scroll-x" role="region" aria-label="Entries" tabIndex={0}>
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">When</th>
+              <th scope="col">Who</th>
+              <th scope="col">What</th>
+              <th scope="col">Of</th>
+              <th scope="col">Changed</th>
+              <th scope="col">Why</th>
+            </tr>
+          </thead>
+          <tbody>
+            {items.map((entry) => (
+              <tr key={entry.id}>
+                <td>
+                  <Time at={entry.at} />
+                </td>
+                <td>{entry.actor}</td>
+                <td>{entry.action}</td>
+                <td>{entry.subject}</td>
+                <td>{changed(entry)}</td>
+                <td>{entry.why}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {entries.hasNextPage && (
+        <button
+          type="button"
+          disabled={entries.isFetchingNextPage}
+          onClick={() => void entries.fetchNextPage()}
+        >
+          {entries.isFetchingNextPage ? 'Reading more ...' : 'Show earlier ones'}
+        </button>
+      )}
+    </section>
+  );
+}
+
+/** The fields that differ, in a few words. */
+export function changed({ before, after }: Pick<AuditEntry, 'before' | 'after'>): string {
+  if (!before || !after) return '';
+  const [was, is] = [before as Record<string, unknown>, after as Record<string, unknown>];
+  return Object.keys(is)
+    .filter((field) => field !== 'version' && field !== 'rank')
+    .map((field) => `${field} from ${shown(was[field])} to ${shown(is[field])}`)
+    .join(', ');
+}
+const shown = (value: unknown) => {
+  if (value === null || value === undefined || value === '') return 'nothing';
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+};

@@ -1,0 +1,332 @@
+import { useState, type ReactNode } from 'react';
+import { Link } from 'wouter';
+import { priorities, rowOf } from '../../../domain/machines';
+import { changed } from '../audit/audit-tab';
+import { useEpics, type Api } from '../api';
+import { Badge } from '../badge';
+import { day, labelOf } from '../format';
+import { Time } from '../time';
+import { useFilter } from './filters';
+import { useHistory, useItem, useStand, useWrite, type Detail } from './queries';
+
+/** One item: changed in place; what blocks it, what carries it, where it runs, what became of it. */
+export function ItemPanel({ itemKey }: { itemKey: string }) {
+  const item = useItem(itemKey);
+  const [filter] = useFilter();
+  const search = filter.toString();
+  if (!item.data)
+    return <section className="empty">{item.error ? item.error.message : `Reading ${itemKey} ...`}</section>;
+  const i = item.data;
+  return (
+    <section aria-label={i.key} className="panel">
+      <header className="row">
+        <h2>
+          {i.key} · {i.title}
+        </h2>
+        <Badge machine="backlogItem" state={i.status} />
+        <Link href={`/backlog${search && `?${search}`}`} className="close">
+          Close
+        </Link>
+      </header>
+      <Status item={i} />
+      <Fields item={i} />
+      {i.description && (
+        // Made from Markdown by the server, without any HTML of the text.
+        <div className="markdown" dangerouslySetInnerHTML={{ __html: i.descriptionHtml }} />
+      )}
+      <Blockers item={i} />
+      {i.promotions.length > 0 && (
+        <Part name="Delivery">
+          <ul className="notes">
+            {i.promotions.map((p) => (
+              <li key={p.key}>
+                <Link href={`/promotions/${p.key}`}>{p.key}</Link> {p.title} to {p.target}{' '}
+                <Badge machine="promotion" state={p.status} />
+              </li>
+            ))}
+          </ul>
+          <p>{i.runsOn.length > 0 ? `Runs on ${i.runsOn.join(', ')}.` : 'Runs nowhere yet.'}</p>
+        </Part>
+      )}
+      {i.leadTimeMs !== null && (
+        <p className="muted">
+          Lead time {lasting(i.leadTimeMs)}
+          {i.cycleTimeMs !== null && `, cycle time ${lasting(i.cycleTimeMs)}`}
+        </p>
+      )}
+      <History itemKey={i.key} />
+    </section>
+  );
+}
+
+const Part = ({ name, children }: { name: string; children: ReactNode }) => (
+  <section aria-label={name} className="part">
+    <h3>{name}</h3>
+    {children}
+  </section>
+);
+
+function lasting(ms: number): string {
+  const hours = ms / 3_600_000;
+  return hours >= 48
+    ? `${Math.round(hours / 24)} days`
+    : hours >= 1
+      ? `${Math.round(hours)} h`
+      : `${Math.round(ms / 60_000)} min`;
+}
+
+const edit = (key: string) => (api: Api, as: string | undefined, body: object) =>
+  api.change(`/backlog-items/${key}`, body, as);
+
+/** Where it may go next; to put it off, and to open it again, a reason is asked for. */
+function Status({ item }: { item: Detail }) {
+  const stand = useStand();
+  const [asking, ask] = useState<string>();
+  const [reason, setReason] = useState('');
+  const move = useWrite(edit(item.key));
+  const needsReason = (to: string) => to === 'deferred' || item.status === 'done';
+  const go = (to: string) =>
+    move.mutate(
+      { status: to, ...(needsReason(to) ? { reason } : {}) },
+      {
+        onSuccess: () => {
+          ask(undefined);
+          setReason('');
+        },
+      },
+    );
+  return (
+    <div className="actions">
+      {rowOf('backlogItem', item.status)!.to.map((to) => (
+        <button
+          key={to}
+          type="button"
+          disabled={!stand.can || move.isPending}
+          title={stand.can ? undefined : stand.why}
+          onClick={() => (needsReason(to) ? ask(to) : go(to))}
+        >
+          {labelOf('backlogItem', to)}
+          {needsReason(to) && ' …'}
+        </button>
+      ))}
+      {asking && (
+        <form
+          className="row"
+          onSubmit={(event) => {
+            event.preventDefault();
+            go(asking);
+          }}
+        >
+          <label>
+            Why
+            <input value={reason} required autoFocus onChange={(event) => setReason(event.target.value)} />
+          </label>
+          <button type="submit" className="primary">
+            {labelOf('backlogItem', asking)}
+          </button>
+          <button type="button" onClick={() => ask(undefined)}>
+            Not now
+          </button>
+        </form>
+      )}
+      {move.error && (
+        <p role="alert" className="refusal">
+          {move.error.message}
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** Each is written as soon as it is left. */
+function Fields({ item }: { item: Detail }) {
+  const stand = useStand();
+  const epics = useEpics().data?.items ?? [];
+  const save = useWrite(edit(item.key));
+  const off = !stand.can;
+  const text = (name: 'owner' | 'title', value: string | null) => (
+    <input
+      key={`${name} ${value}`}
+      defaultValue={value ?? ''}
+      disabled={off}
+      required={name === 'title'}
+      onBlur={(event) => {
+        const next = event.target.value.trim() || (name === 'title' ? value : null);
+        if (next !== value) save.mutate({ [name]: next });
+      }}
+      onKeyDown={(event) => {
+        if (event.key === 'Enter') event.currentTarget.blur();
+      }}
+    />
+  );
+  return (
+    <div className="fields">
+      <label>
+        Title
+        {text('title', item.title)}
+      </label>
+      <label>
+        Owner
+        {text('owner', item.owner)}
+      </label>
+      <label>
+        Priority
+        <select
+          value={item.priority}
+          disabled={off}
+          onChange={(event) => save.mutate({ priority: event.target.value })}
+        >
+          {priorities.map((priority) => (
+            <option key={priority}>{priority}</option>
+          ))}
+        </select>
+      </label>
+      <label>
+        Epic
+        <select
+          value={item.epic ?? ''}
+          disabled={off}
+          onChange={(event) => save.mutate({ epic: event.target.value || null })}
+        >
+          <option value="">none</option>
+          {epics.map((epic) => (
+            <option key={epic.key} value={epic.key}>
+              {epic.title}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label>
+        Due
+        <input
+          type="date"
+          key={item.dueDate}
+          defaultValue={item.dueDate ?? ''}
+          disabled={off}
+          onBlur={(event) => {
+            const next = event.target.value || null;
+            if (next !== item.dueDate) save.mutate({ dueDate: next });
+          }}
+        />
+      </label>
+      {item.labels.length > 0 && <p className="muted labels">Labels: {item.labels.join(', ')}</p>}
+      {item.overdue && <p className="warning">Overdue since {day(item.dueDate!)}</p>}
+      {save.error && (
+        <p role="alert" className="refusal">
+          It was left as it is: {save.error.message}
+        </p>
+      )}
+    </div>
+  );
+}
+
+function Blockers({ item }: { item: Detail }) {
+  const stand = useStand();
+  const open = item.blockers.filter(({ resolvedAt }) => resolvedAt === null);
+  const over = item.blockers.filter(({ resolvedAt }) => resolvedAt !== null);
+  const [raising, raise] = useState(false);
+  const block = useWrite<object>((api, as, body) =>
+    api.write(`/backlog-items/${item.key}/blockers`, body, as),
+  );
+  const resolve = useWrite<{ id: number; resolution: string }>((api, as, { id, resolution }) =>
+    api.write(`/blockers/${id}/resolve`, { resolution }, as),
+  );
+  const error = block.error ?? resolve.error;
+  return (
+    <Part name="Blockers">
+      {open.length === 0 && <p className="muted">Nothing blocks it.</p>}
+      <ul className="notes">
+        {open.map((b) => (
+          <li key={b.id}>
+            {b.blockedBy ? <Link href={`/backlog/${b.blockedBy}`}>{b.blockedBy}</Link> : 'Outside'}:{' '}
+            {b.reason}{' '}
+            <span className="muted">
+              raised by {b.raisedBy}, <Time at={b.raisedAt} />
+            </span>
+            <form
+              className="row"
+              onSubmit={(event) => {
+                event.preventDefault();
+                const resolution = new FormData(event.currentTarget).get('resolution') as string;
+                resolve.mutate({ id: b.id, resolution });
+              }}
+            >
+              <input
+                name="resolution"
+                aria-label="How it is resolved"
+                placeholder="how"
+                required
+                disabled={!stand.can}
+              />
+              <button type="submit" disabled={!stand.can || resolve.isPending}>
+                Resolve
+              </button>
+            </form>
+          </li>
+        ))}
+        {over.map((b) => (
+          <li key={b.id} className="muted">
+            {b.blockedBy ?? 'Outside'}: {b.reason}; resolved by {b.resolvedBy}: {b.resolution}
+          </li>
+        ))}
+      </ul>
+      {raising ? (
+        <form
+          className="row"
+          onSubmit={(event) => {
+            event.preventDefault();
+            const form = new FormData(event.currentTarget);
+            const by = (form.get('by') as string).trim().toUpperCase();
+            block.mutate(
+              { reason: form.get('reason'), ...(by ? { blockedBy: by } : {}) },
+              { onSuccess: () => raise(false) },
+            );
+          }}
+        >
+          <label>
+            By
+            <input name="by" placeholder="ITEM-7, or empty: outside" autoFocus />
+          </label>
+          <label>
+            Why
+            <input name="reason" required />
+          </label>
+          <button type="submit" className="primary" disabled={block.isPending}>
+            Raise
+          </button>
+          <button type="button" onClick={() => raise(false)}>
+            Not now
+          </button>
+        </form>
+      ) : (
+        <button type="button" disabled={!stand.can || item.status === 'done'} onClick={() => raise(true)}>
+          Raise a blocker …
+        </button>
+      )}
+      {error && (
+        <p role="alert" className="refusal">
+          {error.message}
+        </p>
+      )}
+    </Part>
+  );
+}
+
+function History({ itemKey }: { itemKey: string }) {
+  // What was refused changed nothing; it stands in the audit trail.
+  const entries = useHistory(itemKey).filter(({ action }) => action !== 'request.refused');
+  return (
+    <Part name="History">
+      <ol className="history">
+        {entries.map((entry) => (
+          <li key={entry.id}>
+            <span className="muted">
+              <Time at={entry.at} /> {entry.actor}
+            </span>{' '}
+            {entry.action.replace('backlog-item.', '')} {changed(entry)} {entry.why && <q>{entry.why}</q>}
+          </li>
+        ))}
+      </ol>
+    </Part>
+  );
+}
