@@ -38,9 +38,37 @@ function detailsOf(row: ChangeRequestRow, approvals: Approval[], due: Due | unde
   return `**${key} is ${row.status}.** Approved by ${given}.${next}`;
 }
 
+/** What was sent to a request, and whether its workflow heard the very same before. */
+export interface SaidDecision {
+  message: unknown;
+  repeated: boolean;
+}
+
 /** What the change request's workflow writes. */
 export function createChangeRequestActivities(deps: Deps, heard: Heard) {
   const { db } = deps;
+  /**
+   * Writes the decision's row, counted or refused. What the API did not say leaves no row, which could stand in
+   * the way of a true one with its id; it is in the audit trail, as refused.
+   * @param repeated whether this workflow heard the very same before.
+   */
+  async function decideOne(
+    changeRequest: number,
+    submission: number,
+    message: unknown,
+    repeated: boolean,
+  ): Promise<void> {
+    const key = changeRequestKey(changeRequest);
+    const said = await heard.verified('decision', key, message);
+    if (!said) return;
+    if (repeated)
+      return heard.refuse('decision', key, message, 'it was decided already; a repeat changes nothing');
+    const { target } = (await findPromotion(db, changeRequest))!;
+    await failpoint('decide/before');
+    await decide(db, { ...said, changeRequest, submission }, deps.targets().get(target));
+    await failpoint('decide/recorded-unreported');
+  }
+
   return {
     /** Submits the request. @throws when the API did not ask for it. */
     async submitChangeRequest(input: unknown): Promise<void> {
@@ -72,26 +100,11 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
       const done = await doDue(db, id, submission, Date.now());
       if (done) deps.log.info({ changeRequest: changeRequestKey(id), done }, 'what was due is done');
     },
-    /**
-     * Writes the decision's row, counted or refused. What the API did not say leaves no row, which could stand in
-     * the way of a true one with its id; it is in the audit trail, as refused.
-     * @param repeated whether this workflow heard the very same before.
-     */
-    async decide(
-      changeRequest: number,
-      submission: number,
-      message: unknown,
-      repeated: boolean,
-    ): Promise<void> {
-      const key = changeRequestKey(changeRequest);
-      const said = await heard.verified('decision', key, message);
-      if (!said) return;
-      if (repeated)
-        return heard.refuse('decision', key, message, 'it was decided already; a repeat changes nothing');
-      const { target } = (await findPromotion(db, changeRequest))!;
-      await failpoint('decide/before');
-      await decide(db, { ...said, changeRequest, submission }, deps.targets().get(target));
-      await failpoint('decide/recorded-unreported');
+    decide: decideOne,
+    /** The same for several, one after the other: a flood costs few steps of the workflow. */
+    async decideTogether(changeRequest: number, submission: number, together: SaidDecision[]): Promise<void> {
+      for (const { message, repeated } of together)
+        await decideOne(changeRequest, submission, message, repeated);
     },
     async followed(id: number, submission: number): Promise<void> {
       if ((await findChangeRequest(db, id))?.submission === submission) await markFollowed(db, id);

@@ -20,6 +20,7 @@ const recordSummaries = {
   submitChangeRequest: 'Record that the request is submitted',
   changeRequestStatus: 'Read how the request stands',
   decide: 'Verify a decision and record it, counted or refused',
+  decideTogether: 'Verify decisions and record each, counted or refused',
   changeRequestDue: 'Do what is due: remind, escalate, expire',
   undeliverable: 'Put it on the list of the undeliverable',
   followed: 'Record that the request was followed to its end',

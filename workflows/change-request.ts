@@ -2,6 +2,7 @@ import {
   allHandlersFinished,
   condition,
   continueAsNew,
+  patched,
   setCurrentDetails,
   setHandler,
   upsertSearchAttributes,
@@ -15,7 +16,11 @@ import { record } from './activities';
 import { approvalDecision, changeRequestMoved, type ChangeRequestInput } from './messages';
 import { ignoreUnknownSignals } from './signals';
 import { sleepUntil } from './sleep';
-import type { ChangeRequestNews } from '../activities/governance';
+import type { ChangeRequestNews, SaidDecision } from '../activities/governance';
+
+/** Decisions of one step, and characters of them: what is large goes alone. */
+const mostTogether = 100;
+const longestTogether = 200_000;
 
 /**
  * One submission of a change request: takes decisions by signal, one after the other, and follows the request
@@ -41,10 +46,11 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
     const { status, due, details } = newsOf(await record.changeRequestStatus(id, submission));
     show(status, details);
     while (waiting.length > 0) {
-      const text = JSON.stringify(waiting[0]) ?? '';
-      await record.decide(id, submission, waiting[0], seen.has(text));
-      seen.add(text);
-      waiting.shift();
+      // Histories of the version before decide each by itself.
+      const together = takeSome(patched('decisions-together') ? mostTogether : 1);
+      if (together.length === 1)
+        await record.decide(id, submission, together[0]!.message, together[0]!.repeated);
+      else await record.decideTogether(id, submission, together);
       moved = true;
     }
     if (moved) continue;
@@ -60,6 +66,20 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
     if (!due) await condition(woken);
     else await sleepUntil(due.at, due.inWords, woken);
     if (!woken()) await record.changeRequestDue(id, submission);
+  }
+
+  /** The next decisions, in the order in which they came: as many as fit into one step. */
+  function takeSome(most: number): SaidDecision[] {
+    const together: SaidDecision[] = [];
+    let length = 0;
+    while (waiting.length > 0 && together.length < most) {
+      const text = JSON.stringify(waiting[0]) ?? '';
+      length += text.length;
+      if (together.length > 0 && length > longestTogether) break;
+      together.push({ message: waiting.shift(), repeated: seen.has(text) });
+      seen.add(text);
+    }
+    return together;
   }
 
   function show(status: string, details?: string): void {

@@ -451,7 +451,7 @@ describe('by signal', () => {
     const { digest } = await request(rfc);
     const workflowId = changeRequestWorkflowId(id, 1);
     const handle = world.client.workflow.getHandle(workflowId);
-    const count = 3_000;
+    const count = 5_000;
     const ids = Array.from({ length: count }, () => randomUUID());
     const queue = [...ids];
     const send = async () => {

@@ -5,6 +5,7 @@ import { run } from '../../cli/embedded/fetch-part';
 import { controlQueue } from '../../temporal-config/names';
 import { defaultChain } from '../../domain/approval';
 import { findChangeRequest } from '../../db/change-requests';
+import { withdraw } from '../../db/promotions';
 import { addWindow, removeWindow, windowRevision } from '../../db/windows';
 import { changeRequestWorkflowId, recoverWorkflowId, wakeWorkflowId } from '../../workflows/messages';
 import { makeWorld } from '../helpers/world';
@@ -120,6 +121,33 @@ export async function recordHistories(folder: string): Promise<void> {
     await handle.signal('approvalDecision', world.keyring.sign('decision', id, decision));
     await handle.result();
     await save('change-request-rejected', id);
+
+    // Several that came while no worker was there.
+    const flooded = await world.shipped('v3');
+    const floodedId = changeRequestWorkflowId(flooded, 1);
+    const crowd = await world.client.workflow.start('changeRequest', {
+      workflowId: floodedId,
+      taskQueue: controlQueue,
+      args: [world.keyring.sign('submit', floodedId, { changeRequest: flooded, submission: 1, by: 'carla' })],
+    });
+    await world.until(
+      'it to be submitted',
+      async () => (await findChangeRequest(world.db, flooded))?.submission === 1,
+    );
+    await world.stopWorkers();
+    const { digest } = (await findChangeRequest(world.db, flooded))!;
+    const approval = { ...decision, decision: 'approve', digest, id: 'b7c1f0c4-52c0-4a63-9a53-2f6a0f3f9a02' };
+    const rejection = { ...decision, digest, id: 'c9d24a0e-9d0c-4b1c-8f6e-3a7b1c2d4e03' };
+    for (const said of [approval, approval, rejection])
+      await crowd.signal('approvalDecision', world.keyring.sign('decision', floodedId, said));
+    await crowd.signal('approvalDecision', 'nonsense');
+    await world.startWorkers();
+    const decided = async () => (await findChangeRequest(world.db, flooded))?.status === 'approved';
+    await world.until('it to be decided', decided);
+    await withdraw(world.db, flooded, 'withdrawn', { by: 'carla' });
+    await crowd.signal('changeRequestMoved');
+    await crowd.result();
+    await save('change-request-decided-together', floodedId);
 
     // Windows: asleep until one was edited, held before the swap until the deadline.
     const freeze = {

@@ -9,6 +9,7 @@ const folder = join(__dirname, 'histories');
 const outcomes = [
   'cancelled-in-build',
   'cancelled-while-waiting',
+  'change-request-decided-together',
   'change-request-expired',
   'change-request-rejected',
   'deployed',
