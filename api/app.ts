@@ -107,8 +107,9 @@ export function createApp(deps: ApiDeps): Express {
 
   app.use(express.static(deps.webDir, { index: 'index.html' }));
   // The page's tabs, and what is open in them, have addresses of their own.
-  app.get(/^\/(promotions|backlog|epics|audit)(\/[A-Z0-9.-]{1,40})?$/, (_request, response) =>
-    response.sendFile('index.html', { root: deps.webDir }),
+  app.get(
+    /^\/(overview|promotions|change-requests|backlog|epics|audit)(\/[A-Z0-9.-]{1,40})?$/,
+    (_request, response) => response.sendFile('index.html', { root: deps.webDir }),
   );
   app.use((request) => {
     throw notFound(`page ${request.path.slice(0, 200)}`);

@@ -11,7 +11,7 @@ import {
   decisionBody,
   editBody,
   emptyBody,
-  listQuery,
+  changeRequestsQuery,
   reasonBody,
   reviewBody,
 } from '../domain/schemas';
@@ -57,14 +57,17 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
       path: '/change-requests',
       summary: 'Change requests, newest first',
       permission: 'read',
-      query: listQuery,
+      query: changeRequestsQuery,
       answers: { status: 200, schema: pageView(changeRequestView) },
       handle: async ({ query }) => ({
         body: await page(
           db('change_requests')
             .join('promotions', 'promotions.id', 'change_requests.id')
             .select('change_requests.*')
-            .modify((q) => void (query.target && q.where('promotions.target', query.target))),
+            .modify((q) => {
+              if (query.target) void q.where('promotions.target', query.target);
+              if (query.status) void q.where('change_requests.status', query.status);
+            }),
           'change_requests.id',
           query,
           (rows: ChangeRequestRow[]) => Promise.all(rows.map(view)),

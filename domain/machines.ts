@@ -150,6 +150,10 @@ export const openAttempt = [
   ...laneHolding,
 ] as const satisfies DeploymentStatus[];
 
+/** Whether an attempt has not ended. */
+export const isOpenAttempt = ({ status }: { status: DeploymentStatus }): boolean =>
+  (openAttempt as readonly DeploymentStatus[]).includes(status);
+
 export const changeTypes = ['normal', 'emergency'] as const;
 export type ChangeType = (typeof changeTypes)[number];
 export const risks = ['low', 'medium', 'high', 'critical'] as const;

@@ -166,6 +166,10 @@ export const listQuery = strict({
   cursor: z.string().max(200).optional(),
   target: targetName.optional(),
 });
+export const changeRequestsQuery = strict({
+  ...listQuery.shape,
+  status: z.enum(statesOf('changeRequest')).optional(),
+});
 export const logQuery = strict({
   after: z.coerce.number().int().min(0).max(2_147_483_647).default(0),
   limit: z.coerce.number().int().min(1).max(5000).default(1000),

@@ -198,6 +198,50 @@ it('shows who did what, and finds it', async () => {
   await accessible('audit');
 });
 
+it('tells on the overview what needs somebody', async () => {
+  await say('item', 'move', 'ITEM-1', '--to', 'open');
+  await say('item', 'block', 'ITEM-3', '--by', 'ITEM-1', '--reason', 'needs its screen');
+  await say('item', 'move', 'ITEM-3', '--to', 'in-progress');
+  await say('wip', 'set', 'board=0');
+  await say('ship', 'shop', 'v2', '--title', 'departures', '--item', 'ITEM-1');
+  await page.getByRole('link', { name: 'Overview' }).click();
+  const needs = page.getByRole('region', { name: 'Needs somebody now' });
+  await needs.getByText('RFC-2 departures waits for a decision').waitFor();
+  await needs.getByText('board has 1 in progress; its limit is 0.').waitFor();
+  await needs.getByText('ITEM-1 Show departures holds 1 blocked; resolving it frees ITEM-3.').waitFor();
+  await page.getByRole('region', { name: 'Targets' }).getByText('CP-1.1').first().waitFor();
+  await accessible('overview');
+  await page.getByLabel('You are').selectOption('amir');
+  await needs.getByText('RFC-2 departures waits for your decision').waitFor();
+});
+
+it('takes a change request through its course', async () => {
+  await page.getByRole('link', { name: 'RFC-2' }).click();
+  const request = page.getByRole('region', { name: 'RFC-2', exact: true });
+  await request.getByRole('heading', { name: 'RFC-2 · departures' }).waitFor();
+  await button('Approve').click();
+  await request.getByRole('listitem').filter({ hasText: 'amir: approve' }).waitFor();
+  await button('Change what it says …').click();
+  await request.getByText('This voids the approval of amir.').waitFor();
+  await request.getByLabel('Rollback plan').fill('swap back');
+  await button(/^Save/).click();
+  await request.getByText('swap back').waitFor();
+  await request.getByText('waits for one of approvers').waitFor();
+  await button(/^Reject/).click();
+  await page.getByRole('dialog').getByLabel('Reason').fill('not in December');
+  await page.getByRole('dialog').getByRole('button', { name: 'Reject' }).click();
+  await request.getByText('Rejected').first().waitFor();
+  await button(/^Revise/).click();
+  await request.getByText('Draft').first().waitFor();
+  await accessible('change-request');
+  await page.getByLabel('Status').selectOption('completed');
+  await page.waitForURL(/change-requests\?status=completed$|status=completed$/);
+  await page.getByRole('link', { name: /^RFC-1/ }).waitFor();
+  await page.getByRole('link', { name: 'Promotions' }).click();
+  await page.getByRole('heading', { name: /^CP-2 / }).waitFor();
+  await accessible('promotions');
+});
+
 it('fits a phone', async () => {
   const phone = await open({ width: 390, height: 844 });
   await phone.goto((await cli(up, 'sign-in')).out.trim());

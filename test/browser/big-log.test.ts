@@ -76,6 +76,7 @@ it('stays bounded, is followed while it is written, and its first error is found
   expect(await deploy('small', 'CP-1', '--wait')).toBe(0);
   const page = await browser.newPage();
   await page.goto(up.endpoints().signIn);
+  await page.getByRole('link', { name: 'Promotions' }).click();
   const cdp = await page.context().newCDPSession(page);
   await cdp.send('Performance.enable');
   const before = peakOf(up.pid);

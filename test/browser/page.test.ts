@@ -48,6 +48,7 @@ it('asks who you are, and says where to find out', async () => {
 it('signs in by the link, which leaves the address', async () => {
   await page.goto('about:blank');
   await page.goto(up.endpoints().signIn);
+  await page.getByRole('link', { name: 'Promotions' }).click();
   await page.getByRole('heading', { name: 'CP-1 · Open the shop' }).waitFor();
   expect(page.url()).not.toContain('sign-in');
   await promotion().getByText('live on shop').waitFor();
@@ -139,6 +140,7 @@ it('is live; when the stream breaks it polls and says so; it becomes live again 
   await second.route('**/api/events', (route) => route.abort());
   await second.goto(up.endpoints().signIn);
   await second.getByText('Updating every second').waitFor();
+  await second.getByRole('link', { name: 'Promotions' }).click();
   await second.getByRole('heading', { name: /^CP-2 / }).waitFor();
   await second.unroute('**/api/events');
   await second.getByText('Live: every change shows as it happens').waitFor();
@@ -153,6 +155,7 @@ it('everyone watching sees the same, also after a reload and a lost connection',
   const pages = [page, reloading, losing];
   for (const other of [reloading, losing]) {
     await other.goto(up.endpoints().signIn);
+    await other.getByRole('link', { name: 'Promotions' }).click();
     await other.getByRole('heading', { name: /^CP-2 / }).waitFor();
   }
   await page.getByRole('heading', { name: /^CP-2 / }).waitFor();

@@ -72,6 +72,7 @@ it('two people sign in, one ships, the other approves; nobody can be somebody el
   const [hers, his] = [await someone(), await someone()];
   const rosa = await signIn(hers, 'u1');
   await rosa.getByText('You are rosa.m (release-manager, contributor)').waitFor();
+  await rosa.getByRole('link', { name: 'Promotions' }).click();
   await rosa.getByRole('button', { name: 'Ship a revision …' }).click();
   await rosa.getByLabel('Revision').fill('v2');
   await rosa.getByLabel('Title').fill('Timetables');
@@ -82,6 +83,8 @@ it('two people sign in, one ships, the other approves; nobody can be somebody el
 
   const amir = await signIn(his, 'u2');
   await amir.getByText('You are amir.k (approver)').waitFor();
+  await amir.getByRole('listitem').filter({ hasText: 'Timetables waits for your decision' }).waitFor();
+  await amir.getByRole('link', { name: 'Promotions' }).click();
   expect(await amir.getByRole('button', { name: 'Ship a revision …' }).isDisabled()).toBe(true);
   await amir.getByRole('button', { name: 'Approve' }).click();
   await rosa.getByText('approved by amir.k').waitFor();

@@ -1,7 +1,7 @@
 import { createContext, useContext, useEffect, useState } from 'react';
 import { useQuery, useQueryClient, type UseQueryResult } from '@tanstack/react-query';
 import { EventSource } from 'eventsource';
-import type { EpicView } from '../../domain/backlog/schemas';
+import type { BlockedView, EpicView, WipLimitsView } from '../../domain/backlog/schemas';
 import type {
   ChangeRequestView,
   LogLine,
@@ -120,12 +120,17 @@ export function useEventStream(api: Api): boolean {
     source.addEventListener('change', ({ data }) => {
       const { entity, key } = JSON.parse(data as string) as Change;
       if (entity === 'log') return reread('log', key);
-      if (entity === 'change-request') return reread('change-request', key);
+      if (entity === 'change-request') {
+        reread('change-requests');
+        return reread('change-request', key);
+      }
       if (entity === 'backlog-item') {
         reread('backlog');
         reread('backlog-totals');
         reread('item', key);
         reread('item-history', key);
+        reread('blocked');
+        reread('wip-limits');
         return reread('epics');
       }
       if (entity === 'epic') return reread('epics');
@@ -148,6 +153,8 @@ function usePolled<T>(key: unknown[], path: string, enabled = true): UseQueryRes
   const refetchInterval = useLive() ? livePollMs : pollMs;
   return useQuery({ queryKey: key, queryFn: () => api.read<T>(path), refetchInterval, enabled });
 }
+export const useWipLimits = () => usePolled<WipLimitsView>(['wip-limits'], '/wip-limits');
+export const useBlocked = () => usePolled<BlockedView>(['blocked'], '/blockers?limit=50');
 export const useEpics = () => usePolled<Page<EpicView>>(['epics'], '/epics?limit=200');
 /** Whether Signalbox answers, and since when it does not. */
 export function useStanding(): { error: Error | null; since: number } {
@@ -163,6 +170,12 @@ export const useWindow = (key: string) =>
   usePolled<WindowStatusView>(['window', key], `/deployment-windows/status?promotion=${key}`);
 export const useChangeRequest = (key: string) =>
   usePolled<ChangeRequestView>(['change-request', key], `/change-requests/${key}`);
+/** @param status empty: any. */
+export const useChangeRequests = (status: string) =>
+  usePolled<Page<ChangeRequestView>>(
+    ['change-requests', status],
+    `/change-requests?limit=100${status && `&status=${status}`}`,
+  );
 export interface LogWindow {
   lines: LogLine[];
   /** Whether lines before the first one shown are left out. */

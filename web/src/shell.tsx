@@ -3,13 +3,17 @@ import { Link, Redirect, Route, Switch, useLocation } from 'wouter';
 import { AuditTab } from './audit/audit-tab';
 import { Problem, useLive, useStanding } from './api';
 import { BacklogTab } from './backlog/backlog-tab';
+import { ChangeRequestsTab } from './change-requests/change-requests-tab';
 import { EpicsTab } from './epics/epics-tab';
+import { OverviewTab } from './overview/overview-tab';
 import { WhoAmI } from './me';
 import { PromotionsTab } from './promotions/promotions-tab';
 
 /** What is around every tab: the way between them, whether the page is up to date, who one is. */
 const tabs: { path: string; title: string; Tab: ComponentType }[] = [
+  { path: '/overview', title: 'Overview', Tab: OverviewTab },
   { path: '/promotions', title: 'Promotions', Tab: PromotionsTab },
+  { path: '/change-requests', title: 'Change requests', Tab: ChangeRequestsTab },
   { path: '/backlog', title: 'Backlog', Tab: BacklogTab },
   { path: '/epics', title: 'Epics', Tab: EpicsTab },
   { path: '/audit', title: 'Audit', Tab: AuditTab },

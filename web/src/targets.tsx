@@ -1,9 +1,13 @@
+import { Link } from 'wouter';
+import type { DeploymentView } from '../../domain/schemas';
 import { useTargets } from './api';
+import { Badge } from './badge';
 import { short } from './format';
+import { Time } from './time';
 import { WindowState } from './promotions/change';
 
 /** What each target runs now. */
-export function Targets() {
+export function Targets({ latest }: { latest?: (target: string) => DeploymentView | undefined }) {
   const { data } = useTargets();
   return (
     <section aria-label="Targets" className="targets">
@@ -23,6 +27,7 @@ export function Targets() {
           <p>
             <WindowState status={target.window} />
           </p>
+          {latest && <Latest of={latest(target.name)} />}
           <p className="muted">
             {target.lane ? `${target.lane} holds the lane` : 'lane free'}
             {target.promotionsEnabled ? '' : ` · promotions are off: ${target.promotionsDisabledReason}`}
@@ -32,3 +37,14 @@ export function Targets() {
     </section>
   );
 }
+
+/** How the last deployment ended. */
+const Latest = ({ of: d }: { of: DeploymentView | undefined }) =>
+  d && (
+    <p>
+      <Link href={`/promotions/${d.promotion}`}>{d.key}</Link> <Badge machine="deployment" state={d.status} />{' '}
+      <span className="muted">
+        <Time at={d.finishedAt!} />
+      </span>
+    </p>
+  );

@@ -35,15 +35,17 @@ function NewItem() {
   const [title, setTitle] = useState('');
   // What is being looked at is what a new item is meant for.
   const epic = filter.get('epic');
-  const add = useWrite<void>((api, as) =>
-    api.write('/backlog-items', { title, ...(epic && epic !== 'none' ? { epic } : {}) }, as),
+  const add = useWrite<string>((api, as, asked) =>
+    api.write('/backlog-items', { title: asked, ...(epic && epic !== 'none' ? { epic } : {}) }, as),
   );
   return (
     <form
       className="row add"
       onSubmit={(event) => {
         event.preventDefault();
-        add.mutate(undefined, { onSuccess: () => setTitle('') });
+        // Empty at once for the next one; what was refused comes back, unless something was typed meanwhile.
+        setTitle('');
+        add.mutate(title, { onError: () => setTitle((typed) => typed || title) });
       }}
     >
       <input
@@ -53,7 +55,7 @@ function NewItem() {
         required
         onChange={(event) => setTitle(event.target.value)}
       />
-      <button type="submit" disabled={!stand.can || add.isPending} title={stand.can ? undefined : stand.why}>
+      <button type="submit" disabled={!stand.can} title={stand.can ? undefined : stand.why}>
         Add{stand.can && stand.as ? ` as ${stand.as}` : ''}
       </button>
       {add.error && (

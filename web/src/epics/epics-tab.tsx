@@ -101,18 +101,17 @@ function NewEpic() {
   const stand = standFor(useMe(), 'backlog');
   const [title, setTitle] = useState('');
   const add = useMutation({
-    mutationFn: () => api.write('/epics', { title }, stand.can ? stand.as : undefined),
-    onSuccess: async () => {
-      setTitle('');
-      await queries.invalidateQueries({ queryKey: ['epics'] });
-    },
+    mutationFn: (asked: string) => api.write('/epics', { title: asked }, stand.can ? stand.as : undefined),
+    onError: (_error, asked) => setTitle((typed) => typed || asked),
+    onSettled: () => queries.invalidateQueries({ queryKey: ['epics'] }),
   });
   return (
     <form
       className="row add"
       onSubmit={(event) => {
         event.preventDefault();
-        add.mutate();
+        setTitle('');
+        add.mutate(title);
       }}
     >
       <input
@@ -122,7 +121,7 @@ function NewEpic() {
         required
         onChange={(event) => setTitle(event.target.value)}
       />
-      <button type="submit" disabled={!stand.can || add.isPending} title={stand.can ? undefined : stand.why}>
+      <button type="submit" disabled={!stand.can} title={stand.can ? undefined : stand.why}>
         Add{stand.can && stand.as ? ` as ${stand.as}` : ''}
       </button>
       {add.error && (

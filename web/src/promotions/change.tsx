@@ -94,7 +94,7 @@ export function ChangeFacts({
       )}
       {change.changes.length > 0 && (
         <Fact name="Changed">
-          <Notes of={change.changes.map((c) => `${c.field}: ${shown(c.before)} → ${shown(c.after)}`)} />
+          <Notes of={change.changes.map((c) => `${c.field} from ${shown(c.before)} to ${shown(c.after)}`)} />
         </Fact>
       )}
       {change.overrides.length > 0 && (

@@ -1,5 +1,5 @@
 import { useState } from 'react';
-import { openAttempt } from '../../../domain/machines';
+import { isOpenAttempt } from '../../../domain/machines';
 import { useChangeRequest, usePromotion, useTargets, useWindow } from '../api';
 import { Badge } from '../badge';
 import { bytes, dateTime, short } from '../format';
@@ -22,7 +22,7 @@ export function Promotion({ promotionKey }: { promotionKey: string }) {
       </section>
     );
   const attempt = p.deployments.find(({ key }) => key === picked) ?? p.deployments.at(-1);
-  const open = p.deployments.find(({ status }) => (openAttempt as readonly string[]).includes(status));
+  const open = p.deployments.find(isOpenAttempt);
   return (
     <section aria-label={p.key} className="promotion">
       <header>

@@ -5,7 +5,7 @@ import { Promotion } from './promotion';
 import { PromotionList } from './promotion-list';
 import { ShipForm } from './ship-form';
 
-/** Targets on top, promotions on the left, the chosen one, or the newest, on the right. */
+/** What each target runs on top, promotions on the left, the chosen one, or the newest, on the right. */
 export function PromotionsTab() {
   const { key } = useParams<{ key?: string }>();
   const [, go] = useLocation();

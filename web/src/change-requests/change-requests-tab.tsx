@@ -1,0 +1,223 @@
+import { useState } from 'react';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { Link, useParams, useSearchParams } from 'wouter';
+import { isOpenAttempt, risks, statesOf } from '../../../domain/machines';
+import type { ChangeRequestView } from '../../../domain/schemas';
+import { useApi, useChangeRequest, useChangeRequests, usePromotion, useTargets, useWindow } from '../api';
+import { Badge } from '../badge';
+import { labelOf } from '../format';
+import { standFor, useMe } from '../me';
+import { Actions } from '../promotions/actions';
+import { ChangeFacts } from '../promotions/change';
+import { Time } from '../time';
+
+/** Change requests: by status on the left, the chosen one, or the newest, with its whole course on the right. */
+export function ChangeRequestsTab() {
+  const { key } = useParams<{ key?: string }>();
+  const [search, setSearch] = useSearchParams();
+  const status = search.get('status') ?? '';
+  const requests = useChangeRequests(status);
+  const items = requests.data?.items ?? [];
+  const chosen = key ?? items[0]?.key;
+  return (
+    <div className="columns">
+      <section aria-label="Change requests" className="list">
+        <label>
+          Status
+          <select
+            value={status}
+            onChange={(event) => setSearch(event.target.value ? { status: event.target.value } : {})}
+          >
+            <option value="">any</option>
+            {statesOf('changeRequest').map((state) => (
+              <option key={state} value={state}>
+                {labelOf('changeRequest', state)}
+              </option>
+            ))}
+          </select>
+        </label>
+        {requests.isSuccess && items.length === 0 && (
+          <p className="muted">
+            {status
+              ? 'No request is in this state.'
+              : 'There is none yet: shipping a revision makes one, under Promotions or with "npx signalbox ship <target> <revision>".'}
+          </p>
+        )}
+        <ul className="promotions">
+          {items.map((request) => (
+            <li key={request.key}>
+              <Link
+                href={`/change-requests/${request.key}${status && `?status=${status}`}`}
+                className="choice"
+                aria-current={request.key === chosen ? 'true' : undefined}
+              >
+                <span className="row">
+                  <strong>{request.key}</strong>
+                  <Badge machine="changeRequest" state={request.status} />
+                  {request.type === 'emergency' && <span className="warning">emergency</span>}
+                  {request.review?.overdue && <span className="warning">review overdue</span>}
+                </span>
+                <span className="title">{request.title}</span>
+                <span className="muted">
+                  {request.risk} risk, by {request.requester}
+                </span>
+              </Link>
+            </li>
+          ))}
+        </ul>
+      </section>
+      {chosen ? (
+        <ChangeRequest key={chosen} requestKey={chosen} />
+      ) : (
+        <section className="empty">
+          {requests.isPending ? 'Reading the requests ...' : 'Nothing is chosen.'}
+        </section>
+      )}
+    </div>
+  );
+}
+
+function ChangeRequest({ requestKey }: { requestKey: string }) {
+  const change = useChangeRequest(requestKey);
+  const promotionKey = requestKey.replace('RFC', 'CP');
+  const promotion = usePromotion(promotionKey).data;
+  const window = useWindow(promotionKey).data;
+  const target = useTargets().data?.items.find(({ name }) => name === promotion?.target);
+  const c = change.data;
+  if (!c)
+    return (
+      <section className="empty">{change.error ? change.error.message : `Reading ${requestKey} ...`}</section>
+    );
+  const open = promotion?.deployments.find(isOpenAttempt);
+  return (
+    <section aria-label={c.key} className="promotion">
+      <header>
+        <h2>
+          {c.key} · {c.title}
+        </h2>
+        <Badge machine="changeRequest" state={c.status} />
+        <Link href={`/promotions/${c.promotion}`}>{c.promotion}</Link>
+      </header>
+      {c.description && <p className="description">{c.description}</p>}
+      <dl className="facts">
+        <ChangeFacts change={c} window={window} />
+      </dl>
+      {promotion && target && (
+        <Actions promotion={promotion} change={c} target={target} open={open} window={window} />
+      )}
+      {promotion && ['draft', 'submitted', 'approved'].includes(c.status) && (
+        <Edit key={c.version} change={c} target={promotion.target} />
+      )}
+      {c.decisions.length > 0 && (
+        <section aria-label="Decisions" className="part">
+          <h3>Decisions</h3>
+          <ol className="history">
+            {c.decisions.map((d) => (
+              <li key={d.id}>
+                <span className="muted">
+                  <Time at={d.at} /> submission {d.submission}
+                </span>{' '}
+                {d.approver}: {d.decision}
+                {d.comment && (
+                  <>
+                    {' '}
+                    <q>{d.comment}</q>
+                  </>
+                )}
+                {!d.counted && <span className="warning"> not counted: {d.refusal}</span>}
+              </li>
+            ))}
+          </ol>
+        </section>
+      )}
+    </section>
+  );
+}
+
+/** What it says may be changed until it is in progress; what was approved before is void then. */
+function Edit({ change: c, target }: { change: ChangeRequestView; target: string }) {
+  const api = useApi();
+  const queries = useQueryClient();
+  const stand = standFor(useMe(), 'edit-change', target);
+  const [open, setOpen] = useState(false);
+  const save = useMutation({
+    mutationFn: (form: FormData) => {
+      const text = (name: string) => (form.get(name) as string).trim();
+      const body = {
+        title: text('title'),
+        ...(text('description') ? { description: text('description') } : {}),
+        risk: text('risk'),
+        riskReason: text('riskReason') || null,
+        ...(text('rollbackPlan') ? { rollbackPlan: text('rollbackPlan') } : {}),
+        ...(text('backupPlan') ? { backupPlan: text('backupPlan') } : {}),
+      };
+      return api.change<{ voided: string[] }>(
+        `/change-requests/${c.key}`,
+        body,
+        stand.can ? stand.as : undefined,
+        c.version,
+      );
+    },
+    onSuccess: () => queries.invalidateQueries(),
+  });
+  if (!open)
+    return (
+      <button
+        type="button"
+        disabled={!stand.can}
+        title={stand.can ? undefined : stand.why}
+        onClick={() => setOpen(true)}
+      >
+        Change what it says …
+      </button>
+    );
+  return (
+    <form
+      className="ship"
+      onSubmit={(event) => {
+        event.preventDefault();
+        save.mutate(new FormData(event.currentTarget));
+      }}
+    >
+      {c.approvals.given.length > 0 && (
+        <p className="warning">This voids the approval of {c.approvals.given.join(', ')}.</p>
+      )}
+      <label>
+        Title <input name="title" defaultValue={c.title} required />
+      </label>
+      <label>
+        Description <textarea name="description" defaultValue={c.description} rows={3} />
+      </label>
+      <label>
+        Risk
+        <select name="risk" defaultValue={c.risk}>
+          {risks.map((risk) => (
+            <option key={risk}>{risk}</option>
+          ))}
+        </select>
+      </label>
+      <label>
+        Why it is lower than the rules say <input name="riskReason" defaultValue={c.riskReason ?? ''} />
+      </label>
+      <label>
+        Rollback plan <textarea name="rollbackPlan" defaultValue={c.rollbackPlan} rows={2} />
+      </label>
+      <label>
+        Backup plan <textarea name="backupPlan" defaultValue={c.backupPlan} rows={2} />
+      </label>
+      {save.error && (
+        <p role="alert" className="refusal">
+          {save.error.message}
+        </p>
+      )}
+      <span className="row">
+        <button type="submit" className="primary" disabled={save.isPending}>
+          Save{stand.can && stand.as ? ` as ${stand.as}` : ''}
+        </button>
+        <button type="button" onClick={() => setOpen(false)}>
+          Not now
+        </button>
+      </span>
+    </form>
+  );
+}

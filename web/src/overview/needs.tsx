@@ -1,0 +1,148 @@
+import type { ReactNode } from 'react';
+import { Link } from 'wouter';
+import { isOpenAttempt } from '../../../domain/machines';
+import type { Permission } from '../../../domain/permissions';
+import type { PromotionView } from '../../../domain/schemas';
+import { useBlocked, useChangeRequests, useEpics, useWipLimits } from '../api';
+import { standFor, useMe } from '../me';
+import { Time } from '../time';
+
+interface Need {
+  key: string;
+  urgent?: boolean;
+  says: ReactNode;
+}
+
+/** What waits for somebody, the most urgent first; it says where that is the reader. */
+export function Needs({ promotions }: { promotions: PromotionView[] }) {
+  const needs = [...useDeliveryNeeds(promotions), ...useBacklogNeeds()];
+  return (
+    <section aria-labelledby="needs-title" className="card">
+      <h2 id="needs-title">Needs somebody now</h2>
+      {needs.length === 0 ? (
+        <p className="muted">
+          Nothing waits for anybody. Ship a revision under Promotions when there is one.
+        </p>
+      ) : (
+        <ul className="needs">
+          {needs.map(({ key, urgent, says }) => (
+            <li key={key} className={urgent ? 'warning' : undefined}>
+              {says}
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+function useDeliveryNeeds(promotions: PromotionView[]): Need[] {
+  const me = useMe();
+  const submitted = useChangeRequests('submitted').data?.items ?? [];
+  const inProgress = useChangeRequests('in-progress').data?.items ?? [];
+  const can = (permission: Permission, target: string | undefined) => {
+    const stand = standFor(me, permission, target);
+    return stand.can && stand.as === undefined;
+  };
+  const failed = promotions.flatMap((p) =>
+    p.deployments
+      .filter(({ status }) => status === 'rollback-failed')
+      .map((d): Need => ({
+        key: d.key,
+        urgent: true,
+        says: (
+          <>
+            The rollback of <Link href={`/promotions/${p.key}`}>{d.key}</Link> failed; {d.target} waits for{' '}
+            {can('resolve', d.target) ? 'you' : 'an SRE'}.
+          </>
+        ),
+      })),
+  );
+  const reviews = inProgress
+    .filter(({ review }) => review !== null)
+    .map(({ key, title, review }): Need => ({
+      key: `${key} review`,
+      urgent: review!.overdue,
+      says: (
+        <>
+          <Link href={`/change-requests/${key}`}>{key}</Link> {title}: its review is{' '}
+          {review!.overdue ? 'overdue since ' : 'due until '}
+          <Time at={review!.dueAt} />.
+        </>
+      ),
+    }));
+  const decisions = submitted.map((request): Need => {
+    const target = promotions.find(({ key }) => key === request.promotion)?.target;
+    const mine = can('decide', target) && request.requester !== me?.person;
+    const level = request.approvals.levels.find(({ missing }) => missing.length > 0);
+    return {
+      key: request.key,
+      says: (
+        <>
+          <Link href={`/change-requests/${request.key}`}>{request.key}</Link> {request.title} waits for{' '}
+          {mine ? <strong>your decision</strong> : 'a decision'}
+          {level && ` (${level.name}: ${level.missing.join(' and ')})`}.
+        </>
+      ),
+    };
+  });
+  const approved = promotions
+    .filter((p) => p.status === 'approved' && !p.deployments.some(isOpenAttempt))
+    .map((p): Need => ({
+      key: p.key,
+      says: (
+        <>
+          <Link href={`/promotions/${p.key}`}>{p.key}</Link> {p.title} is approved for {p.target}
+          {can('deploy', p.target) && ': it is yours to deploy'}.
+        </>
+      ),
+    }));
+  return [...failed, ...reviews, ...decisions, ...approved];
+}
+
+function useBacklogNeeds(): Need[] {
+  const limits = useWipLimits().data?.limits ?? [];
+  const roots = useBlocked().data?.roots ?? [];
+  const epics = useEpics().data?.items ?? [];
+  const over = limits
+    .filter((limit) => limit.over)
+    .map(({ scope, limit, inProgress }): Need => ({
+      key: scope,
+      says: (
+        <>
+          <Link href={wipLink(scope)}>{scope}</Link> has {inProgress} in progress; its limit is {limit}.
+        </>
+      ),
+    }));
+  const blocking = roots.slice(0, 3).map(({ item, blocker, title, holds, frees }): Need => ({
+    key: `root ${item ?? blocker}`,
+    says: (
+      <>
+        {item ? <Link href={`/backlog/${item}`}>{item}</Link> : 'Outside'} {title} holds{' '}
+        <Link href="/backlog?blocked=true">{holds.length} blocked</Link>
+        {frees.length > 0 && `; resolving it frees ${frees.join(', ')}`}.
+      </>
+    ),
+  }));
+  const overdue = epics
+    .filter((epic) => epic.overdue)
+    .map(({ key, title, progress }): Need => ({
+      key,
+      says: (
+        <>
+          <Link href={`/backlog?epic=${key}`}>{key}</Link> {title} is overdue: {progress.done} of{' '}
+          {progress.total} done.
+        </>
+      ),
+    }));
+  return [...over, ...blocking, ...overdue];
+}
+
+const wipLink = (scope: string) => {
+  const of = scope.startsWith('owner:')
+    ? `&owner=${encodeURIComponent(scope.slice(6))}`
+    : scope.startsWith('epic:')
+      ? `&epic=${scope.slice(5)}`
+      : '';
+  return `/backlog?status=in-progress${of}`;
+};
