@@ -57,3 +57,5 @@ app.post('/move', async (request, response) => {
 });
 
 const server = app.listen(0, '127.0.0.1', () => process.send?.((server.address() as { port: number }).port));
+// It ends with the benchmark, however that ends.
+process.on('disconnect', () => process.exit());
