@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { badInput, notFound, SignalboxError } from '../domain/errors';
-import { parsePromotionKey, promotionKey } from '../domain/keys';
+import { parseNumber, parsePromotionKey, promotionKey } from '../domain/keys';
 import { may, whyMayNot } from '../domain/permissions';
 import {
   emptyBody,
@@ -52,11 +52,7 @@ const targetOf = (scope: DeploymentWindow['scope'] | undefined) => scope?.target
 
 export function windowRoutes(deps: ApiDeps): Route[] {
   const { db } = deps;
-  const idOf = (text: string): number => {
-    if (!/^[1-9][0-9]{0,8}$/.test(text))
-      throw badInput(`"${text.slice(0, 40)}" is no number of a window; one looks like 3.`);
-    return Number(text);
-  };
+  const idOf = (text: string): number => parseNumber(text, 'window');
   const find = async (id: string): Promise<WindowRow> => {
     const row = await findWindow(db, idOf(id));
     if (!row) throw notFound(`deployment window ${id}`);

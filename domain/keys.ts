@@ -37,3 +37,9 @@ export function parseDeploymentKey(key: string): { promotion: number; attempt: n
   const [promotion, attempt] = deploymentParts(key);
   return { promotion: promotion!, attempt: attempt! };
 }
+/** A number as it stands in an address. @param kind what it numbers. @throws invalid-input when it is none. */
+export function parseNumber(text: string, kind: string): number {
+  if (!/^[1-9][0-9]{0,8}$/.test(text))
+    throw badInput(`"${text.slice(0, 40)}" is no number of a ${kind}; one looks like 3.`);
+  return Number(text);
+}

@@ -180,9 +180,9 @@ export const logQuery = strict({
   stream: z.enum(['out', 'err', 'note'], 'allowed: out, err or note').optional(),
 });
 
-const at = z.iso.datetime().describe('UTC, ISO 8601');
+export const at = z.iso.datetime().describe('UTC, ISO 8601');
 const maybeAt = at.nullable();
-const versioned = { version: z.number().int(), createdAt: at, updatedAt: at };
+export const versioned = { version: z.number().int(), createdAt: at, updatedAt: at };
 
 export const stepView = z
   .object({

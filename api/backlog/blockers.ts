@@ -1,8 +1,9 @@
 import { blockedView, blockerView, newBlockerBody, resolveBlockerBody } from '../../domain/backlog/schemas';
-import { badInput, notFound, SignalboxError } from '../../domain/errors';
-import { itemKey, parseItemKey } from '../../domain/keys';
+import { notFound, SignalboxError } from '../../domain/errors';
+import { itemKey, parseItemKey, parseNumber } from '../../domain/keys';
 import { listQuery } from '../../domain/schemas';
-import { findBlocker, raiseBlocker, resolveBlocker, viewBlocked } from '../../db/backlog/blockers';
+import { findBlocker, raiseBlocker, viewBlocked } from '../../db/backlog/blockers';
+import { resolveBlockers } from '../../db/backlog/items';
 import { viewBlocker } from '../../db/backlog/view';
 import type { ApiDeps } from '../deps';
 import { cursorAfter, idAfter } from '../page';
@@ -52,15 +53,13 @@ export function blockerRoutes({ db }: ApiDeps): Route[] {
       body: resolveBlockerBody,
       answers: { status: 200, schema: blockerView },
       async handle(call) {
-        const text = call.params.id!;
-        if (!/^[1-9][0-9]{0,8}$/.test(text))
-          throw badInput(`"${text.slice(0, 40)}" is no number of a blocker; one looks like 3.`);
-        const row = await findBlocker(db, Number(text));
-        if (!row) throw notFound(`blocker ${text}`);
-        if (!(await resolveBlocker(db, row.id, call.body.resolution, moveOf(call))))
+        const id = parseNumber(call.params.id!, 'blocker');
+        const row = await findBlocker(db, id);
+        if (!row) throw notFound(`blocker ${id}`);
+        if ((await resolveBlockers(db, { id: row.id }, call.body.resolution, moveOf(call))) === 0)
           throw new SignalboxError(
             'illegal-transition',
-            `Blocker ${text} of ${itemKey(row.item)} was resolved before.`,
+            `Blocker ${id} of ${itemKey(row.item)} was resolved before.`,
           );
         return view(row.id);
       },

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { epicOf } from '../../domain/backlog/item';
 import { csvHead, csvOf, readFile } from '../../domain/backlog/file';
 import {
   bulkBody,
@@ -15,7 +16,7 @@ import { changeItems } from '../../db/backlog/items';
 import { itemsByIds, listItems } from '../../db/backlog/list';
 import type { ApiDeps } from '../deps';
 import { route, TextStream, type Route } from '../route';
-import { epicOf, moveOf } from './items';
+import { moveOf } from './items';
 
 /** Many backlog items at once: changed together, imported, exported. */
 export function bulkRoutes({ db }: ApiDeps): Route[] {

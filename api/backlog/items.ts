@@ -1,5 +1,5 @@
 import { htmlOf } from '../../domain/backlog/markdown';
-import type { ItemEdit } from '../../domain/backlog/item';
+import { epicOf } from '../../domain/backlog/item';
 import {
   editItemBody,
   filterQuery,
@@ -27,10 +27,6 @@ export const moveOf = (call: { person: string; request: string }, why?: string) 
   request: call.request,
   why,
 });
-/** An epic as its number; null: none; undefined: not said. */
-export const epicOf = (key: string | null | undefined): Pick<ItemEdit, 'epic'> =>
-  key === undefined ? {} : { epic: key === null ? null : parseEpicKey(key) };
-
 export function itemRoutes({ db }: ApiDeps): Route[] {
   const view = async (id: number, key: string) => {
     const item = await itemById(db, id);

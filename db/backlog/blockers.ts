@@ -62,19 +62,6 @@ export async function raiseBlocker(
 export const findBlocker = async (tx: Tx, id: number) =>
   (await tx('blockers').where({ id }).first()) as BlockerRow | undefined;
 
-/** @returns false when it was resolved before. */
-export const resolveBlocker = async (tx: Tx, id: number, resolution: string, move: Move): Promise<boolean> =>
-  (await tx('blockers')
-    .where({ id })
-    .whereNull('resolved_at')
-    .update({
-      resolved_at: tx.fn.now(),
-      resolved_by: move.by,
-      resolution,
-      ...movedBy({ ...move, why: resolution }),
-      version: tx.raw('version + 1'),
-    })) === 1;
-
 async function openLinks(tx: Tx): Promise<Link[]> {
   return (await tx('blockers')
     .whereNull('resolved_at')

@@ -1,8 +1,8 @@
-import type { ItemEdit } from '../../domain/backlog/item';
+import { epicOf, type ItemEdit } from '../../domain/backlog/item';
 import type { ImportFile, ImportLine } from '../../domain/backlog/file';
 import type { ImportedItem, ImportReport } from '../../domain/backlog/schemas';
 import { SignalboxError } from '../../domain/errors';
-import { itemKey, parseEpicKey, parseItemKey } from '../../domain/keys';
+import { itemKey, parseItemKey } from '../../domain/keys';
 import type { Tx } from '../connect';
 import type { Move } from '../transition';
 import { beginEdits, insertItem, liveItems, writeChanges, type ItemRow, type NewItem } from './items';
@@ -130,7 +130,7 @@ export async function importItems(
 
 const editOf = ({ key: _key, epic, ...fields }: ImportedItem): ItemEdit => ({
   ...fields,
-  ...(epic === undefined ? {} : { epic: epic === null ? null : parseEpicKey(epic) }),
+  ...epicOf(epic),
 });
 const given = <T extends object>(edit: T): Partial<T> =>
   Object.fromEntries(Object.entries(edit).filter(([, value]) => value !== undefined)) as Partial<T>;

@@ -16,7 +16,7 @@ export type { ItemRow } from './view';
  * `beginEdits`: it locks the items in the order of their numbers and then, if something may begin, the places of the
  * board, so that no two writers wait for each other and a limit holds whatever races.
  */
-export const fieldsOf = (row: ItemRow): ItemFields => ({
+const fieldsOf = (row: ItemRow): ItemFields => ({
   title: row.title,
   description: row.description,
   status: row.status,
@@ -39,8 +39,6 @@ const columns = (edit: ItemEdit) => ({
 });
 
 export const liveItems = (tx: Tx) => tx('backlog_items').whereNull('deleted_at');
-export const findItem = async (tx: Tx, id: number) =>
-  (await liveItems(tx).where({ id }).first()) as ItemRow | undefined;
 
 /** Whether an edit may take a place in progress. */
 const mayTake = (edit: ItemEdit) =>
@@ -146,13 +144,19 @@ export async function writeChanges(
       ...(status === 'in-progress' ? { started_at: tx.raw('coalesce(started_at, now())') } : {}),
       ...(row.status === 'done' ? { done_at: null } : {}),
     });
-  if (status === 'done') await resolveLinksTo(tx, row.id, `${itemKey(row.id)} is done`, move);
+  if (status === 'done')
+    await resolveBlockers(tx, { blocked_by: row.id }, `${itemKey(row.id)} is done`, move);
 }
 
-/** Whoever waits for this item waits for it no more. */
-export const resolveLinksTo = (tx: Tx, id: number, resolution: string, move: Move) =>
+/** Resolves the open ones of these blockers. @returns how many there were. */
+export const resolveBlockers = (
+  tx: Tx,
+  which: { id: number } | { item: number } | { blocked_by: number },
+  resolution: string,
+  move: Move,
+): Promise<number> =>
   tx('blockers')
-    .where({ blocked_by: id })
+    .where(which)
     .whereNull('resolved_at')
     .update({
       resolved_at: tx.fn.now(),
@@ -242,15 +246,9 @@ export async function removeItem(tx: Tx, id: number, version: number | undefined
       `${key} is carried by CP-${carrier.id}, whose record names it; defer it instead of removing it.`,
       { promotion: `CP-${carrier.id}` },
     );
-  const resolved = {
-    resolved_at: tx.fn.now(),
-    resolved_by: move.by,
-    resolution: `${key} was removed from the backlog`,
-    ...movedBy(move),
-    version: tx.raw('version + 1'),
-  };
-  await tx('blockers').where({ item: id }).whereNull('resolved_at').update(resolved);
-  await resolveLinksTo(tx, id, resolved.resolution, move);
+  const resolution = `${key} was removed from the backlog`;
+  await resolveBlockers(tx, { item: id }, resolution, move);
+  await resolveBlockers(tx, { blocked_by: id }, resolution, move);
   await tx('backlog_items')
     .where({ id })
     .update({

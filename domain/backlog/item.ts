@@ -1,5 +1,5 @@
 import { badInput, SignalboxError } from '../errors';
-import { itemKey } from '../keys';
+import { itemKey, parseEpicKey } from '../keys';
 import { mayFollow, rowOf, type ItemStatus, type Priority } from '../machines';
 import type { Places } from './wip';
 
@@ -17,6 +17,10 @@ export interface ItemFields {
   externalId: string | null;
 }
 export type ItemEdit = Partial<ItemFields>;
+
+/** An epic's key as its number; null: none; undefined: not said. */
+export const epicOf = (key: string | null | undefined): Pick<ItemEdit, 'epic'> =>
+  key === undefined ? {} : { epic: key === null ? null : parseEpicKey(key) };
 
 /** In which orders items are listed. */
 export const sorts = ['rank', 'priority', 'due', 'updated'] as const;

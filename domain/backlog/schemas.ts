@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { priorities, statesOf } from '../machines';
-import { line, paragraph, reason } from '../schemas';
+import { at, line, paragraph, reason, versioned } from '../schemas';
 import { sorts } from './item';
 import { strict } from '../strict';
 
@@ -188,9 +188,6 @@ export const importedItem = strict({
   labels: labels.optional(),
 });
 export type ImportedItem = z.output<typeof importedItem>;
-
-const at = z.iso.datetime().describe('UTC, ISO 8601');
-const versioned = { version: z.number().int(), createdAt: at, updatedAt: at };
 
 export const blockerView = z
   .object({

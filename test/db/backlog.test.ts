@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { longestRank } from '../../domain/backlog/ranking';
 import { SignalboxError } from '../../domain/errors';
-import { raiseBlocker, resolveBlocker } from '../../db/backlog/blockers';
+import { raiseBlocker } from '../../db/backlog/blockers';
 import { addEpic, findEpic, viewEpic } from '../../db/backlog/epics';
-import { addItem, changeItems, type NewItem } from '../../db/backlog/items';
+import { addItem, changeItems, resolveBlockers, type NewItem } from '../../db/backlog/items';
 import { listItems } from '../../db/backlog/list';
 import { moveItem, renewRanks } from '../../db/backlog/ranks';
 import { setWipLimits, viewWipLimits } from '../../db/backlog/wip';
@@ -333,8 +333,8 @@ describe('blockers', () => {
     await change(b, { status: 'done' });
     const rows = await db('blockers').where({ item: a }).orderBy('id');
     expect(rows[0]).toMatchObject({ resolution: `ITEM-${b} is done`, resolved_by: 'carla' });
-    expect(await resolveBlocker(db, rows[1].id, 'settled', by)).toBe(true);
-    expect(await resolveBlocker(db, rows[1].id, 'settled', by)).toBe(false);
+    expect(await resolveBlockers(db, { id: rows[1].id }, 'settled', by)).toBe(1);
+    expect(await resolveBlockers(db, { id: rows[1].id }, 'settled', by)).toBe(0);
     await change(a, { status: 'done' });
 
     const [c, d] = [await add(), await add()];

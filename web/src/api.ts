@@ -5,6 +5,7 @@ import type { BlockedView, EpicView, WipLimitsView } from '../../domain/backlog/
 import type {
   ChangeRequestView,
   LogLine,
+  MeView,
   PromotionView,
   TargetView,
   WindowStatusView,
@@ -158,7 +159,8 @@ export const useBlocked = () => usePolled<BlockedView>(['blocked'], '/blockers?l
 export const useEpics = () => usePolled<Page<EpicView>>(['epics'], '/epics?limit=200');
 /** Whether Signalbox answers, and since when it does not. */
 export function useStanding(): { error: Error | null; since: number } {
-  const { error, dataUpdatedAt } = usePromotions();
+  // The smallest thing there is to read: it is asked for on every tab.
+  const { error, dataUpdatedAt } = usePolled<MeView>(['me'], '/me');
   return { error, since: dataUpdatedAt };
 }
 export const useTargets = () => usePolled<Page<TargetView>>(['targets'], '/targets');

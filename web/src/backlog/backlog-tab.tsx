@@ -1,9 +1,9 @@
-import { useState } from 'react';
 import { useParams } from 'wouter';
+import { AddForm } from '../add-form';
 import { Filters, useFilter } from './filters';
 import { ItemList } from './item-list';
 import { ItemPanel } from './item-panel';
-import { useStand, useTotals, useWrite } from './queries';
+import { useTotals } from './queries';
 
 /** The backlog: what is looked for on top, the items in their order, the chosen one beside them. */
 export function BacklogTab() {
@@ -30,39 +30,11 @@ export function BacklogTab() {
 }
 
 function NewItem() {
-  const stand = useStand();
   const [filter] = useFilter();
-  const [title, setTitle] = useState('');
   // What is being looked at is what a new item is meant for.
   const epic = filter.get('epic');
-  const add = useWrite<string>((api, as, asked) =>
-    api.write('/backlog-items', { title: asked, ...(epic && epic !== 'none' ? { epic } : {}) }, as),
-  );
+  const more = epic && epic !== 'none' ? { epic } : {};
   return (
-    <form
-      className="row add"
-      onSubmit={(event) => {
-        event.preventDefault();
-        // Empty at once for the next one; what was refused comes back, unless something was typed meanwhile.
-        setTitle('');
-        add.mutate(title, { onError: () => setTitle((typed) => typed || title) });
-      }}
-    >
-      <input
-        aria-label="Title of a new item"
-        placeholder="A new item"
-        value={title}
-        required
-        onChange={(event) => setTitle(event.target.value)}
-      />
-      <button type="submit" disabled={!stand.can} title={stand.can ? undefined : stand.why}>
-        Add{stand.can && stand.as ? ` as ${stand.as}` : ''}
-      </button>
-      {add.error && (
-        <p role="alert" className="refusal">
-          {add.error.message}
-        </p>
-      )}
-    </form>
+    <AddForm what="item" add={(api, as, title) => api.write('/backlog-items', { title, ...more }, as)} />
   );
 }

@@ -1,10 +1,8 @@
-import { useState } from 'react';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Link } from 'wouter';
 import type { EpicView } from '../../../domain/backlog/schemas';
-import { useApi, useEpics } from '../api';
+import { AddForm } from '../add-form';
+import { useEpics } from '../api';
 import { day } from '../format';
-import { standFor, useMe } from '../me';
 
 /** Epics with what their items make of them; each opens its items. */
 export function EpicsTab() {
@@ -12,7 +10,7 @@ export function EpicsTab() {
   const items = epics.data?.items ?? [];
   return (
     <section aria-label="Epics">
-      <NewEpic />
+      <AddForm what="epic" add={(api, as, title) => api.write('/epics', { title }, as)} />
       {epics.isSuccess && items.length === 0 && (
         <p className="empty">
           There is no epic yet. Add one above, or with "npx signalbox epic add "Checkout" --target
@@ -92,43 +90,5 @@ function Epic({ epic }: { epic: EpicView }) {
       </p>
       {epic.outcome && <p className="muted">{epic.outcome}</p>}
     </article>
-  );
-}
-
-function NewEpic() {
-  const api = useApi();
-  const queries = useQueryClient();
-  const stand = standFor(useMe(), 'backlog');
-  const [title, setTitle] = useState('');
-  const add = useMutation({
-    mutationFn: (asked: string) => api.write('/epics', { title: asked }, stand.can ? stand.as : undefined),
-    onError: (_error, asked) => setTitle((typed) => typed || asked),
-    onSettled: () => queries.invalidateQueries({ queryKey: ['epics'] }),
-  });
-  return (
-    <form
-      className="row add"
-      onSubmit={(event) => {
-        event.preventDefault();
-        setTitle('');
-        add.mutate(title);
-      }}
-    >
-      <input
-        aria-label="Title of a new epic"
-        placeholder="A new epic"
-        value={title}
-        required
-        onChange={(event) => setTitle(event.target.value)}
-      />
-      <button type="submit" disabled={!stand.can} title={stand.can ? undefined : stand.why}>
-        Add{stand.can && stand.as ? ` as ${stand.as}` : ''}
-      </button>
-      {add.error && (
-        <p role="alert" className="refusal">
-          {add.error.message}
-        </p>
-      )}
-    </form>
   );
 }
