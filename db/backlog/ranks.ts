@@ -9,8 +9,10 @@ import { staleVersion } from './stale';
 
 /**
  * Moving items in the order, in two statements: one looks at the neighbours, one writes the rank. Two moves into one
- * gap compute the same rank; the one that comes second finds it taken and looks again. A renewal, which shortens the
- * ranks of a stretch, keeps moves from writing while it works; the one that looked before it looks again.
+ * gap compute the same rank; the one that comes second finds it taken and looks again. An item that was changed since
+ * the look is looked at again too: so a move waits only for one that looked later, and none for another in a circle.
+ * A renewal, which shortens the ranks of a stretch, keeps moves from writing while it works; the one that looked before
+ * it looks again.
  */
 const rankLock = 4_600_003;
 export type Place = { before: number } | { after: number };
@@ -52,9 +54,9 @@ export async function moveItem(
       const written = await db
         .raw(
           `UPDATE backlog_items i SET rank = ?, moved = ?, version = version + 1, updated_at = now()
-          WHERE i.id = ? AND i.deleted_at IS NULL AND i.version = coalesce(?, i.version) AND last_renewal() = ?
+          WHERE i.id = ? AND i.deleted_at IS NULL AND i.version = ? AND last_renewal() = ?
           RETURNING ${full}`,
-          [rank, moved, id, version ?? null, row.renewal] as never,
+          [rank, moved, id, row.version, row.renewal] as never,
         )
         .options({ name: 'rank' });
       const [item] = written.rows as FullRow[];
@@ -103,6 +105,9 @@ export const renewRanks = (db: Db, around: string): Promise<void> =>
         .slice(0, stretch.length);
       const whole = lower === null && next === null;
       if (!whole && ranks.some((rank) => rank.length > renewedRank)) continue;
+      // Locked in the order in which whoever changes several items locks them.
+      const ids = stretch.map(({ id }) => id);
+      await tx.raw('SELECT FROM backlog_items WHERE id = ANY(?::integer[]) ORDER BY id FOR UPDATE', [ids]);
       const [renewal] = (await tx('rank_renewals').insert({ lower, upper }).returning('id')) as {
         id: number;
       }[];
@@ -110,7 +115,7 @@ export const renewRanks = (db: Db, around: string): Promise<void> =>
         `WITH renewed AS (SELECT * FROM unnest(?::integer[], ?::text[], ?::text[]) AS r (id, before, after)),
               noted AS (INSERT INTO renewed_ranks (renewal, before, after) SELECT ?, before, after FROM renewed)
          UPDATE backlog_items i SET rank = r.after FROM renewed r WHERE i.id = r.id AND i.rank = r.before`,
-        [stretch.map(({ id }) => id), stretch.map(({ rank }) => rank), ranks, renewal!.id],
+        [ids, stretch.map(({ rank }) => rank), ranks, renewal!.id],
       );
       return;
     }

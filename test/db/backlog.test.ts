@@ -198,6 +198,20 @@ describe('the order', () => {
     }
   });
 
+  it('everything moves past everything at once: no two wait for each other, nothing is lost', async () => {
+    const ids: number[] = [];
+    for (let n = 0; n < 8; n++) ids.push(await add());
+    for (let round = 0; round < 25; round++) {
+      await Promise.all(
+        Array.from({ length: 48 }, async (_, n) => {
+          const [id, anchor] = [ids[n % 8]!, ids[(n * 5 + round + 1 + Math.floor(n / 8)) % 8]!];
+          if (id !== anchor) await moveItem(db, id, n % 2 ? { after: anchor } : { before: anchor }, by);
+        }),
+      );
+      expect((await order()).sort((a, b) => a - b)).toEqual(ids);
+    }
+  });
+
   it('moves, additions and renewals at once: whoever was not moved keeps its order', async () => {
     const ids: number[] = [];
     for (let n = 0; n < 60; n++) ids.push(await add());

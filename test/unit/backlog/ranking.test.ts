@@ -35,6 +35,7 @@ it('any sequence of moves, additions and renewals equals a plain list', () => {
           const order = inOrder(entries).map((id) => entries.find((e) => e.id === id)!);
           const ranks = ranksBetween(null, endOf(order.at(-1)!.rank), order.length);
           order.forEach((entry, n) => (entry.rank = ranks[n]!));
+          expect(ranks.filter((rank) => /^h[0-9a-f]{8}$/.test(rank))).toEqual([]);
           renewals += 1;
         } else {
           const id = list[which % list.length]!;
@@ -47,6 +48,7 @@ it('any sequence of moves, additions and renewals equals a plain list', () => {
           const rankOf = (n: number) => entries.find((e) => e.id === others[n])?.rank ?? null;
           const entry = entries.find((e) => e.id === id)!;
           entry.rank = rankBetween(rankOf(at - 1), rankOf(at));
+          expect(entry.rank).not.toMatch(/^h[0-9a-f]{8}$/);
           longest = Math.max(longest, entry.rank.length);
         }
         expect(inOrder(entries)).toEqual(list);
