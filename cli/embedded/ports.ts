@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -33,7 +34,29 @@ export function rememberedPorts(stateDir: string): Ports {
 }
 
 export const isFree = (port: number): Promise<boolean> => listen(port).then(Boolean, () => false);
-const freePort = () => listen(0);
+
+/**
+ * A port that is free, below those that the system gives to outgoing connections: one of theirs may be in use by any
+ * connection of this machine a moment later, before the part that it was chosen for listens.
+ */
+export async function freePort(): Promise<number> {
+  const end = outgoingPorts();
+  for (let tries = 0; end > firstPort + 1000 && tries < 100; tries++) {
+    const port = randomInt(firstPort, end);
+    if (await isFree(port)) return port;
+  }
+  return listen(0);
+}
+const firstPort = 20_000;
+
+/** The first port of outgoing connections: Linux says it; elsewhere it is IANA's first dynamic one. */
+function outgoingPorts(): number {
+  try {
+    return Number(readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').split(/\s+/)[0]);
+  } catch {
+    return 49_152;
+  }
+}
 
 const listen = (port: number) =>
   new Promise<number>((resolve, reject) => {

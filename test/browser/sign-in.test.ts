@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { generate } from 'selfsigned';
 import { launchChromium } from '../helpers/chromium';
-import { freePort, startProvider, type Provider } from '../helpers/oidc';
+import { freePort } from '../../cli/embedded/ports';
+import { startProvider, type Provider } from '../helpers/oidc';
 import { cleanUp, newFolder, runProgram, startUp, type Up } from '../helpers/up';
 
 /** People sign in by OpenID Connect: a real provider, real HTTPS, a real browser; ship, approve, sign out. */
