@@ -105,10 +105,19 @@ export function createApp(deps: ApiDeps): Express {
   });
   app.use('/api', api);
 
-  app.use(express.static(deps.webDir, { index: 'index.html' }));
+  app.use(
+    express.static(deps.webDir, {
+      index: 'index.html',
+      // These have their content's digest in their name.
+      setHeaders: (response, path) => {
+        if (/[/\\]assets[/\\]/.test(path))
+          response.setHeader('Cache-Control', 'public, max-age=31536000, immutable');
+      },
+    }),
+  );
   // The page's tabs, and what is open in them, have addresses of their own.
   app.get(
-    /^\/(overview|promotions|change-requests|backlog|epics|audit)(\/[A-Z0-9.-]{1,40})?$/,
+    /^\/(overview|promotions|change-requests|backlog|epics|calendar|audit)(\/[A-Za-z0-9.-]{1,40})?$/,
     (_request, response) => response.sendFile('index.html', { root: deps.webDir }),
   );
   app.use((request) => {

@@ -7,6 +7,7 @@ import {
   listQuery,
   overrideBody,
   overrideView,
+  previewQuery,
   previewView,
   reasonBody,
   windowBody,
@@ -149,10 +150,11 @@ export function windowRoutes(deps: ApiDeps): Route[] {
       permission: 'read',
       remember: false,
       body: windowBody,
+      query: previewQuery,
       answers: { status: 200, schema: previewView },
-      async handle({ body }) {
+      async handle({ body, query }) {
         check(body);
-        return { body: await previewOf(deps, body) };
+        return { body: await previewOf(deps, body, query.replaces) };
       },
     }),
     route({

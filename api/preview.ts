@@ -13,11 +13,12 @@ const mostLooked = 1_000;
 export async function previewOf(
   { db, windows, targets }: Pick<ApiDeps, 'db' | 'windows' | 'targets'>,
   proposed: Omit<DeploymentWindow, 'id'>,
+  replaces?: number,
 ): Promise<PreviewView> {
   const now = Date.now();
   const before = await windows.current();
   const window = { ...proposed, id: 0 };
-  const after = scheduleOf([...before.windows, window], before.revision);
+  const after = scheduleOf([...before.windows.filter(({ id }) => id !== replaces), window], before.revision);
   const occurrences = scheduleOf([window], 0)
     .occurrences(now, now + yearMs)
     .slice(0, mostOccurrences)

@@ -291,6 +291,15 @@ export const windowView = z
   .meta({ id: 'Window' });
 export type WindowView = z.infer<typeof windowView>;
 
+export const previewQuery = strict({
+  replaces: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(2_147_483_647)
+    .optional()
+    .describe('number of the window that it is to take the place of'),
+});
 export const previewView = z
   .object({
     occurrences: z.array(z.object({ start: at, end: at })).describe('the first ten within a year'),

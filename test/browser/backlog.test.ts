@@ -1,19 +1,16 @@
-import { mkdirSync, readFileSync } from 'node:fs';
-import type { Browser, Page } from 'playwright-core';
-import { launchChromium } from '../helpers/chromium';
+import type { Page } from 'playwright-core';
+import { accessible, openBrowser, type Watched } from '../helpers/browser';
 import { cleanUp, cli, startUp, stopUp, until, type Up } from '../helpers/up';
 
 /** The tabs of the backlog in a real browser, on the real stack. */
 let up: Up;
-let browser: Browser;
+let browser: Watched;
 let page: Page;
-const problems: string[] = [];
-const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 
 beforeAll(async () => {
-  [up, browser] = await Promise.all([startUp(), launchChromium()]);
+  [up, browser] = await Promise.all([startUp(), openBrowser()]);
   await up.says('Running. Ctrl-C');
-  page = await open({ width: 1280, height: 900 });
+  page = await browser.open();
   await page.goto(up.endpoints().signIn);
   await page.getByRole('link', { name: 'Backlog' }).click();
 });
@@ -22,16 +19,6 @@ afterAll(async () => {
   await cleanUp();
 });
 
-async function open(viewport: { width: number; height: number }): Promise<Page> {
-  const made = await browser.newPage({ viewport });
-  made.setDefaultTimeout(20_000);
-  made.on('pageerror', (error) => problems.push(String(error)));
-  made.on('console', (message) => {
-    if (message.type() === 'error' && !message.text().includes('the server responded with a status'))
-      problems.push(message.text());
-  });
-  return made;
-}
 const say = async (...args: string[]) => {
   const { code, err } = await cli(up, ...args);
   expect([code, err]).toEqual([0, '']);
@@ -53,35 +40,15 @@ const button = (name: string | RegExp, options: { exact?: boolean } = {}) =>
 const panel = (key: string) => page.getByRole('region', { name: key, exact: true });
 const item = (key: string) => page.locator('.item').filter({ hasText: key });
 
-/** What axe finds, in both colour schemes; and a picture of each, where they are asked for. */
-async function accessible(name: string, of = page): Promise<void> {
-  for (const colorScheme of ['light', 'dark'] as const) {
-    await of.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-    await of.evaluate(axe);
-    const { violations } = (await of.evaluate(
-      "axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })",
-    )) as { violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] };
-    expect([
-      name,
-      colorScheme,
-      violations.map(({ id, nodes }) => [id, nodes.slice(0, 3).map((n) => `${n.html} ${n.failureSummary}`)]),
-    ]).toEqual([name, colorScheme, []]);
-    const folder = process.env.SCREENSHOTS;
-    if (!folder) continue;
-    mkdirSync(folder, { recursive: true });
-    await of.screenshot({ path: `${folder}/${name}-${colorScheme}.png` });
-  }
-}
-
 it('says what to do while there is nothing', async () => {
   await page.getByText('There is no item yet.').waitFor();
-  await accessible('backlog-empty');
+  await accessible(page, 'backlog-empty');
   await page.getByRole('link', { name: 'Epics' }).click();
   await page.getByText('There is no epic yet.').waitFor();
 });
 
 it('adds epics and items, which show everywhere at once', async () => {
-  const other = await open({ width: 900, height: 700 });
+  const other = await browser.open({ width: 900, height: 700 });
   await other.goto((await cli(up, 'sign-in')).out.trim());
   await other.getByRole('link', { name: 'Backlog' }).click();
   await page.getByLabel('Title of a new epic').fill('Timetables');
@@ -144,7 +111,7 @@ it('edits in place, blocks, and refuses in the words of the server', async () =>
   await item('ITEM-1').getByText('blocked by ITEM-2').waitFor();
   await button('Done', { exact: true }).click();
   await one.getByRole('alert').getByText('ITEM-1 is blocked by ITEM-2 (needs its data)').waitFor();
-  await accessible('backlog');
+  await accessible(page, 'backlog');
   await one.getByLabel('How it is resolved').fill('it is there');
   await button('Resolve', { exact: true }).click();
   await one.getByText('Nothing blocks it.').waitFor();
@@ -184,7 +151,7 @@ it('shows the progress of epics, and opens what it counts', async () => {
   await page.getByRole('link', { name: 'Epics' }).click();
   const bar = page.getByRole('progressbar');
   await until('the progress', async () => (await bar.getAttribute('aria-valuetext')) === '1 of 2 done, 50 %');
-  await accessible('epics');
+  await accessible(page, 'epics');
   await page.getByRole('link', { name: '1 done' }).click();
   await shows(['ITEM-2']);
 });
@@ -195,7 +162,7 @@ it('shows who did what, and finds it', async () => {
   await page.getByRole('cell', { name: 'backlog-item.deferred' }).waitFor();
   await page.waitForURL(/audit\?subject=ITEM-1$/);
   await page.getByRole('cell', { name: 'after the holidays' }).waitFor();
-  await accessible('audit');
+  await accessible(page, 'audit');
 });
 
 it('tells on the overview what needs somebody', async () => {
@@ -210,7 +177,7 @@ it('tells on the overview what needs somebody', async () => {
   await needs.getByText('board has 1 in progress; its limit is 0.').waitFor();
   await needs.getByText('ITEM-1 Show departures holds 1 blocked; resolving it frees ITEM-3.').waitFor();
   await page.getByRole('region', { name: 'Targets' }).getByText('CP-1.1').first().waitFor();
-  await accessible('overview');
+  await accessible(page, 'overview');
   await page.getByLabel('You are').selectOption('amir');
   await needs.getByText('RFC-2 departures waits for your decision').waitFor();
 });
@@ -233,31 +200,31 @@ it('takes a change request through its course', async () => {
   await request.getByText('Rejected').first().waitFor();
   await button(/^Revise/).click();
   await request.getByText('Draft').first().waitFor();
-  await accessible('change-request');
+  await accessible(page, 'change-request');
   await page.getByLabel('Status').selectOption('completed');
   await page.waitForURL(/change-requests\?status=completed$|status=completed$/);
   await page.getByRole('link', { name: /^RFC-1/ }).waitFor();
   await page.getByRole('link', { name: 'Promotions' }).click();
   await page.getByRole('heading', { name: /^CP-2 / }).waitFor();
-  await accessible('promotions');
+  await accessible(page, 'promotions');
 });
 
 it('fits a phone', async () => {
-  const phone = await open({ width: 390, height: 844 });
+  const phone = await browser.open({ width: 390, height: 844 });
   await phone.goto((await cli(up, 'sign-in')).out.trim());
   await phone.getByRole('link', { name: 'Backlog' }).click();
   await phone.locator('.item').first().waitFor();
   const wider = () => phone.evaluate('document.documentElement.scrollWidth - innerWidth') as Promise<number>;
   expect(await wider()).toBeLessThanOrEqual(0);
-  await accessible('backlog-phone', phone);
+  await accessible(phone, 'backlog-phone');
   await phone.locator('.item').first().getByRole('link').click();
   await phone.getByRole('region', { name: 'ITEM-1', exact: true }).waitFor();
   expect(await wider()).toBeLessThanOrEqual(0);
-  await accessible('item-phone', phone);
+  await accessible(phone, 'item-phone');
   await phone.close();
 });
 
 it('nothing went wrong in the page', async () => {
-  expect(problems).toEqual([]);
+  expect(browser.problems).toEqual([]);
   await stopUp(up);
 });

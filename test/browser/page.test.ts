@@ -21,8 +21,9 @@ beforeAll(async () => {
     if (message.type() === 'error' && !message.text().includes('the server responded with a status'))
       problems.push(message.text());
   });
+  const own = up.endpoints().page;
   page.on('request', (request) => {
-    if (!request.url().startsWith(up.endpoints().page)) problems.push(`a request to ${request.url()}`);
+    if (!request.url().startsWith(own)) problems.push(`a request to ${request.url()}`);
   });
 });
 afterAll(async () => {
@@ -139,7 +140,7 @@ it('is live; when the stream breaks it polls and says so; it becomes live again 
   const second = await browser.newPage();
   await second.route('**/api/events', (route) => route.abort());
   await second.goto(up.endpoints().signIn);
-  await second.getByText('Updating every second').waitFor();
+  await second.getByText('Updating every 5 s').waitFor();
   await second.getByRole('link', { name: 'Promotions' }).click();
   await second.getByRole('heading', { name: /^CP-2 / }).waitFor();
   await second.unroute('**/api/events');

@@ -3,6 +3,7 @@ import { useQuery, useQueryClient, type UseQueryResult } from '@tanstack/react-q
 import { EventSource } from 'eventsource';
 import type { BlockedView, EpicView, WipLimitsView } from '../../domain/backlog/schemas';
 import type {
+  CalendarView,
   ChangeRequestView,
   LogLine,
   MeView,
@@ -26,7 +27,8 @@ export interface Page<T> {
   items: T[];
   nextCursor: string | null;
 }
-const pollMs = 1_000;
+/** How often is read again while there is no stream. */
+export const pollMs = 5_000;
 /** While the stream tells what changed, reading again is only a safety net. */
 const livePollMs = 15_000;
 
@@ -63,6 +65,13 @@ export function createApi({ bearer }: Session) {
       if (as) await become(as);
       return call<T>(path, 'PATCH', body, version);
     },
+    /** @param version the one that was looked at; another is refused. */
+    async remove(path: string, body: object, as?: string, version?: number): Promise<void> {
+      if (as) await become(as);
+      await call(path, 'DELETE', body, version);
+    },
+    /** A question too long for an address: it changes nothing. */
+    ask: <T>(path: string, body: object) => call<T>(path, 'POST', body),
     become,
     signOut: () => call('/session', 'DELETE', {}),
     /** The event stream; it connects again by itself. */
@@ -123,6 +132,7 @@ export function useEventStream(api: Api): boolean {
       if (entity === 'log') return reread('log', key);
       if (entity === 'change-request') {
         reread('change-requests');
+        reread('calendar');
         return reread('change-request', key);
       }
       if (entity === 'backlog-item') {
@@ -138,7 +148,8 @@ export function useEventStream(api: Api): boolean {
       if (entity === 'wip-limits') return reread('wip-limits');
       reread('targets');
       reread('window');
-      if (entity === 'window') return;
+      reread('calendar');
+      if (entity === 'window') return reread('deployment-window');
       if (entity === 'target') return;
       reread('promotions');
       reread('promotion', key.split('.')[0]!);
@@ -163,6 +174,9 @@ export function useStanding(): { error: Error | null; since: number } {
   const { error, dataUpdatedAt } = usePolled<MeView>(['me'], '/me');
   return { error, since: dataUpdatedAt };
 }
+/** @param from first instant of the range, in UTC. @param to its end, exclusive. */
+export const useCalendar = (from: string, to: string) =>
+  usePolled<CalendarView>(['calendar', from, to], `/calendar?from=${from}&to=${to}`);
 export const useTargets = () => usePolled<Page<TargetView>>(['targets'], '/targets');
 export const usePromotions = () => usePolled<Page<PromotionView>>(['promotions'], '/promotions?limit=100');
 export const usePromotion = (key: string) =>

@@ -1,7 +1,7 @@
 import { useCallback, useMemo, useState, type ReactNode } from 'react';
 import { ApiContext, createApi, LiveContext, useApi, useEventStream } from './api';
 import { forget, keepBearer, type Start } from './session';
-import { Shell } from './shell';
+import { Shell } from './shell/shell';
 import { SignIn } from './sign-in';
 
 /** The Operations page: signed in, or not yet. */

@@ -2,10 +2,12 @@ import { rowOf, type MachineName } from '../../domain/machines';
 
 export const short = (digest: string | null) => digest?.slice(0, 12) ?? 'none';
 
-export const time = (iso: string | null) => (iso ? new Date(iso).toLocaleTimeString() : '');
+/** @param at ISO 8601, or milliseconds since 1970. */
+export const time = (at: string | number | null) => (at ? new Date(at).toLocaleTimeString() : '');
 /** A day of the calendar, such as a due date: it is the same day everywhere. */
 export const day = (date: string) => new Date(`${date}T12:00`).toLocaleDateString();
-export const dateTime = (iso: string) => new Date(iso).toLocaleString();
+export const dateTime = (iso: string) => moment.format(new Date(iso));
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 
 export function elapsed(from: string | null, to: string | null): string {
   if (!from) return '';

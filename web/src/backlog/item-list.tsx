@@ -174,6 +174,7 @@ function Row(props: {
         </button>
       )}
       <Link
+        data-row
         href={`/backlog/${item.key}${props.search && `?${props.search}`}`}
         aria-current={props.chosen ? 'true' : undefined}
       >

@@ -8,7 +8,7 @@ import {
 import type { ItemView, TotalsView } from '../../../domain/backlog/schemas';
 import type { AuditEntry } from '../../../domain/schemas';
 import { useApi, type Page } from '../api';
-import { standFor, useMe } from '../me';
+import { standFor, useMe } from '../shell/me';
 
 /** The backlog from the page's side: what is read, and what is written, shown at once and taken back when refused. */
 type Pages = InfiniteData<Page<ItemView>, string>;

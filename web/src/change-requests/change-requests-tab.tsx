@@ -6,7 +6,7 @@ import type { ChangeRequestView } from '../../../domain/schemas';
 import { useApi, useChangeRequest, useChangeRequests, usePromotion, useTargets, useWindow } from '../api';
 import { Badge } from '../badge';
 import { labelOf } from '../format';
-import { standFor, useMe } from '../me';
+import { standFor, useMe } from '../shell/me';
 import { Actions } from '../promotions/actions';
 import { ChangeFacts } from '../promotions/change';
 import { Time } from '../time';
@@ -49,6 +49,7 @@ export function ChangeRequestsTab() {
               <Link
                 href={`/change-requests/${request.key}${status && `?status=${status}`}`}
                 className="choice"
+                data-row
                 aria-current={request.key === chosen ? 'true' : undefined}
               >
                 <span className="row">

@@ -38,7 +38,7 @@ function Epic({ epic }: { epic: EpicView }) {
     <article className="epic">
       <header className="row">
         <h2>
-          <Link href={`/backlog?epic=${epic.key}`}>
+          <Link data-row href={`/backlog?epic=${epic.key}`}>
             {epic.key} · {epic.title}
           </Link>
         </h2>

@@ -4,7 +4,7 @@ import { isOpenAttempt } from '../../../domain/machines';
 import type { Permission } from '../../../domain/permissions';
 import type { PromotionView } from '../../../domain/schemas';
 import { useBlocked, useChangeRequests, useEpics, useWipLimits } from '../api';
-import { standFor, useMe } from '../me';
+import { standFor, useMe } from '../shell/me';
 import { Time } from '../time';
 
 interface Need {

@@ -10,7 +10,7 @@ import type {
 } from '../../../domain/schemas';
 import { useApi } from '../api';
 import { dateTime, short } from '../format';
-import { standFor, useMe } from '../me';
+import { standFor, useMe } from '../shell/me';
 
 interface Props {
   promotion: PromotionView;

@@ -14,6 +14,7 @@ export function PromotionList(props: {
         <li key={p.key}>
           <button
             type="button"
+            data-row
             aria-current={p.key === props.chosen ? 'true' : undefined}
             onClick={() => props.choose(p.key)}
           >

@@ -2,7 +2,7 @@ import { useState } from 'react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { PromotionView } from '../../../domain/schemas';
 import { useApi, useTargets } from '../api';
-import { standFor, useMe } from '../me';
+import { standFor, useMe } from '../shell/me';
 
 /** Ships a revision to a target and submits its change request. */
 export function ShipForm({ onShipped }: { onShipped: (key: string) => void }) {
@@ -33,6 +33,7 @@ export function ShipForm({ onShipped }: { onShipped: (key: string) => void }) {
       <button
         type="button"
         className="wide"
+        data-key="n"
         disabled={!stand.can}
         title={stand.can ? undefined : stand.why}
         onClick={() => setOpen(true)}

@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { may, permissions, type Permission } from '../../domain/permissions';
-import type { MeView } from '../../domain/schemas';
-import { useApi } from './api';
+import { may, permissions, type Permission } from '../../../domain/permissions';
+import type { MeView } from '../../../domain/schemas';
+import { useApi } from '../api';
 
 /** Who is signed in, and what they may do. */
 export function useMe(): MeView | undefined {

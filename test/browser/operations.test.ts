@@ -1,0 +1,135 @@
+import type { Page } from 'playwright-core';
+import { accessible, openBrowser, type Watched } from '../helpers/browser';
+import { cleanUp, cli, startUp, stopUp, until, type Up } from '../helpers/up';
+
+/** What is on every tab, the calendar, and the overview, in a real browser on the real stack. */
+let up: Up;
+let browser: Watched;
+let page: Page;
+
+beforeAll(async () => {
+  [up, browser] = await Promise.all([startUp(), openBrowser()]);
+  await up.says('Running. Ctrl-C');
+  page = await browser.open();
+  await page.goto(up.endpoints().signIn);
+});
+afterAll(async () => {
+  await browser?.close();
+  await cleanUp();
+});
+const say = async (...args: string[]) => {
+  const { code, err } = await cli(up, ...args);
+  expect([code, err]).toEqual([0, '']);
+};
+const button = (name: string | RegExp) => page.getByRole('button', { name });
+const link = (name: string | RegExp) => page.getByRole('link', { name });
+const panel = (name: string) => page.getByRole('region', { name, exact: true });
+
+describe('the calendar', () => {
+  it('shows the deployments of the week, and what may be done when there is no window', async () => {
+    await link('Calendar').click();
+    await page
+      .getByRole('region', { name: 'Week' })
+      .getByRole('link', { name: /CP-1\.1 .*, succeeded/ })
+      .waitFor();
+    expect(await page.title()).toBe('Calendar · Signalbox');
+  });
+
+  it('makes a window, which shows where it is', async () => {
+    await link('New window …').click();
+    const form = panel('New window');
+    await form.getByLabel('Name').fill('Evenings');
+    await form.getByLabel('For').selectOption('target shop');
+    await form.getByLabel('Time zone').fill('Europe/Berlin');
+    await form.getByLabel('Repeats').selectOption('FREQ=DAILY');
+    await form.getByText(/It lasts from .*, and next from/).waitFor();
+    await button(/^Save/).click();
+    await page.waitForURL(/calendar$/);
+    await until(
+      'it on each day of the week from today on',
+      async () => (await page.getByRole('link', { name: /Open: Evenings/ }).count()) >= 1,
+    );
+    await accessible(page, 'calendar-week');
+  });
+
+  it('refuses what makes no sense in the words of the server', async () => {
+    await link('New window …').click();
+    await panel('New window').getByLabel('Name').fill('Nowhere');
+    await panel('New window').getByLabel('Time zone').fill('Europe/Atlantis');
+    await panel('New window').getByText('is no IANA zone').first().waitFor();
+    await link('Close').click();
+  });
+
+  it('previews what a freeze would hold before it is made', async () => {
+    await say('window', 'remove', 'Evenings');
+    await say('ship', 'shop', 'v2', '--title', 'Sell timetables too');
+    await say('approve', 'CP-2');
+    await link('New freeze …').click();
+    const form = panel('New freeze');
+    await form.getByLabel('Name').fill('Year end');
+    await form.getByLabel('Reason').fill('the books are closed');
+    await form.getByLabel('How long it lasts').fill('2');
+    await form.getByText(/It holds one that could go without it/).waitFor();
+    await form
+      .getByRole('listitem')
+      .filter({ hasText: /CP-2 Sell timetables too to shop, until/ })
+      .waitFor();
+    await accessible(page, 'calendar-freeze');
+    await button(/^Save/).click();
+    await page.waitForURL(/calendar$/);
+    await page
+      .getByRole('link', { name: /Freeze: Year end/ })
+      .first()
+      .waitFor();
+    expect((await cli(up, 'deploy', 'CP-2')).err).toContain('Freeze "Year end"');
+  });
+
+  it('switches between zones, weeks and months, and the address keeps it', async () => {
+    await page.getByLabel('Times of').selectOption('Asia/Tokyo');
+    await page.getByRole('combobox', { name: 'Show' }).selectOption('month');
+    await page.waitForURL(/zone=Asia%2FTokyo&view=month/);
+    await page.getByRole('list', { name: 'Month' }).getByText('Freeze: Year end').first().waitFor();
+    await accessible(page, 'calendar-month');
+    await page.reload();
+    await page.getByRole('list', { name: 'Month' }).waitFor();
+    await button('Later').click();
+    await button('Today').click();
+    await page.goBack();
+    await page.goBack();
+    await page.getByRole('list', { name: 'Month' }).getByText('Freeze: Year end').first().waitFor();
+  });
+
+  it('changes and removes one where it stands; a stale change is refused', async () => {
+    await page
+      .getByRole('link', { name: /Freeze: Year end/ })
+      .first()
+      .click();
+    const form = panel('Freeze · Year end');
+    await form.getByLabel('How long it lasts').fill('3');
+    await button(/^Save/).click();
+    await page.waitForURL(/calendar\?/);
+    await page
+      .getByRole('link', { name: /Freeze: Year end/ })
+      .first()
+      .click();
+    await until('three days', async () => (await form.getByLabel('How long it lasts').inputValue()) === '3');
+    await say('window', 'edit', 'Year end', '--minutes', '600');
+    await form.getByLabel('Reason').fill('another one');
+    await button(/^Save/).click();
+    await form
+      .getByRole('alert')
+      .getByText(/at version 3 by now, not 2; look again/)
+      .waitFor();
+    await button('Remove …').click();
+    await button(/^Remove$/).click();
+    await page
+      .getByRole('link', { name: /Freeze: Year end/ })
+      .first()
+      .waitFor({ state: 'detached' });
+  });
+});
+
+it('nothing went wrong in the page', async () => {
+  expect(browser.problems).toEqual([]);
+  await stopUp(up);
+});

@@ -1,0 +1,336 @@
+import { useDeferredValue, useState } from 'react';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { Link, useLocation } from 'wouter';
+import { changeTypes, risks, type ChangeType, type Risk } from '../../../domain/machines';
+import type { PreviewView, WindowView } from '../../../domain/schemas';
+import { Problem, useApi, useTargets, type Api } from '../api';
+import { dateTime } from '../format';
+import { standFor, useMe } from '../shell/me';
+
+/** What of a window is written; the rest is the server's. */
+export type Fields = Omit<WindowView, 'id' | 'createdBy' | 'version' | 'createdAt' | 'updatedAt'>;
+
+const weekdays = ['MO', 'TU', 'WE', 'TH', 'FR', 'SA', 'SU'];
+/** @param start local time, whose day a weekly window keeps. */
+const repeats = (start: string): [string, string][] => {
+  const day = weekdays[(new Date(`${start.slice(0, 10)}T12:00Z`).getUTCDay() + 6) % 7];
+  return [
+    ['', 'once'],
+    ['FREQ=DAILY', 'every day'],
+    ['FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR', 'on weekdays'],
+    [`FREQ=WEEKLY;BYDAY=${day}`, 'every week on this day'],
+  ];
+};
+
+export function WindowForm(props: {
+  fields: Fields;
+  version?: number;
+  /** Begins anew with the window as it is now. */
+  again?: () => void;
+  /** The window that it is now; its preview leaves that out. */
+  replaces?: number;
+  save: (api: Api, as: string | undefined, body: object, version?: number) => Promise<unknown>;
+}) {
+  const api = useApi();
+  const queries = useQueryClient();
+  const [, go] = useLocation();
+  const targets = useTargets().data?.items ?? [];
+  const [f, setFields] = useState<Fields>(() => fieldsOf(props.fields));
+  // What it was when one began to change it: a change made meanwhile is not written over.
+  const [version] = useState(props.version);
+  const set = (change: Partial<Fields>) => setFields((before) => ({ ...before, ...change }));
+  const stand = standFor(useMe(), 'windows', f.scope.target);
+  const save = useMutation({
+    mutationFn: () =>
+      props.save(api, stand.can ? stand.as : undefined, bodyOf(f, version !== undefined), version),
+    async onSuccess() {
+      go('/calendar' + window.location.search);
+      await queries.invalidateQueries();
+    },
+  });
+  const scope = f.scope.target
+    ? `target ${f.scope.target}`
+    : f.scope.environment
+      ? `environment ${f.scope.environment}`
+      : '';
+  const known = repeats(f.start);
+  const custom = f.rrule !== undefined && !known.some(([rule]) => rule === f.rrule);
+  const [byHand, setByHand] = useState(custom);
+  return (
+    <form
+      className="ship"
+      onSubmit={(event) => {
+        event.preventDefault();
+        save.mutate();
+      }}
+    >
+      <label>
+        Name
+        <input value={f.name} required onChange={({ target }) => set({ name: target.value })} />
+      </label>
+      <label>
+        For
+        <select
+          value={scope}
+          onChange={({ target: { value } }) => {
+            const [kind, ...name] = value.split(' ');
+            set({ scope: kind ? { [kind]: name.join(' ') } : {} });
+          }}
+        >
+          <option value="">every target</option>
+          {[...new Set(targets.map((t) => t.environment))].map((name) => (
+            <option key={name} value={`environment ${name}`}>
+              environment {name}
+            </option>
+          ))}
+          {targets.map(({ name }) => (
+            <option key={name} value={`target ${name}`}>
+              target {name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <div className="fields">
+        <label>
+          Begins
+          <input
+            type="datetime-local"
+            value={f.start}
+            required
+            onChange={({ target }) => set({ start: target.value })}
+          />
+        </label>
+        <label>
+          Time zone
+          <input
+            value={f.timeZone}
+            required
+            list="zones"
+            onChange={({ target }) => set({ timeZone: target.value })}
+          />
+        </label>
+        <Duration minutes={f.durationMinutes} set={(durationMinutes) => set({ durationMinutes })} />
+        <label>
+          Repeats
+          <select
+            value={byHand ? 'rule' : (f.rrule ?? '')}
+            onChange={({ target: { value } }) => {
+              setByHand(value === 'rule');
+              if (value !== 'rule')
+                set({
+                  rrule: value || undefined,
+                  ...(value ? {} : { until: undefined, exceptDates: undefined }),
+                });
+            }}
+          >
+            {known.map(([rule, title]) => (
+              <option key={rule} value={rule}>
+                {title}
+              </option>
+            ))}
+            <option value="rule">by a rule</option>
+          </select>
+        </label>
+      </div>
+      <datalist id="zones">
+        {['UTC', ...Intl.supportedValuesOf('timeZone')].map((zone) => (
+          <option key={zone} value={zone} />
+        ))}
+      </datalist>
+      {byHand && (
+        <label>
+          Rule (RFC 5545)
+          <input
+            value={f.rrule ?? ''}
+            placeholder="FREQ=MONTHLY;BYDAY=1SU"
+            onChange={({ target }) => set({ rrule: target.value || undefined })}
+          />
+        </label>
+      )}
+      {f.rrule !== undefined && (
+        <div className="fields">
+          <label>
+            Last day (optional)
+            <input
+              type="date"
+              value={f.until?.slice(0, 10) ?? ''}
+              onChange={({ target }) => set({ until: target.value || undefined })}
+            />
+          </label>
+          <label>
+            Not on
+            <input
+              defaultValue={f.exceptDates?.join(', ') ?? ''}
+              placeholder="2026-12-24, 2026-12-31"
+              onBlur={({ target }) => {
+                const dates = target.value.split(/[\s,]+/).filter(Boolean);
+                set({ exceptDates: dates.length > 0 ? dates : undefined });
+              }}
+            />
+          </label>
+        </div>
+      )}
+      <Only<ChangeType>
+        title="Changes"
+        all={changeTypes}
+        chosen={f.changeTypes}
+        set={(types) => set({ changeTypes: types })}
+      />
+      <Only<Risk> title="Risks" all={risks} chosen={f.risks} set={(chosen) => set({ risks: chosen })} />
+      <label>
+        Reason, shown to whoever it holds
+        <input value={f.reason ?? ''} onChange={({ target }) => set({ reason: target.value || undefined })} />
+      </label>
+      <Preview fields={f} replaces={props.replaces} />
+      {save.error && (
+        <p role="alert" className="refusal">
+          {save.error.message}{' '}
+          {save.error instanceof Problem && save.error.status === 412 && (
+            <button type="button" onClick={props.again}>
+              Take what it says now
+            </button>
+          )}
+        </p>
+      )}
+      {!stand.can && <p className="muted">{stand.why}</p>}
+      <span className="row">
+        <button type="submit" className="primary" disabled={!stand.can || save.isPending}>
+          {save.isPending ? 'Saving …' : `Save${stand.can && stand.as ? ` as ${stand.as}` : ''}`}
+        </button>
+      </span>
+    </form>
+  );
+}
+
+const fieldsOf = (f: Fields): Fields => ({
+  name: f.name,
+  kind: f.kind,
+  scope: f.scope,
+  start: f.start,
+  timeZone: f.timeZone,
+  durationMinutes: f.durationMinutes,
+  rrule: f.rrule,
+  exceptDates: f.exceptDates,
+  until: f.until,
+  changeTypes: f.changeTypes,
+  risks: f.risks,
+  reason: f.reason,
+});
+/** What an edit leaves empty is taken away. */
+const bodyOf = (f: Fields, edit: boolean): object =>
+  Object.fromEntries(
+    Object.entries(fieldsOf(f))
+      .map(([name, value]): [string, unknown] => [name, value ?? (edit ? null : undefined)])
+      .filter(([, value]) => value !== undefined),
+  );
+
+const units: [number, string][] = [
+  [1_440, 'days'],
+  [60, 'hours'],
+  [1, 'minutes'],
+];
+function Duration({ minutes, set }: { minutes: number; set: (minutes: number) => void }) {
+  const [unit, setUnit] = useState(() => units.find(([size]) => minutes % size === 0)![0]);
+  return (
+    <fieldset className="duration">
+      <legend>Lasts</legend>
+      <input
+        type="number"
+        min={1}
+        step={1}
+        required
+        aria-label="How long it lasts"
+        value={minutes > 0 ? minutes / unit : ''}
+        onChange={({ target }) => set(Math.round(Number(target.value) * unit))}
+      />
+      <select
+        aria-label="Unit"
+        value={unit}
+        onChange={({ target }) => {
+          setUnit(Number(target.value));
+          set(Math.round((minutes / unit) * Number(target.value)));
+        }}
+      >
+        {units.map(([size, name]) => (
+          <option key={size} value={size}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </fieldset>
+  );
+}
+
+/** Which changes it is for; none ticked: every one. */
+function Only<T extends string>(props: {
+  title: string;
+  all: readonly T[];
+  chosen: T[] | undefined;
+  set: (chosen: T[] | undefined) => void;
+}) {
+  const { title, all, chosen = [], set } = props;
+  return (
+    <fieldset className="row">
+      <legend>{title}: only these, or with none ticked every one</legend>
+      {all.map((one) => (
+        <label key={one} className="row">
+          <input
+            type="checkbox"
+            checked={chosen.includes(one)}
+            onChange={({ target }) => {
+              const next = all.filter((o) => (o === one ? target.checked : chosen.includes(o)));
+              set(next.length > 0 ? next : undefined);
+            }}
+          />
+          {one}
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+/** When it would occur, and what it would hold that is free to go now. */
+function Preview({ fields, replaces }: { fields: Fields; replaces: number | undefined }) {
+  const api = useApi();
+  const body = useDeferredValue(JSON.stringify(bodyOf({ ...fields, name: fields.name || 'new' }, false)));
+  const { data, error } = useQuery({
+    queryKey: ['window-preview', body, replaces],
+    queryFn: () =>
+      api.ask<PreviewView>(
+        `/deployment-windows/preview${replaces === undefined ? '' : `?replaces=${replaces}`}`,
+        JSON.parse(body) as object,
+      ),
+    placeholderData: (before) => before,
+  });
+  if (error) return <p className="refusal">{error.message}</p>;
+  if (!data) return <p className="muted">Looking what it would hold ...</p>;
+  const [first, ...later] = data.occurrences;
+  return (
+    <section aria-label="Preview" className="part" role="status">
+      <h3>What it would do</h3>
+      <p>
+        {first
+          ? `It lasts from ${dateTime(first.start)} to ${dateTime(first.end)}${later[0] ? `, and next from ${dateTime(later[0].start)}` : ''}.`
+          : 'It does not occur within a year.'}
+      </p>
+      {data.holds.length === 0 ? (
+        <p>It holds nothing that could go now.</p>
+      ) : (
+        <>
+          <p className="warning">
+            It holds {data.holds.length === 1 ? 'one' : data.holds.length} that could go without it:
+          </p>
+          <ul className="notes">
+            {data.holds.map((held) => (
+              <li key={held.key}>
+                <Link href={`/promotions/${held.key.split('.')[0]}`}>{held.key}</Link> {held.title} to{' '}
+                {held.target}
+                {held.nextOpen ? `, until ${dateTime(held.nextOpen)}` : '; it would not open within a year'}
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+    </section>
+  );
+}
