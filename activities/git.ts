@@ -75,6 +75,10 @@ export async function git(args: string[], signal?: AbortSignal): Promise<string>
 /** What the database and a terminal can hold. */
 const plain = (text: string) => printable(text).replaceAll('\0', '').toWellFormed();
 
+/** Whoever commits chooses the time, and may choose any: one that a calendar has. */
+const instant = (seconds: number) =>
+  new Date(Math.min(Math.max(seconds, 0), 253_402_300_799) * 1000).toISOString();
+
 /** @param folder where the mirrors lie; one process at a time may own it. */
 export function createSource(folder: string): Source {
   const queues = new Map<string, Promise<unknown>>();
@@ -162,7 +166,7 @@ export function createSource(folder: string): Source {
           ...at,
           'log',
           `--max-count=${mostCommits}`,
-          '--format=%H%x1f%an%x1f%s%x1e',
+          '--format=%H%x1f%an%x1f%ct%x1f%s%x1e',
           base ? `${base}..${to}` : to,
           '--',
         ]);
@@ -182,11 +186,12 @@ export function createSource(folder: string): Source {
         const commits = log
           .split('\x1e')
           .map((row) => row.trim().split('\x1f'))
-          .filter((row) => row.length === 3)
-          .map(([commit, author, subject]) => ({
+          .filter((row) => row.length === 4)
+          .map(([commit, author, seconds, subject]) => ({
             commit: commit!,
             author: plain(author!).slice(0, 200),
             subject: plain(subject!).slice(0, 500),
+            committedAt: instant(Number(seconds)),
           }));
         const files = stat
           .split('\0')

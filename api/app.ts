@@ -15,6 +15,7 @@ import { authenticate, ownAddress } from './auth';
 import { calendarFeed, calendarRoutes } from './calendar';
 import { changeRequestRoutes } from './change-requests';
 import { createCredentials } from './credentials';
+import { deliveryMetricsRoutes } from './delivery-metrics';
 import type { ApiDeps } from './deps';
 import { windowRoutes } from './deployment-windows';
 import { deploymentRoutes } from './deployments';
@@ -40,6 +41,7 @@ export const apiRoutes = (deps: ApiDeps, accessChanged: () => void = () => undef
   ...changeRequestRoutes(deps),
   ...windowRoutes(deps),
   ...calendarRoutes(deps),
+  ...deliveryMetricsRoutes(deps),
   ...webhookRoutes(deps),
   ...accessRoutes(deps, accessChanged),
   ...sessionRoutes(deps),

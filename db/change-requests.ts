@@ -22,7 +22,8 @@ export interface ChangeRequestRow {
   status: ChangeRequestStatus;
   submission: number;
   outcome: string | null;
-  commits: { commit: string; subject: string; author: string }[];
+  /** `committedAt` is missing in what a version before wrote. */
+  commits: { commit: string; subject: string; author: string; committedAt?: string }[];
   files: { path: string; added: number; removed: number }[];
   lines: number;
   backlog_items: string[];

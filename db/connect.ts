@@ -4,6 +4,7 @@ import * as deployNow from './migrations/001-deploy-now';
 import * as accountable from './migrations/002-accountable';
 import * as governed from './migrations/003-governed';
 import * as backlog from './migrations/004-backlog';
+import * as operations from './migrations/005-operations';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -46,6 +47,7 @@ const migrations: Record<string, Knex.Migration> = {
   '002-accountable': accountable,
   '003-governed': governed,
   '004-backlog': backlog,
+  '005-operations': operations,
 };
 
 const migrationLock = 4_600_001;

@@ -157,7 +157,7 @@ export async function viewChangeRequest(
     promotion: promotionKey(row.id),
     submission: row.submission,
     outcome: row.outcome,
-    commits: row.commits,
+    commits: row.commits.map((commit) => ({ ...commit, committedAt: commit.committedAt ?? null })),
     files: row.files,
     lines: row.lines,
     backlogItems: row.backlog_items,

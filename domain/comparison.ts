@@ -1,7 +1,7 @@
 /** What one commit brings over another, as git tells it. */
 export interface Comparison {
   /** Newest first, at most `mostCommits`. */
-  commits: { commit: string; subject: string; author: string }[];
+  commits: { commit: string; subject: string; author: string; committedAt: string }[];
   /** The largest first. */
   files: { path: string; added: number; removed: number }[];
   /** Lines added and removed in all files. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { targetName } from './config';
+import { measureNames } from './delivery-metrics';
 import { maxDurationMinutes } from './windows/window';
 import { changeTypes, risks, roles, statesOf, triggers } from './machines';
 import { parseGrant, permissions, type Permission } from './permissions';
@@ -346,6 +347,46 @@ export const feedView = z
   .object({ url: z.string().describe('shown this once; whoever has it reads the calendar and nothing else') })
   .meta({ id: 'CalendarFeed' });
 
+export const deliveryMetricsQuery = strict({
+  days: z.coerce.number().int().min(1).max(366).default(30),
+  target: targetName.optional(),
+});
+export const deliveryMetricsView = z
+  .object({
+    from: at,
+    to: at,
+    figures: z.array(
+      z.object({
+        name: z.enum(measureNames),
+        title: z.string(),
+        means: z.string(),
+        unit: z.enum(['per-day', 'ms', 'share']),
+        value: z.number().nullable().describe('null: there is nothing to make it of'),
+        before: z.number().nullable().describe('of as many days before'),
+        counted: z.number().int().describe('how many deployments it is made of'),
+        series: z.array(z.number().nullable()).describe('of equal parts of the period, in order'),
+      }),
+    ),
+  })
+  .meta({ id: 'DeliveryMetrics' });
+export type DeliveryMetricsView = z.infer<typeof deliveryMetricsView>;
+export const countedView = z
+  .object({
+    items: z.array(
+      z.object({
+        key: z.string(),
+        title: z.string(),
+        target: z.string(),
+        endedAt: at,
+        value: z.number().describe('milliseconds, or 1 and 0 for what a share counts and does not'),
+        says: z.string(),
+      }),
+    ),
+    total: z.number().int(),
+  })
+  .meta({ id: 'Counted' });
+export type CountedView = z.infer<typeof countedView>;
+
 export const deliveryView = z
   .object({
     id: z.number().int(),
@@ -383,7 +424,14 @@ export const changeRequestView = z
     submission: z.number().int(),
     outcome: z.string().nullable(),
     commits: z
-      .array(z.object({ commit: z.string(), subject: z.string(), author: z.string() }))
+      .array(
+        z.object({
+          commit: z.string(),
+          subject: z.string(),
+          author: z.string(),
+          committedAt: maybeAt.describe('null: shipped by a version that did not note it'),
+        }),
+      )
       .describe('since what the target ran when it was shipped, newest first'),
     files: z.array(z.object({ path: z.string(), added: z.number(), removed: z.number() })),
     lines: z.number().int().describe('added and removed in all'),

@@ -78,6 +78,8 @@ const table: [string, string, Role[]][] = [
   ['post', '/window-overrides/:id/second', ['release-manager']],
   ['post', '/window-overrides/:id/revoke', ['release-manager']],
   ['get', '/calendar', everyRole],
+  ['get', '/delivery-metrics', everyRole],
+  ['get', '/delivery-metrics/:name', everyRole],
   ['post', '/calendar/feeds', everyRole],
   ['get', '/webhooks', everyRole],
   ['get', '/notifications', everyRole],

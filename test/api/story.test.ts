@@ -112,6 +112,38 @@ it('ship -> approve -> deploy -> deployed, then by hand back', async () => {
   expect(again).toMatchObject({ status: 422, body: { code: 'approval-void' } });
 });
 
+it('counts how delivery goes, and each figure opens what it counts', async () => {
+  const measured = async (query = '') => {
+    const { status, body } = await api.get(`/api/delivery-metrics?days=7${query}`);
+    expect([status, body.detail]).toEqual([200, undefined]);
+    return Object.fromEntries(body.figures.map((f: any) => [f.name, f]));
+  };
+  const before = await measured();
+  const key = await approved('sick');
+  await api.post('release-manager', `/api/promotions/${key}/deploy`);
+  expect(await ended(`${key}.1`)).toMatchObject({ status: 'rolled-back' });
+  const now = await measured('&target=shop');
+  // Two deployments so far, one of them taken back by hand; and this one, by itself.
+  expect([before, now].map((figures) => figures['change-failure-rate'].value)).toEqual([1 / 2, 2 / 3]);
+  expect(now['deployment-frequency']).toMatchObject({ value: 2 / 7, counted: 2, before: 0, unit: 'per-day' });
+  expect(now['rework-rate']).toMatchObject({ value: 1 / 3, before: null });
+  expect(now['recovery-time'].counted).toBe(2);
+  expect(now['deployment-frequency'].series).toHaveLength(15);
+  // The commits were made before they were shipped.
+  expect(now['change-lead-time'].value).toBeGreaterThan(0);
+  const { body } = await api.get('/api/delivery-metrics/change-failure-rate?days=7');
+  expect(body.items.map((d: any) => [d.key, d.value, d.says])).toEqual([
+    [`${key}.1`, 1, 'rolled back by itself'],
+    ['CP-2.1', 1, 'rolled back by hand'],
+    ['CP-1.1', 0, 'stayed'],
+  ]);
+  expect((await measured('&target=off'))['change-failure-rate'].value).toBe(null);
+  expect((await api.get('/api/delivery-metrics/luck')).body.detail).toContain(
+    'there are deployment-frequency',
+  );
+  expect((await api.get('/api/delivery-metrics?days=0')).body.detail).toContain('days');
+});
+
 it('the log pages by number, as JSON and as text', async () => {
   const { body } = await api.get('/api/deployments/CP-1.1/log?limit=3');
   expect(body.items.map((l: { seq: number }) => l.seq)).toEqual([1, 2, 3]);

@@ -545,6 +545,15 @@ it('previews what a freeze would hold, and changes nothing', async () => {
   expect(holds.map(({ key }) => key)).toEqual(expect.arrayContaining([ready, asleep.key]));
   expect(holds[0]!.after).toMatch(/Freeze "Year end"/);
   expect((await api.get(windows)).body.items).toHaveLength(1);
+  // Later evenings beside the ones that it sleeps for hold nothing; in their place they do.
+  const later = allow({ name: 'Nights', scope: { target: 'kiosk' }, start: fromNow(400) });
+  for (const [replaces, held] of [
+    ['', []],
+    [`?replaces=${id}`, [asleep.key]],
+  ] as const) {
+    const { body } = await api.post('contributor', `${windows}/preview${replaces}`, later);
+    expect([replaces, body.holds?.map((one: { key: string }) => one.key)]).toEqual([replaces, held]);
+  }
   await api.remove('release-manager', `${windows}/${id}`);
   await ended(asleep.key);
 });

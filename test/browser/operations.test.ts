@@ -25,6 +25,45 @@ const button = (name: string | RegExp) => page.getByRole('button', { name });
 const link = (name: string | RegExp) => page.getByRole('link', { name });
 const panel = (name: string) => page.getByRole('region', { name, exact: true });
 
+describe('the overview', () => {
+  const figures = () => panel('How delivery goes');
+  it('measures delivery, and each figure opens the deployments that it is made of', async () => {
+    await say('ship', 'shop', 'broken', '--title', 'Spring catalogue');
+    await say('approve', 'CP-2');
+    await say('deploy', 'CP-2');
+    const failures = figures().getByRole('link', { name: /Change failure rate/ });
+    await failures.getByText('50%').waitFor();
+    await figures()
+      .getByRole('link', { name: /Deployment frequency/ })
+      .getByText('0.03 a day')
+      .waitFor();
+    await failures.click();
+    await page.waitForURL(/overview\/change-failure-rate/);
+    const counted = panel('Change failure rate');
+    await counted
+      .getByRole('row', { name: /CP-2\.1 Spring catalogue shop .* rolled back by itself/ })
+      .waitFor();
+    await counted.getByRole('row', { name: /CP-1\.1 Open the shop shop .* stayed/ }).waitFor();
+    await accessible(page, 'overview');
+    await figures().getByLabel('Over').selectOption('7');
+    await figures()
+      .getByRole('link', { name: /Deployment frequency/ })
+      .getByText('0.14 a day')
+      .waitFor();
+    await page.goBack();
+    await page.getByRole('combobox', { name: 'Over' }).waitFor();
+    await counted.getByRole('link', { name: 'CP-2.1' }).click();
+    await page.getByRole('heading', { name: 'CP-2 · Spring catalogue' }).waitFor();
+    await link('Overview').click();
+  });
+
+  it('says what was rolled back and may be retried', async () => {
+    await panel('Needs somebody now')
+      .getByText('CP-2 Spring catalogue was rolled back on shop; its approval still stands')
+      .waitFor();
+  });
+});
+
 describe('the calendar', () => {
   it('shows the deployments of the week, and what may be done when there is no window', async () => {
     await link('Calendar').click();
@@ -63,16 +102,16 @@ describe('the calendar', () => {
   it('previews what a freeze would hold before it is made', async () => {
     await say('window', 'remove', 'Evenings');
     await say('ship', 'shop', 'v2', '--title', 'Sell timetables too');
-    await say('approve', 'CP-2');
+    await say('approve', 'CP-3');
     await link('New freeze …').click();
     const form = panel('New freeze');
     await form.getByLabel('Name').fill('Year end');
     await form.getByLabel('Reason').fill('the books are closed');
     await form.getByLabel('How long it lasts').fill('2');
-    await form.getByText(/It holds one that could go without it/).waitFor();
+    await form.getByText(/It holds .* that could go without it/).waitFor();
     await form
       .getByRole('listitem')
-      .filter({ hasText: /CP-2 Sell timetables too to shop, until/ })
+      .filter({ hasText: /CP-3 Sell timetables too to shop, until/ })
       .waitFor();
     await accessible(page, 'calendar-freeze');
     await button(/^Save/).click();
@@ -81,7 +120,7 @@ describe('the calendar', () => {
       .getByRole('link', { name: /Freeze: Year end/ })
       .first()
       .waitFor();
-    expect((await cli(up, 'deploy', 'CP-2')).err).toContain('Freeze "Year end"');
+    expect((await cli(up, 'deploy', 'CP-3')).err).toContain('Freeze "Year end"');
   });
 
   it('switches between zones, weeks and months, and the address keeps it', async () => {

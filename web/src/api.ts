@@ -149,6 +149,7 @@ export function useEventStream(api: Api): boolean {
       reread('targets');
       reread('window');
       reread('calendar');
+      if (entity === 'deployment') reread('delivery-metrics');
       if (entity === 'window') return reread('deployment-window');
       if (entity === 'target') return;
       reread('promotions');
@@ -160,7 +161,8 @@ export function useEventStream(api: Api): boolean {
   return live;
 }
 
-function usePolled<T>(key: unknown[], path: string, enabled = true): UseQueryResult<T> {
+/** Reads again on its own every now and then: often without the stream, seldom with it. */
+export function usePolled<T>(key: unknown[], path: string, enabled = true): UseQueryResult<T> {
   const api = useApi();
   const refetchInterval = useLive() ? livePollMs : pollMs;
   return useQuery({ queryKey: key, queryFn: () => api.read<T>(path), refetchInterval, enabled });

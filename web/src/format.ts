@@ -17,12 +17,25 @@ export function elapsed(from: string | null, to: string | null): string {
   return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
 }
 
+/** A time span in the one or two units that matter. @param ms milliseconds. */
+export function lasting(ms: number): string {
+  const [minutes, hours] = [ms / 60_000, ms / 3_600_000];
+  if (hours >= 48) return `${number(hours / 24)} days`;
+  if (hours >= 1) return `${number(hours)} h`;
+  return minutes >= 1 ? `${number(minutes)} min` : `${number(ms / 1000)} s`;
+}
+/** A number as one writes it here, with at most one digit behind the point; small ones with two. */
+export const number = (value: number): string =>
+  value.toLocaleString(undefined, { maximumFractionDigits: value < 1 ? 2 : 1 });
+export const percent = (share: number): string =>
+  share.toLocaleString(undefined, { style: 'percent', maximumFractionDigits: 0 });
+
 export const bytes = (count: number) =>
   count < 1024
     ? `${count} B`
     : count < 1_048_576
-      ? `${(count / 1024).toFixed(1)} KiB`
-      : `${(count / 1_048_576).toFixed(1)} MiB`;
+      ? `${number(count / 1024)} KiB`
+      : `${number(count / 1_048_576)} MiB`;
 
 export const labelOf = (machine: MachineName, state: string) => rowOf(machine, state)?.label ?? state;
 export const toneOf = (machine: MachineName, state: string) => rowOf(machine, state)?.tone ?? 'quiet';

@@ -4,7 +4,7 @@ import { priorities, rowOf } from '../../../domain/machines';
 import { changed } from '../audit/audit-tab';
 import { useEpics, type Api } from '../api';
 import { Badge } from '../badge';
-import { day, labelOf } from '../format';
+import { day, labelOf, lasting } from '../format';
 import { Time } from '../time';
 import { useFilter } from './filters';
 import { useHistory, useItem, useStand, useWrite, type Detail } from './queries';
@@ -65,15 +65,6 @@ const Part = ({ name, children }: { name: string; children: ReactNode }) => (
     {children}
   </section>
 );
-
-function lasting(ms: number): string {
-  const hours = ms / 3_600_000;
-  return hours >= 48
-    ? `${Math.round(hours / 24)} days`
-    : hours >= 1
-      ? `${Math.round(hours)} h`
-      : `${Math.round(ms / 60_000)} min`;
-}
 
 const edit = (key: string) => (api: Api, as: string | undefined, body: object) =>
   api.change(`/backlog-items/${key}`, body, as);

@@ -2,8 +2,10 @@ import type { ReactNode } from 'react';
 import { Link } from 'wouter';
 import { isOpenAttempt } from '../../../domain/machines';
 import type { Permission } from '../../../domain/permissions';
+import type { TotalsView } from '../../../domain/backlog/schemas';
 import type { PromotionView } from '../../../domain/schemas';
-import { useBlocked, useChangeRequests, useEpics, useWipLimits } from '../api';
+import { useBlocked, useChangeRequests, useEpics, usePolled, useWipLimits } from '../api';
+import { number } from '../format';
 import { standFor, useMe } from '../shell/me';
 import { Time } from '../time';
 
@@ -40,6 +42,8 @@ function useDeliveryNeeds(promotions: PromotionView[]): Need[] {
   const me = useMe();
   const submitted = useChangeRequests('submitted').data?.items ?? [];
   const inProgress = useChangeRequests('in-progress').data?.items ?? [];
+  const ready = useChangeRequests('approved').data?.items ?? [];
+  const drafts = useChangeRequests('draft').data?.items ?? [];
   const can = (permission: Permission, target: string | undefined) => {
     const stand = standFor(me, permission, target);
     return stand.can && stand.as === undefined;
@@ -97,13 +101,41 @@ function useDeliveryNeeds(promotions: PromotionView[]): Need[] {
         </>
       ),
     }));
-  return [...failed, ...reviews, ...decisions, ...approved];
+  const stillApproved = new Set(ready.map(({ promotion }) => promotion));
+  const rolledBack = promotions
+    .filter(
+      (p) => p.status === 'rolled-back' && stillApproved.has(p.key) && !p.deployments.some(isOpenAttempt),
+    )
+    .map((p): Need => ({
+      key: p.key,
+      urgent: true,
+      says: (
+        <>
+          <Link href={`/promotions/${p.key}`}>{p.key}</Link> {p.title} was rolled back on {p.target}; its
+          approval still stands
+          {can('deploy', p.target) ? ': it is yours to retry' : ', so that it may be retried'}.
+        </>
+      ),
+    }));
+  const own = drafts
+    .filter(({ requester }) => requester === me?.person)
+    .map(({ key, title }): Need => ({
+      key,
+      says: (
+        <>
+          <Link href={`/change-requests/${key}`}>{key}</Link> {title} is <strong>your draft</strong>: submit
+          it, or withdraw it.
+        </>
+      ),
+    }));
+  return [...failed, ...rolledBack, ...reviews, ...decisions, ...approved, ...own];
 }
 
 function useBacklogNeeds(): Need[] {
   const limits = useWipLimits().data?.limits ?? [];
   const roots = useBlocked().data?.roots ?? [];
   const epics = useEpics().data?.items ?? [];
+  const totals = usePolled<TotalsView>(['backlog-totals', ''], '/backlog-items/totals').data;
   const over = limits
     .filter((limit) => limit.over)
     .map(({ scope, limit, inProgress }): Need => ({
@@ -135,7 +167,23 @@ function useBacklogNeeds(): Need[] {
         </>
       ),
     }));
-  return [...over, ...blocking, ...overdue];
+  const late: Need[] =
+    totals && totals.overdue > 0
+      ? [
+          {
+            key: 'overdue',
+            says: (
+              <>
+                <Link href="/backlog?overdue=true&sort=due">
+                  {totals.overdue === 1 ? 'One item' : `${number(totals.overdue)} items`}
+                </Link>{' '}
+                of the backlog {totals.overdue === 1 ? 'is' : 'are'} overdue.
+              </>
+            ),
+          },
+        ]
+      : [];
+  return [...over, ...blocking, ...overdue, ...late];
 }
 
 const wipLink = (scope: string) => {

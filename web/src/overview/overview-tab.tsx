@@ -5,6 +5,7 @@ import { usePromotions } from '../api';
 import { Badge } from '../badge';
 import { elapsed } from '../format';
 import { Targets } from '../targets';
+import { Figures } from './figures';
 import { Needs } from './needs';
 
 /** What needs somebody now, what runs now, and what each target has. */
@@ -14,6 +15,7 @@ export function OverviewTab() {
     <div className="overview">
       <Needs promotions={promotions} />
       <RunsNow promotions={promotions} />
+      <Figures />
       <div>
         <h2>Targets</h2>
         <Targets latest={(target) => latestOn(promotions, target)} />
