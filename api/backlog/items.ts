@@ -41,8 +41,8 @@ export function itemRoutes({ db }: ApiDeps): Route[] {
       permission: 'read',
       query: itemsQuery,
       answers: { status: 200, schema: pageView(itemView) },
-      handle: async ({ query: { sort, limit, cursor, ...filter } }) => ({
-        body: await listItems(db, filter, sort, limit, cursor),
+      handle: async ({ query: { sort, limit, cursor, skip, ...filter } }) => ({
+        body: await listItems(db, filter, sort, limit, cursor, skip),
       }),
     }),
     route({

@@ -122,17 +122,26 @@ function decode(cursor: string, sort: Sort): Position {
   return { sort, at, id, renewal };
 }
 
-/** The statement of a page, with one row more than it shows. */
-export function pageStatement(filter: ItemFilter, sort: Sort, limit: number, cursor?: string): PageSql {
+/**
+ * The statement of a page, with one row more than it shows.
+ * @param skip how many to leave out first: for a view that is scrolled anywhere. They are read, so it costs by them.
+ */
+export function pageStatement(
+  filter: ItemFilter,
+  sort: Sort,
+  limit: number,
+  cursor?: string,
+  skip = 0,
+): PageSql {
   const { text, values } = filterOf(filter);
   const order = orders[sort];
   const behind = cursor === undefined ? undefined : order.values(decode(cursor, sort));
   const filters = Object.values(filter).filter((value) => value !== undefined).length;
   const statement = {
     text: `SELECT ${full}, ${order.position} AS position, (SELECT coalesce(max(id), 0) FROM rank_renewals) AS renewal
-      FROM (SELECT * FROM backlog_items i WHERE ${text}${behind ? ` AND ${order.behind}` : ''} ORDER BY ${order.by} LIMIT ${limit + 1}) i
+      FROM (SELECT * FROM backlog_items i WHERE ${text}${behind ? ` AND ${order.behind}` : ''} ORDER BY ${order.by} LIMIT ${limit + 1}${skip > 0 ? ' OFFSET ?' : ''}) i
       ORDER BY ${order.by}`,
-    values: [...values, ...(behind ?? [])],
+    values: [...values, ...(behind ?? []), ...(skip > 0 ? [skip] : [])],
   };
   return filters > 2
     ? statement
@@ -145,8 +154,9 @@ export async function listItems(
   sort: Sort,
   limit: number,
   cursor?: string,
+  skip?: number,
 ): Promise<{ items: ItemView[]; nextCursor: string | null }> {
-  const { text, values, name } = pageStatement(filter, sort, limit, cursor);
+  const { text, values, name } = pageStatement(filter, sort, limit, cursor, skip);
   const { rows } = await tx.raw(text, values as never).options(name ? { name } : {});
   const found = rows as (FullRow & { position: string; renewal: number })[];
   const shown = found.slice(0, limit);

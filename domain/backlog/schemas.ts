@@ -105,6 +105,13 @@ export const itemsQuery = strict({
   sort: z.enum(sorts, `allowed: ${sorts.join(', ')}`).default('rank'),
   limit: z.coerce.number().int().min(1).max(200).default(50),
   cursor: z.string().max(1000).optional(),
+  skip: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(10_000_000)
+    .default(0)
+    .describe('how many to leave out: for a view that is scrolled anywhere; whoever reads all uses cursor'),
 });
 export type ItemFilter = z.output<typeof filterQuery>;
 export type ItemsQuery = z.output<typeof itemsQuery>;

@@ -237,7 +237,12 @@ describe('the list', () => {
     expect(named(first.items.map(({ key }: ItemView) => key))).toEqual([0, 1, 2]);
     const rest = (await api.get(`${items}?epic=${epic}&limit=3&cursor=${first.nextCursor}`)).body;
     expect([named(rest.items.map(({ key }: ItemView) => key)), rest.nextCursor]).toEqual([[3], null]);
+    const skipped = (await api.get(`${items}?epic=${epic}&limit=2&skip=1`)).body;
+    expect(named(skipped.items.map(({ key }: ItemView) => key))).toEqual([1, 2]);
+    expect(await list(`epic=${epic}&skip=9`)).toEqual([]);
     for (const bad of [
+      'skip=-1',
+      'skip=1e9',
       `sort=due&cursor=${first.nextCursor}`,
       `cursor=${Buffer.from('["due","2026-02-31",1,0]').toString('base64url')}&sort=due`,
       `cursor=${Buffer.from('["rank","\'; --",1,0]').toString('base64url')}`,

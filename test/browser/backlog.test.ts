@@ -1,3 +1,4 @@
+import pg from 'pg';
 import type { Page } from 'playwright-core';
 import { accessible, openBrowser, type Watched } from '../helpers/browser';
 import { cleanUp, cli, startUp, stopUp, until, type Up } from '../helpers/up';
@@ -37,6 +38,13 @@ const shows = (expected: string[]) =>
   until(`the order ${expected.join()}`, async () => (await keys()).join() === expected.join());
 const button = (name: string | RegExp, options: { exact?: boolean } = {}) =>
   page.getByRole('button', { name, ...options });
+/** Lifts by keyboard. The page listens for the arrows from its next task on, sooner than anybody can press one. */
+const lift = async (key: string) => {
+  await button(`Move ${key}`).focus();
+  await page.keyboard.press('Space');
+  await page.getByText(new RegExp(`^${key} is over `)).waitFor({ state: 'attached' });
+  await page.evaluate(() => new Promise((done) => setTimeout(done)));
+};
 const panel = (key: string) => page.getByRole('region', { name: key, exact: true });
 const item = (key: string) => page.locator('.item').filter({ hasText: key });
 
@@ -80,8 +88,7 @@ it('ranks by mouse and by keyboard, as the server has it', async () => {
   await until('the server to have it', async () => (await served()).join() === 'ITEM-3,ITEM-1,ITEM-2');
 
   const said = (text: string) => page.getByText(text).waitFor({ state: 'attached' });
-  await button('Move ITEM-3').focus();
-  await page.keyboard.press('Space');
+  await lift('ITEM-3');
   await said('ITEM-3 is over place 1 of 3.');
   await page.keyboard.press('ArrowDown');
   await said('ITEM-3 is over place 2 of 3.');
@@ -222,6 +229,151 @@ it('fits a phone', async () => {
   expect(await wider()).toBeLessThanOrEqual(0);
   await accessible(phone, 'item-phone');
   await phone.close();
+});
+
+describe('the board', () => {
+  const column = (name: string) => page.getByRole('region', { name: new RegExp(`^${name}`) });
+  const statusOf = async (key: string) =>
+    JSON.parse((await cli(up, 'item', 'show', key, '--json')).out).status;
+  const drag = async (key: string, to: { x: number; y: number }) => {
+    const from = (await button(`Move ${key}`).boundingBox())!;
+    await page.mouse.move(from.x + 8, from.y + 8);
+    await page.mouse.down();
+    await page.mouse.move(from.x + 30, from.y + 20, { steps: 5 });
+    await page.mouse.move(to.x, to.y, { steps: 10 });
+    await page.mouse.up();
+  };
+  const middle = async (name: string) => {
+    const box = (await column(name).boundingBox())!;
+    return { x: box.x + box.width / 2, y: box.y + 90 };
+  };
+
+  it('moves by mouse, and puts back what is refused, in the words of the server', async () => {
+    await page.getByLabel('You are').selectOption('carla');
+    await page.goto(`${up.endpoints().page}backlog?view=board`);
+    await column('In progress').getByText('ITEM-3').waitFor();
+    await column('In progress').getByText('1 of at most 0').waitFor();
+    await drag('ITEM-1', await middle('In progress'));
+    await page
+      .getByRole('alert')
+      .getByText(/It was put back: .*in progress/)
+      .waitFor();
+    await column('Open').getByText('ITEM-1', { exact: true }).waitFor();
+    expect(await statusOf('ITEM-1')).toBe('open');
+    await say('wip', 'set', 'board=3');
+    await drag('ITEM-1', await middle('In progress'));
+    await column('In progress').getByText('ITEM-1', { exact: true }).waitFor();
+    await until('the server to have it', async () => (await statusOf('ITEM-1')) === 'in-progress');
+    await accessible(page, 'board');
+  });
+
+  it('asks why when something is put off or opened again; what is put back stays', async () => {
+    await drag('ITEM-1', await middle('Deferred'));
+    const dialog = page.getByRole('dialog', { name: 'ITEM-1: Deferred' });
+    await dialog.waitFor();
+    await accessible(page, 'board-why');
+    await dialog.getByRole('button', { name: 'Put it back' }).click();
+    expect(await statusOf('ITEM-1')).toBe('in-progress');
+    await drag('ITEM-2', await middle('Open'));
+    await page.getByRole('dialog', { name: 'ITEM-2: Open' }).getByLabel('Why').fill('it broke again');
+    await page.keyboard.press('Enter');
+    await column('Open').getByText('ITEM-2').waitFor();
+    await until('the server to have it', async () => (await statusOf('ITEM-2')) === 'open');
+  });
+
+  it('moves and ranks by keyboard, announced in words', async () => {
+    const said = (text: string) => page.getByText(text).waitFor({ state: 'attached' });
+    await lift('ITEM-2');
+    await said('ITEM-2 is over the place of ITEM-2.');
+    await page.keyboard.press('ArrowRight');
+    await said('ITEM-2 is over In progress.');
+    await page.keyboard.press('Space');
+    await column('In progress').getByText('ITEM-2').waitFor();
+    await until('the server to have it', async () => (await statusOf('ITEM-2')) === 'in-progress');
+    const inOrder = async () =>
+      (await column('In progress').locator('.board-card').allInnerTexts()).map(
+        (text) => /ITEM-\d/.exec(text)![0],
+      );
+    const before = await inOrder();
+    await lift(before[0]!);
+    await said(`${before[0]} is over the place of ${before[0]}.`);
+    await page.keyboard.press('ArrowDown');
+    await said(`${before[0]} is over the place of ${before[1]}.`);
+    await page.keyboard.press('Space');
+    const expected = [before[1], before[0], before[2]];
+    await until('the new order', async () => (await inOrder()).join() === expected.join());
+    await until('the server to have it', async () => {
+      const { items } = JSON.parse((await cli(up, 'item', 'list', '--status', 'in-progress', '--json')).out);
+      return items.map((item: { key: string }) => item.key).join() === expected.join();
+    });
+  });
+});
+
+describe('a hundred thousand items', () => {
+  const many = 100_000;
+  beforeAll(async () => {
+    const database = new pg.Client({ connectionString: up.endpoints().databaseOwnerUrl });
+    await database.connect();
+    // Without their announcements: it is how many there are that matters here.
+    await database.query('ALTER TABLE backlog_items DISABLE TRIGGER USER');
+    await database.query(
+      `INSERT INTO backlog_items (title, priority, owner)
+       SELECT 'item ' || n, (ARRAY['critical', 'high', 'medium', 'low'])[1 + n % 4], 'owner ' || n % 50
+         FROM generate_series(1, $1::integer) AS n`,
+      [many],
+    );
+    await database.query('ALTER TABLE backlog_items ENABLE TRIGGER USER');
+    await database.query('ANALYZE backlog_items');
+    await database.end();
+  });
+
+  it('are scrolled to any place; only what is in sight is read and drawn', async () => {
+    const read: string[] = [];
+    page.on('request', (request) => {
+      if (request.url().includes('/backlog-items?')) read.push(request.url());
+    });
+    await page.goto(`${up.endpoints().page}backlog`);
+    await page.getByText(/^100,003 items: /).waitFor();
+    const rows = page.getByRole('region', { name: 'Items in order' });
+    for (const part of [0.5, 0.99, 0.25]) {
+      await rows.evaluate((box, share) => {
+        box.scrollTop = box.scrollHeight * share;
+      }, part);
+      const n = Math.round(many * part);
+      await until(`items near ${n}`, async () => {
+        const titles = await page.locator('.item .title').allInnerTexts();
+        return titles.some((title) => Math.abs(Number(title.slice(5)) - n) < 30);
+      });
+      expect(await page.locator('.item').count()).toBeLessThan(80);
+    }
+    await rows.evaluate((box) => (box.scrollTop = box.scrollHeight));
+    await page.locator('.item').filter({ hasText: 'item 100000' }).waitFor();
+    // A fast way down does not read everything that it passes.
+    expect(read.length).toBeLessThan(40);
+    await accessible(page, 'backlog-many');
+  });
+
+  it('are ranked in the middle, by keyboard, as the server has it', async () => {
+    const rows = page.getByRole('region', { name: 'Items in order' });
+    await rows.evaluate((box) => (box.scrollTop = 50_000 * 44));
+    const item = page.locator('.item').filter({ hasText: 'item 50005' });
+    await item.waitFor();
+    const key = await item.locator('.key').innerText();
+    await lift(key);
+    await page.getByText(`${key} is over place 50008 of`).waitFor({ state: 'attached' });
+    await page.keyboard.press('ArrowDown');
+    await page.getByText(`${key} is over place 50009 of`).waitFor({ state: 'attached' });
+    await page.keyboard.press('Space');
+    await until('it behind the next one', async () => {
+      const [above] = await page.locator('.item').filter({ hasText: 'item 50006' }).all();
+      const [tops] = await Promise.all([
+        Promise.all([above, item].map(async (row) => (await row!.boundingBox())!.y)),
+      ]);
+      return tops![0]! < tops![1]!;
+    });
+    const entries = (await cli(up, 'audit', 'list', '--subject', key, '--json')).out;
+    expect(entries).toMatch(/after ITEM-/);
+  });
 });
 
 it('nothing went wrong in the page', async () => {

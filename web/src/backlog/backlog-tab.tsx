@@ -1,5 +1,7 @@
-import { useParams } from 'wouter';
+import { useParams, useSearchParams } from 'wouter';
 import { AddForm } from '../add-form';
+import { number } from '../format';
+import { Board } from './board';
 import { Filters, useFilter } from './filters';
 import { ItemList } from './item-list';
 import { ItemPanel } from './item-panel';
@@ -9,19 +11,44 @@ import { useTotals } from './queries';
 export function BacklogTab() {
   const { key } = useParams<{ key?: string }>();
   const [filter] = useFilter();
+  const [search, setSearch] = useSearchParams();
+  const board = search.get('view') === 'board';
   const totals = useTotals(filter);
   return (
     <>
       <Filters />
-      <p className="muted totals" role="status">
-        {totals
-          ? `${totals.total} item${totals.total === 1 ? '' : 's'}: ${totals.byStatus.open} open, ${totals.byStatus['in-progress']} in progress, ${totals.byStatus.done} done, ${totals.byStatus.deferred} deferred; ${totals.blocked} blocked, ${totals.overdue} overdue`
-          : 'Counting ...'}
-      </p>
+      <div className="row">
+        <p className="muted totals" role="status">
+          {totals
+            ? `${number(totals.total)} item${totals.total === 1 ? '' : 's'}: ${number(totals.byStatus.open!)} open, ${number(totals.byStatus['in-progress']!)} in progress, ${number(totals.byStatus.done!)} done, ${number(totals.byStatus.deferred!)} deferred; ${number(totals.blocked)} blocked, ${number(totals.overdue)} overdue`
+            : 'Counting ...'}
+        </p>
+        <label className="row">
+          Shown as
+          <select
+            value={board ? 'board' : ''}
+            onChange={({ target }) =>
+              setSearch((before) => {
+                const next = new URLSearchParams(before);
+                if (target.value) next.set('view', target.value);
+                else next.delete('view');
+                return next;
+              })
+            }
+          >
+            <option value="">a list</option>
+            <option value="board">a board</option>
+          </select>
+        </label>
+      </div>
       <div className={key ? 'columns with-panel' : 'columns'}>
         <section aria-label="Items" className="list">
           <NewItem />
-          <ItemList filter={filter} chosen={key} total={totals?.total} />
+          {board ? (
+            <Board filter={filter} chosen={key} totals={totals} />
+          ) : (
+            <ItemList key={filter.toString()} filter={filter} chosen={key} total={totals?.total} />
+          )}
         </section>
         {key && <ItemPanel key={key} itemKey={key} />}
       </div>

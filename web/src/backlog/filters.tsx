@@ -35,7 +35,11 @@ export function useFilter(): [URLSearchParams, (name: Name, value: string) => vo
       // A word being typed makes one entry of the history, not one for each letter.
       { replace: ['q', 'owner', 'label'].includes(name) && filter.has(name) },
     );
-  return [filter, set, () => setSearch({})];
+  return [
+    filter,
+    set,
+    () => setSearch((before) => new URLSearchParams([...before].filter(([name]) => name === 'view'))),
+  ];
 }
 
 /** On a phone the filter is folded away. */

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'react';
+import { useRef } from 'react';
 import {
   closestCenter,
   DndContext,
@@ -16,15 +16,15 @@ import {
   useSortable,
   verticalListSortingStrategy,
 } from '@dnd-kit/sortable';
-import { useVirtualizer } from '@tanstack/react-virtual';
-import { Link } from 'wouter';
+import { defaultRangeExtractor, useVirtualizer } from '@tanstack/react-virtual';
+import { Link, useSearch } from 'wouter';
 import type { ItemView } from '../../../domain/backlog/schemas';
 import { Badge } from '../badge';
 import { day } from '../format';
-import { useItems, useRank, useStand } from './queries';
+import { pageSize, useItemPages, useRank, useStand } from './queries';
 
 /**
- * The items as far as they were scrolled to; only those in sight are in the document. In the order of their rank they
+ * The items, all of them under one scrollbar; only those in sight are read and in the document. In the order of their rank they
  * can be dragged, by mouse or, from the handle, by keyboard: Space lifts, arrows move, Space drops, Escape puts back.
  */
 const rowHeight = 44;
@@ -32,50 +32,63 @@ const rowHeight = 44;
 export function ItemList(props: {
   filter: URLSearchParams;
   chosen: string | undefined;
+  /** How many there are; undefined: not known yet. */
   total: number | undefined;
 }) {
-  const { filter, chosen } = props;
+  const { filter, chosen, total } = props;
   const query = filter.toString();
-  const items = useItems(query);
   const rank = useRank(query);
   const stand = useStand();
+  const search = useSearch();
   const box = useRef<HTMLDivElement>(null);
-  const all = items.data?.pages.flatMap((page) => page.items) ?? [];
+  const lifted = useRef<number>(undefined);
   const ordered = !filter.has('sort') || filter.get('sort') === 'rank';
   const rows = useVirtualizer({
-    count: all.length,
+    count: total ?? 0,
     getScrollElement: () => box.current,
     estimateSize: () => rowHeight,
-    getItemKey: (n) => all[n]!.key,
     overscan: 12,
+    // What is being moved stays, however far it is scrolled.
+    rangeExtractor: (range) => [
+      ...new Set([
+        ...defaultRangeExtractor(range),
+        ...(lifted.current === undefined ? [] : [lifted.current]),
+      ]),
+    ],
   });
   const shown = rows.getVirtualItems();
-  const { hasNextPage, isFetchingNextPage, fetchNextPage } = items;
-  const lastShown = shown.at(-1)?.index ?? 0;
-  useEffect(() => {
-    if (hasNextPage && !isFetchingNextPage && lastShown > all.length - 40) void fetchNextPage();
-  }, [hasNextPage, isFetchingNextPage, fetchNextPage, lastShown, all.length]);
+  const pages = [...new Set([0, ...shown.map(({ index }) => Math.floor(index / pageSize))])];
+  const items = useItemPages(query, pages);
   const sensors = useSensors(
     useSensor(PointerSensor, { activationConstraint: { distance: 4 } }),
     useSensor(KeyboardSensor, { coordinateGetter: sortableKeyboardCoordinates }),
   );
+  const loaded = shown.flatMap(({ index, start }) => {
+    const item = items.at(index);
+    return item ? [{ index, start, item }] : [];
+  });
+  const indexOf = (key: UniqueIdentifier | undefined) =>
+    loaded.find(({ item }) => item.key === key)?.index ?? -1;
   const dropped = ({ active, over }: DragEndEvent) => {
-    const [from, to] = [active, over].map((one) => all.findIndex(({ key }) => key === one?.id));
-    if (over === null || from === to || from! < 0 || to! < 0) return;
+    const [from, to] = [indexOf(active.id), indexOf(over?.id)];
+    lifted.current = undefined;
+    if (over === null || from === to || from < 0 || to < 0) return;
     rank.mutate({
       key: String(active.id),
       beside: String(over.id),
-      side: from! < to! ? 'after' : 'before',
+      side: from < to ? 'after' : 'before',
+      from,
+      to,
     });
   };
-  if (items.isPending) return <p className="muted">Reading the items ...</p>;
-  if (items.error && all.length === 0)
+  if (items.error && loaded.length === 0)
     return (
       <p role="alert" className="refusal">
         {items.error.message}
       </p>
     );
-  if (all.length === 0)
+  if (total === undefined) return <p className="muted">Reading the items ...</p>;
+  if (total === 0)
     return (
       <p className="muted">
         {filter.size > 0
@@ -93,29 +106,30 @@ export function ItemList(props: {
       <DndContext
         sensors={sensors}
         collisionDetection={closestCenter}
+        onDragStart={({ active }) => (lifted.current = indexOf(active.id))}
         onDragEnd={dropped}
-        accessibility={{ announcements: announcements(all), screenReaderInstructions }}
+        onDragCancel={() => (lifted.current = undefined)}
+        accessibility={{ announcements: announcements(indexOf, total), screenReaderInstructions }}
       >
-        <SortableContext items={all.map(({ key }) => key)} strategy={verticalListSortingStrategy}>
+        <SortableContext items={loaded.map(({ item }) => item.key)} strategy={verticalListSortingStrategy}>
           <div ref={box} className="rows" role="region" aria-label="Items in order" tabIndex={0}>
             <ul style={{ height: rows.getTotalSize() }}>
-              {shown.map(({ index, start }) => (
+              {loaded.map(({ index, start, item }) => (
                 <Row
-                  key={all[index]!.key}
-                  item={all[index]!}
+                  key={item.key}
+                  item={item}
                   top={start}
-                  search={query}
-                  chosen={all[index]!.key === chosen}
+                  search={search}
+                  chosen={item.key === chosen}
                   movable={ordered && stand.can}
                   place={index + 1}
-                  total={props.total ?? all.length}
+                  total={total}
                 />
               ))}
             </ul>
           </div>
         </SortableContext>
       </DndContext>
-      {isFetchingNextPage && <p className="muted">Reading more ...</p>}
     </>
   );
 }
@@ -124,9 +138,8 @@ export function ItemList(props: {
 const screenReaderInstructions = {
   draggable: 'To move the item press Space, then the arrow keys; Space drops it, Escape puts it back.',
 };
-function announcements(all: ItemView[]): Announcements {
-  const place = (key: UniqueIdentifier | undefined) =>
-    `place ${all.findIndex((i) => i.key === key) + 1} of ${all.length}`;
+function announcements(indexOf: (key: UniqueIdentifier | undefined) => number, total: number): Announcements {
+  const place = (key: UniqueIdentifier | undefined) => `place ${indexOf(key) + 1} of ${total}`;
   return {
     onDragStart: ({ active }) => `${active.id} is lifted from ${place(active.id)}.`,
     onDragOver: ({ active, over }) => over && `${active.id} is over ${place(over.id)}.`,

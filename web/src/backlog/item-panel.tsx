@@ -1,19 +1,18 @@
 import { useState, type ReactNode } from 'react';
-import { Link } from 'wouter';
-import { priorities, rowOf } from '../../../domain/machines';
+import { Link, useSearch } from 'wouter';
+import { priorities, rowOf, type ItemStatus } from '../../../domain/machines';
 import { changed } from '../audit/audit-tab';
 import { useEpics, type Api } from '../api';
 import { Badge } from '../badge';
 import { day, labelOf, lasting } from '../format';
 import { Time } from '../time';
-import { useFilter } from './filters';
+import { needsReason } from './why';
 import { useHistory, useItem, useStand, useWrite, type Detail } from './queries';
 
 /** One item: changed in place; what blocks it, what carries it, where it runs, what became of it. */
 export function ItemPanel({ itemKey }: { itemKey: string }) {
   const item = useItem(itemKey);
-  const [filter] = useFilter();
-  const search = filter.toString();
+  const search = useSearch();
   if (!item.data)
     return <section className="empty">{item.error ? item.error.message : `Reading ${itemKey} ...`}</section>;
   const i = item.data;
@@ -75,10 +74,9 @@ function Status({ item }: { item: Detail }) {
   const [asking, ask] = useState<string>();
   const [reason, setReason] = useState('');
   const move = useWrite(edit(item.key));
-  const needsReason = (to: string) => to === 'deferred' || item.status === 'done';
   const go = (to: string) =>
     move.mutate(
-      { status: to, ...(needsReason(to) ? { reason } : {}) },
+      { status: to, ...(needsReason(item.status, to as ItemStatus) ? { reason } : {}) },
       {
         onSuccess: () => {
           ask(undefined);
@@ -94,10 +92,10 @@ function Status({ item }: { item: Detail }) {
           type="button"
           disabled={!stand.can || move.isPending}
           title={stand.can ? undefined : stand.why}
-          onClick={() => (needsReason(to) ? ask(to) : go(to))}
+          onClick={() => (needsReason(item.status, to as ItemStatus) ? ask(to) : go(to))}
         >
           {labelOf('backlogItem', to)}
-          {needsReason(to) && ' …'}
+          {needsReason(item.status, to as ItemStatus) && ' …'}
         </button>
       ))}
       {asking && (
