@@ -200,7 +200,7 @@ async function feedOf(deps: ApiDeps, from: Date, to: Date): Promise<string> {
       end: new Date(d.to),
       summary: `${d.key} ${d.title} (${d.status})`,
       description: `To ${d.target}.`,
-      url: `${deps.origins()[0]}/?promotion=${d.key.replace('RFC', 'CP').split('.')[0]}`,
+      url: `${deps.origins()[0]}/promotions/${d.key.replace('RFC', 'CP').split('.')[0]}`,
     });
   return calendar.toString();
 }

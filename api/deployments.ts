@@ -4,13 +4,16 @@ import { notFound, SignalboxError } from '../domain/errors';
 import { deploymentKey, parseDeploymentKey } from '../domain/keys';
 import { isTerminal } from '../domain/machines';
 import { printable } from '../domain/printable';
-import { deploymentView, logLine, logQuery, reasonBody, resolveBody } from '../domain/schemas';
+import { deploymentView, logLine, logQuery, reasonBody, resolveBody, type LogLine } from '../domain/schemas';
 import { deploymentById, findDeployment, type DeploymentRow } from '../db/deployments';
 import { readLog } from '../db/log';
 import { viewDeployment } from '../db/views';
 import { cancelDeployment, resolveRollback } from '../workflows/messages';
 import type { ApiDeps } from './deps';
-import { route, type Route } from './route';
+import { route, TextStream, type Route } from './route';
+
+const textOf = (lines: LogLine[]) =>
+  lines.map((l) => `${l.seq} ${l.at} ${l.step} ${l.stream} ${printable(l.text)}\n`).join('');
 
 /** Attempts: read, followed by their log, cancelled, and resolved after a failed rollback. */
 export function deploymentRoutes(deps: ApiDeps): Route[] {
@@ -35,6 +38,14 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
     const row = (await deps.changes.until(next, deps.verdictMs)) ?? before;
     return { status: 202, body: await viewDeployment(db, row, runUrl) };
   };
+  async function* wholeLog(id: number) {
+    for (let after = 0; ;) {
+      const items = await readLog(db, id, { after, limit: 5_000 });
+      if (items.length === 0) return;
+      yield textOf(items);
+      after = items.at(-1)!.seq;
+    }
+  }
   const refuse = (row: DeploymentRow, why: string) =>
     new SignalboxError(
       'illegal-transition',
@@ -74,13 +85,21 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
         const row = await find(params.key!);
         const tail = query.tail === 'true';
         const items = await readLog(db, row.id, { ...query, tail });
-        if (plainText)
-          return {
-            body: items.map((l) => `${l.seq} ${l.at} ${l.step} ${l.stream} ${printable(l.text)}\n`).join(''),
-          };
+        if (plainText) return { body: textOf(items) };
         const last = items.at(-1)?.seq;
         const more = !tail && last !== undefined && last < row.log_seq;
         return { body: { items, nextCursor: more ? String(last) : null } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/deployments/:key/log.txt',
+      summary: 'The whole log as it is now, as text: number, time, step, stream and text of each line',
+      permission: 'read',
+      answers: { status: 200, schema: z.string().meta({ id: 'LogText' }), type: 'text/plain' },
+      async handle({ params }) {
+        const { id } = await find(params.key!);
+        return { body: new TextStream('text/plain', wholeLog(id)) };
       },
     }),
     route({

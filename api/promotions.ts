@@ -3,7 +3,7 @@ import { parsePromotionKey } from '../domain/keys';
 import {
   deployBody,
   deploymentView,
-  listQuery,
+  promotionsQuery,
   promotionView,
   reasonBody,
   shipBody,
@@ -36,11 +36,14 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
       path: '/promotions',
       summary: 'Promotions, newest first',
       permission: 'read',
-      query: listQuery,
+      query: promotionsQuery,
       answers: { status: 200, schema: pageView(promotionView) },
       handle: async ({ query }) => ({
         body: await page(
-          db('promotions').modify((q) => void (query.target && q.where({ target: query.target }))),
+          db('promotions').modify((q) => {
+            if (query.target) void q.where({ target: query.target });
+            if (query.status) void q.whereIn('status', query.status);
+          }),
           'id',
           query,
           (rows: PromotionRow[]) => viewPromotions(db, rows, runUrl),

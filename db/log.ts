@@ -38,20 +38,29 @@ export interface LogPart {
   /** The newest lines instead of the first. */
   tail?: boolean;
   stream?: NewLine['stream'];
+  /** Lines of this step alone. */
+  step?: string;
+  /** Lines with this text alone, whatever its case. */
+  contains?: string;
 }
 /** Text of one part of a log, in bytes; a part has at least one line. */
 const maxPartBytes = 1_048_576;
 
 /** A part of a deployment's log, in order of `seq`; it ends early when its text would be over a MiB. */
-export async function readLog(db: Db, deployment: number, { after = 0, limit, tail, stream }: LogPart) {
+export async function readLog(
+  db: Db,
+  deployment: number,
+  { after = 0, limit, tail, stream, step, contains }: LogPart,
+) {
   const order = tail ? 'DESC' : 'ASC';
   const { rows } = await db.raw(
     `SELECT seq, at, step, stream, text
        FROM (SELECT *, sum(octet_length(text)) OVER (ORDER BY seq ${order}) - octet_length(text) AS before
-               FROM (SELECT * FROM deployment_log WHERE deployment = ? AND seq > ? AND (? IN (stream, ''))
+               FROM (SELECT * FROM deployment_log WHERE deployment = ? AND seq > ? AND ? IN (stream, '') AND ? IN (step, '')
+                        AND strpos(lower(text), lower(?)) > 0
                       ORDER BY seq ${order} LIMIT ?) AS part) AS measured
       WHERE before < ? ORDER BY seq`,
-    [deployment, after, stream ?? '', limit, maxPartBytes],
+    [deployment, after, stream ?? '', step ?? '', contains ?? '', limit, maxPartBytes],
   );
   return (rows as (NewLine & { seq: number; step: string })[]).map((line) => ({
     ...line,

@@ -9,6 +9,7 @@ import { recordAudit } from './audit';
 import { usualDuration } from './conflicts';
 import { viewWindowStatus } from './views';
 import type { Db, Tx } from './connect';
+import type { DeploymentRow } from './deployments';
 
 /** Makes sure every configured target has its row. */
 export async function registerTargets(db: Db, names: string[]): Promise<void> {
@@ -77,8 +78,42 @@ export async function viewTarget(
     lane: holder ? deploymentKey(holder.promotion, holder.attempt) : null,
     fence: row?.fence ?? 0,
     window: viewWindowStatus(schedule.status(asked, now), await usualDuration(tx, config.name), now),
+    health: await lastHealth(tx, config.name),
+    lastDeployment: await lastDeployment(tx, config.name),
     expectedMs: await expectedMs(tx, config.name),
   };
+}
+
+/** What the last check of a target found: after a swap, or after what was swapped had been put back. */
+async function lastHealth(tx: Tx, target: string): Promise<TargetView['health']> {
+  const { rows } = await tx.raw(
+    `SELECT s.status, s.detail, s.finished_at
+       FROM (SELECT id FROM deployments WHERE target = ? AND started_at IS NOT NULL ORDER BY id DESC LIMIT 20) AS latest
+       JOIN deployment_steps s ON s.deployment = latest.id
+      WHERE s.name IN ('health-check', 'verify-rollback') AND s.finished_at IS NOT NULL
+      ORDER BY s.finished_at DESC LIMIT 1`,
+    [target],
+  );
+  const [found] = rows as { status: string; detail: string; finished_at: Date }[];
+  return found
+    ? { healthy: found.status === 'done', detail: found.detail, at: found.finished_at.toISOString() }
+    : null;
+}
+
+async function lastDeployment(tx: Tx, target: string): Promise<TargetView['lastDeployment']> {
+  const row = (await tx('deployments')
+    .where({ target })
+    .whereNotNull('started_at')
+    .whereNotNull('finished_at')
+    .orderBy('id', 'desc')
+    .first()) as DeploymentRow | undefined;
+  return row
+    ? {
+        key: deploymentKey(row.promotion, row.attempt),
+        status: row.status,
+        finishedAt: row.finished_at!.toISOString(),
+      }
+    : null;
 }
 
 async function expectedMs(tx: Tx, target: string): Promise<Record<string, number>> {

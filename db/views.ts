@@ -11,6 +11,7 @@ import type {
   WindowStatusView,
   WindowView,
 } from '../domain/schemas';
+import { blockedByItems } from './backlog/delivery';
 import { chainOf, standingApprovals } from './approvals';
 import { contentOf, type ChangeRequestRow, type DecisionRow } from './change-requests';
 import { conflictsAt, relatedTo, type Conflict } from './conflicts';
@@ -106,7 +107,11 @@ export async function viewPromotions(tx: Tx, rows: PromotionRow[], runUrl: RunUr
   const targets = new Map<string, DeploymentRow | undefined>();
   for (const { name, current_deployment: id } of await tx('targets').select('name', 'current_deployment'))
     targets.set(name, id ? await deploymentById(tx, id) : undefined);
-  return rows.map((row) => {
+  const blocked = await blockedByItems(
+    tx,
+    rows.map(({ id }) => carried.get(id) ?? []),
+  );
+  return rows.map((row, n) => {
     const deployments = views.get(row.id) ?? [];
     const own = deployments.filter((d) => d.trigger !== 'rollback');
     return {
@@ -125,6 +130,7 @@ export async function viewPromotions(tx: Tx, rows: PromotionRow[], runUrl: RunUr
       deployments,
       backup: deployments.findLast((d) => d.backup !== null)?.backup ?? null,
       live: targets.get(row.target)?.promotion === row.id,
+      blocked: blocked[n]!,
       ...versioned(row),
     };
   });

@@ -171,6 +171,15 @@ export const changeRequestsQuery = strict({
   ...listQuery.shape,
   status: z.enum(statesOf('changeRequest')).optional(),
 });
+const promotionStatus = z.enum(statesOf('promotion'));
+export const promotionsQuery = strict({
+  ...listQuery.shape,
+  status: z
+    .union([promotionStatus, z.array(promotionStatus)])
+    .transform((value) => (Array.isArray(value) ? value : [value]))
+    .optional()
+    .describe('several: any of them'),
+});
 export const logQuery = strict({
   after: z.coerce.number().int().min(0).max(2_147_483_647).default(0),
   limit: z.coerce.number().int().min(1).max(5000).default(1000),
@@ -179,6 +188,8 @@ export const logQuery = strict({
     .optional()
     .describe('the newest lines after `after` instead of the first'),
   stream: z.enum(['out', 'err', 'note'], 'allowed: out, err or note').optional(),
+  step: line(100).optional().describe('lines of this step alone, such as build'),
+  contains: line(200).optional().describe('lines with this text alone, whatever its case'),
 });
 
 export const at = z.iso.datetime().describe('UTC, ISO 8601');
@@ -241,6 +252,12 @@ export const promotionView = z
     deployments: z.array(deploymentView),
     backup: backupView.nullable(),
     live: z.boolean().describe("whether this promotion's release is what the target runs"),
+    blocked: z
+      .string()
+      .nullable()
+      .describe(
+        'what blocks an item that it carries, in plain words; until it is resolved it is not deployed',
+      ),
     ...versioned,
   })
   .meta({ id: 'Promotion' });
@@ -501,6 +518,14 @@ export const targetView = z
     lane: z.string().nullable().describe('key of the attempt that holds the lane'),
     fence: z.number().int(),
     window: windowStatusView.describe('for a normal change of medium risk'),
+    health: z
+      .object({ healthy: z.boolean(), detail: z.string(), at })
+      .nullable()
+      .describe('what the last check of this target found; null: it was never checked'),
+    lastDeployment: z
+      .object({ key: z.string(), status: z.enum(statesOf('deployment')), finishedAt: at })
+      .nullable()
+      .describe('the last attempt that touched the lane and has ended'),
     expectedMs: z
       .record(z.string(), z.number())
       .describe('how long each step took lately: the median of its last 20 runs that ended well'),

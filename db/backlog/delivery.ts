@@ -4,7 +4,15 @@ import { badInput, SignalboxError, type ErrorCode } from '../../domain/errors';
 import { itemKey, parseItemKey, promotionKey } from '../../domain/keys';
 import type { Tx } from '../connect';
 import type { Move } from '../transition';
-import { beginEdits, liveItems, openBlockers, shownBlocker, writeChanges, type ItemRow } from './items';
+import {
+  beginEdits,
+  liveItems,
+  openBlockers,
+  shownBlocker,
+  writeChanges,
+  type BlockerOf,
+  type ItemRow,
+} from './items';
 
 /** The backlog and what is shipped: which items a change may carry, and what a deployment makes of them. */
 
@@ -37,11 +45,23 @@ export async function whyItemsBlocked(tx: Tx, keys: readonly string[]): Promise<
   if (blockers.length === 0) return undefined;
   return {
     code: 'blocked',
-    message: `${blockers
-      .map((b) => `${itemKey(b.item)} is blocked by ${inWords(shownBlocker(b))}`)
-      .join('; ')}. Nothing that carries a blocked item is shipped: resolve what blocks it first.`,
+    message: `${blockers.map(blockedInWords).join('; ')}. Nothing that carries a blocked item is shipped: resolve what blocks it first.`,
     detail: { blockers: blockers.map((b) => ({ item: itemKey(b.item), ...shownBlocker(b) })) },
   };
+}
+
+const blockedInWords = (b: BlockerOf) => `${itemKey(b.item)} is blocked by ${inWords(shownBlocker(b))}`;
+
+/** Of several promotions, by their items, what blocks each in plain words; null: nothing does. */
+export async function blockedByItems(tx: Tx, carried: string[][]): Promise<(string | null)[]> {
+  const blockers = await openBlockers(tx, [...new Set(carried.flat())].map(parseItemKey));
+  return carried.map(
+    (keys) =>
+      blockers
+        .filter(({ item }) => keys.includes(itemKey(item)))
+        .map(blockedInWords)
+        .join('; ') || null,
+  );
 }
 
 const carriedBy = async (tx: Tx, promotion: number): Promise<number[]> => {

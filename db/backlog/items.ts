@@ -100,7 +100,7 @@ async function knownEpics(tx: Tx, edits: ItemEdit[]): Promise<Set<number>> {
   return new Set(rows.map(({ id }) => id));
 }
 
-interface BlockerOf {
+export interface BlockerOf {
   item: number;
   blocked_by: number | null;
   reason: string;

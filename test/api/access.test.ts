@@ -56,6 +56,7 @@ const table: [string, string, Role[]][] = [
   ['post', '/promotions/:key/withdraw', ['contributor', 'release-manager']],
   ['get', '/deployments/:key', everyRole],
   ['get', '/deployments/:key/log', everyRole],
+  ['get', '/deployments/:key/log.txt', everyRole],
   ['post', '/deployments/:key/cancel', ['release-manager', 'sre']],
   ['post', '/deployments/:key/resolve', ['sre']],
   ['get', '/change-requests', everyRole],

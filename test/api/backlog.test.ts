@@ -600,6 +600,9 @@ describe('what is shipped', () => {
     const [item, blocker] = [await add(), await add()];
     const { body: draft } = await ship({ backlogItems: [item.key], submit: false });
     const { body: link } = await block(item.key, { blockedBy: blocker.key, reason: 'needs its API' });
+    expect((await api.get(`/api/promotions/${draft.key}`)).body.blocked).toBe(
+      `${item.key} is blocked by ${blocker.key} (needs its API)`,
+    );
     const says = `${item.key} is blocked by ${blocker.key} (needs its API). Nothing that carries a blocked item is shipped: resolve what blocks it first.`;
     const refused = async (answer: Promise<{ status: number; body: any }>) => {
       const { status, body } = await answer;

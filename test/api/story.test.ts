@@ -81,7 +81,14 @@ it('ship -> approve -> deploy -> deployed, then by hand back', async () => {
   expect((await api.get('/api/targets/shop')).body).toMatchObject({
     current: { promotion: key, revision: 'v1' },
     lane: null,
+    health: { healthy: true },
+    lastDeployment: { key: `${key}.1`, status: 'succeeded' },
   });
+  const listed = async (query: string) =>
+    (await api.get(`/api/promotions?${query}`)).body.items.map((p: { key: string }) => p.key);
+  expect(await listed('status=deployed')).toEqual([key]);
+  expect(await listed('status=pending&status=approved')).toEqual([]);
+  expect((await api.get('/api/promotions?status=live')).status).toBe(400);
   await world.until('the change request to be completed', async () => {
     const { body } = await api.get(`/api/change-requests/${rfc(key)}`);
     return body.status === 'completed';
@@ -161,6 +168,15 @@ it('the log pages by number, as JSON and as text', async () => {
   });
   expect(text.type).toContain('text/plain');
   expect(text.text.split('\n').filter(Boolean)).toHaveLength(rest.items.at(-1).seq);
+  const whole = await api.call('sre', 'GET', '/api/deployments/CP-1.1/log.txt');
+  expect([whole.type, whole.text]).toEqual([expect.stringContaining('text/plain'), text.text]);
+  const found = async (query: string) => (await api.get(`/api/deployments/CP-1.1/log?${query}`)).body.items;
+  const like = (word: string, step: string) =>
+    all.filter((l: any) => l.text.toLowerCase().includes(word) && l.step === step);
+  expect(await found('contains=HEALTHY&step=health-check')).toEqual(like('healthy', 'health-check'));
+  expect(await found('step=health-check')).toEqual(like('', 'health-check'));
+  expect(like('healthy', 'health-check').length).toBeGreaterThan(0);
+  expect(await found('contains=%25')).toEqual([]);
 });
 
 it('fifty clicks at once make one attempt and get equal answers', async () => {

@@ -1,40 +1,26 @@
-import { mkdirSync } from 'node:fs';
-import type { Browser, Page } from 'playwright-core';
-import { launchChromium } from '../helpers/chromium';
+import { readFileSync } from 'node:fs';
+import type { Page } from 'playwright-core';
+import { accessible, openBrowser, type Watched } from '../helpers/browser';
 import { cleanUp, cli, startUp, stopUp, until, type Up } from '../helpers/up';
 
 /** The page in a real browser, on the real stack: ship, approve, Deploy Now, follow, rolled back. */
 let up: Up;
-let browser: Browser;
+let browser: Watched;
 let page: Page;
-const problems: string[] = [];
-const shots = process.env.SCREENSHOTS;
 
 beforeAll(async () => {
-  [up, browser] = await Promise.all([startUp(), launchChromium()]);
+  [up, browser] = await Promise.all([startUp(), openBrowser()]);
   await up.says('Running. Ctrl-C');
-  page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-  page.setDefaultTimeout(20_000);
-  page.on('pageerror', (error) => problems.push(String(error)));
-  page.on('console', (message) => {
-    // The browser itself writes a line for each refused request; those are the page's to show.
-    if (message.type() === 'error' && !message.text().includes('the server responded with a status'))
-      problems.push(message.text());
-  });
+  page = await browser.open();
   const own = up.endpoints().page;
   page.on('request', (request) => {
-    if (!request.url().startsWith(own)) problems.push(`a request to ${request.url()}`);
+    if (!request.url().startsWith(own)) browser.problems.push(`a request to ${request.url()}`);
   });
 });
 afterAll(async () => {
   await browser?.close();
   await cleanUp();
 });
-const shot = async (name: string) => {
-  if (!shots) return;
-  mkdirSync(shots, { recursive: true });
-  await page.screenshot({ path: `${shots}/${name}.png`, fullPage: true });
-};
 const button = (name: string | RegExp) => page.getByRole('button', { name });
 const promotion = () => page.getByRole('region', { name: /^CP-\d+$/ });
 
@@ -60,7 +46,7 @@ it('signs in by the link, which leaves the address', async () => {
     .waitFor();
   const link = await promotion().getByRole('link', { name: 'Open in the Temporal UI' }).getAttribute('href');
   expect((await fetch(link!)).status).toBe(200);
-  await shot('deployed');
+  await accessible(page, 'deployed');
 });
 
 it('says who you are, what that person may not do, and lets you go on as another of the sample people', async () => {
@@ -77,7 +63,7 @@ it('says who you are, what that person may not do, and lets you go on as another
 
 it('the link is good once', async () => {
   const used = up.endpoints().signIn;
-  const [first, second] = [await browser.newPage(), await browser.newPage()];
+  const [first, second] = [await browser.open(), await browser.open()];
   await first.goto(used);
   await first.getByLabel('You are').waitFor();
   await second.goto(used);
@@ -102,10 +88,14 @@ it('ships a broken release, approves it, deploys it and shows how it rolled back
   const dialog = page.getByRole('dialog');
   await dialog.getByText(/shop goes from v1/).waitFor();
   await dialog.getByText('You do this as rosa.').waitFor();
-  await shot('deploy-now');
+  await dialog.getByText(/about .* as its last runs did/).waitFor();
+  await dialog.getByText('No deployment window restricts shop').waitFor();
+  await dialog.getByText('amir (approval)').waitFor();
+  await dialog.getByText('made and verified before the swap').waitFor();
+  await accessible(page, 'deploy-now');
   await dialog.getByRole('button', { name: 'Deploy Now' }).click();
   await promotion().getByRole('listitem').filter({ hasText: 'Health check' }).getByText('running').waitFor();
-  await shot('deploying');
+  await accessible(page, 'deploying');
   await promotion().getByText('Check what was restored').waitFor();
   await promotion().locator('.outcome.bad').filter({ hasText: 'Rolled back' }).waitFor();
   await promotion().getByText('made index.html for broken').waitFor();
@@ -115,7 +105,38 @@ it('ships a broken release, approves it, deploys it and shows how it rolled back
   expect(await first.textContent()).toContain('Unhealthy');
   expect(await page.getByLabel('follow').isChecked()).toBe(false);
   await page.getByRole('region', { name: 'Targets' }).getByText('v1').waitFor();
-  await shot('rolled-back');
+  await accessible(page, 'rolled-back');
+});
+
+it('says which step failed with its last lines, what was undone, and how what runs now was checked', async () => {
+  const happened = promotion().getByRole('region', { name: 'What happened' });
+  await happened.getByText('Health check', { exact: true }).waitFor();
+  await happened.getByLabel('Last lines of Health check').getByText('Unhealthy').waitFor();
+  await happened.getByText(/Undo swap, done/).waitFor();
+  await happened.getByText(/Checked and healthy/).waitFor();
+});
+
+it('finds lines in the log, shows what is around them, and gives it to be kept', async () => {
+  const log = promotion().getByRole('region', { name: 'Log' });
+  await log.getByLabel('Search').fill('INDEX.html');
+  await log.getByText(/line has this text|lines have this text/).waitFor();
+  const lines = await log.locator('.line .text').allInnerTexts();
+  expect(lines.length).toBeGreaterThan(0);
+  expect(lines.filter((line) => !line.toLowerCase().includes('index.html'))).toEqual([]);
+  await accessible(page, 'log-search');
+  await log.locator('button.seq').first().click();
+  await log.locator('.first-error').getByText('index.html').waitFor();
+  await log.getByLabel('Search').fill('no such text');
+  await log.getByText('No line has this text.').waitFor();
+  await log.getByLabel('Search').fill('');
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    log.getByRole('button', { name: 'Download' }).click(),
+  ]);
+  expect(download.suggestedFilename()).toBe('CP-2.1.log');
+  const text = readFileSync(await download.path(), 'utf8');
+  expect(text).toContain('made index.html for broken');
+  expect(text.split('\n')[0]).toMatch(/^1 2/);
 });
 
 it('shows a refusal in the words of the server', async () => {
@@ -137,7 +158,7 @@ it('keeps what it shows across a reload, and the back button works', async () =>
 
 it('is live; when the stream breaks it polls and says so; it becomes live again by itself', async () => {
   await page.getByText('Live: every change shows as it happens').waitFor();
-  const second = await browser.newPage();
+  const second = await browser.open();
   await second.route('**/api/events', (route) => route.abort());
   await second.goto(up.endpoints().signIn);
   await second.getByText('Updating every 5 s').waitFor();
@@ -152,7 +173,7 @@ it('everyone watching sees the same, also after a reload and a lost connection',
   // Buttons say as whom; everyone is the same person here.
   await page.getByLabel('You are').selectOption('carla');
   await button('Retry as rosa').waitFor();
-  const [reloading, losing] = [await browser.newPage(), await browser.newPage()];
+  const [reloading, losing] = [await browser.open(), await browser.open()];
   const pages = [page, reloading, losing];
   for (const other of [reloading, losing]) {
     await other.goto(up.endpoints().signIn);
@@ -175,11 +196,43 @@ it('everyone watching sees the same, also after a reload and a lost connection',
   for (const other of [reloading, losing]) await other.close();
 });
 
+it('a blocked item holds what carries it, and the page says so before one presses', async () => {
+  await cli(up, 'item', 'add', 'Sell timetables');
+  await cli(up, 'item', 'block', 'ITEM-1', '--reason', 'the printer is broken');
+  expect((await cli(up, 'item', 'unblock', '1', '--resolution', 'repaired')).code).toBe(0);
+  await cli(up, 'ship', 'shop', 'v2', '--title', 'Blocked later', '--item', 'ITEM-1');
+  await cli(up, 'approve', 'CP-3');
+  await cli(up, 'item', 'block', 'ITEM-1', '--reason', 'the ink is empty');
+  await page.getByRole('button', { name: /^CP-3 / }).click();
+  await promotion()
+    .getByText(
+      /Deploy Now: ITEM-1 is blocked by .*the ink is empty.* Nothing that carries a blocked item is deployed\./,
+    )
+    .waitFor();
+  expect(await button('Deploy Now as rosa').isDisabled()).toBe(true);
+  await promotion().getByRole('paragraph').getByRole('link', { name: 'ITEM-1' }).click();
+  await page.getByRole('region', { name: 'ITEM-1', exact: true }).waitFor();
+  await page.goBack();
+  expect((await cli(up, 'item', 'unblock', '2', '--resolution', 'refilled')).code).toBe(0);
+  await until('Deploy Now to be free', () => button('Deploy Now as rosa').isEnabled());
+  await cli(up, 'withdraw', 'CP-3');
+});
+
+it('lists promotions by target and status, and the address keeps it', async () => {
+  await page.getByRole('region', { name: 'Promotions' }).getByLabel('Status').selectOption('deployed');
+  await page.waitForURL(/promotions\/CP-3\?status=deployed$/);
+  await until('the deployed one alone', async () => (await page.locator('.promotions li').count()) === 1);
+  await page.reload();
+  await until('the deployed one alone', async () => (await page.locator('.promotions li').count()) === 1);
+  await page.goBack();
+  await until('all of them', async () => (await page.locator('.promotions li').count()) === 3);
+});
+
 it('outside of its window Deploy Now says why, and deploys when it opens', async () => {
   await cli(up, 'ship', 'shop', 'v2', '--title', 'Sell timetables too');
-  await cli(up, 'approve', 'CP-3');
-  await page.getByRole('button', { name: /^CP-3 / }).click();
-  await page.getByRole('heading', { name: 'CP-3 · Sell timetables too' }).waitFor();
+  await cli(up, 'approve', 'CP-4');
+  await page.getByRole('button', { name: /^CP-4 / }).click();
+  await page.getByRole('heading', { name: 'CP-4 · Sell timetables too' }).waitFor();
   await button('Withdraw my approval as amir').waitFor();
   const start = new Date(Date.now() - 3_600_000).toISOString().slice(0, 16);
   const freeze = [
@@ -200,10 +253,10 @@ it('outside of its window Deploy Now says why, and deploys when it opens', async
     .getByText(/Deploy Now: shop is closed. Freeze "Year end" until .* \(the books are closed\); it opens/)
     .waitFor();
   expect(await button('Deploy Now as rosa').isDisabled()).toBe(true);
-  expect((await cli(up, 'deploy', 'CP-3')).err).toContain(
+  expect((await cli(up, 'deploy', 'CP-4')).err).toContain(
     'Refused (window-closed): shop is closed: Freeze "Year end"',
   );
-  await shot('closed');
+  await accessible(page, 'closed');
   await button('Deploy when it opens').click();
   await page
     .getByRole('dialog')
@@ -214,7 +267,7 @@ it('outside of its window Deploy Now says why, and deploys when it opens', async
   await promotion()
     .getByText(/its window: Freeze "Year end"/)
     .waitFor();
-  await shot('asleep');
+  await accessible(page, 'asleep');
   expect((await cli(up, 'window', 'remove', 'Year end')).out).toContain(
     'Whoever waits for a window looks again',
   );
@@ -228,10 +281,8 @@ it('fits a phone, light and dark', async () => {
     await page.setViewportSize({ width: 390, height: 844 });
     const wide = await page.evaluate('document.documentElement.scrollWidth');
     expect(wide).toBeLessThanOrEqual(390);
-    await shot(`phone-${colorScheme}`);
   }
   await page.setViewportSize({ width: 1280, height: 900 });
-  await shot('rolled-back-dark');
 });
 
 it('says that it is stale when the server is away', async () => {
@@ -240,5 +291,5 @@ it('says that it is stale when the server is away', async () => {
 });
 
 it('made no error and asked nobody else', () => {
-  expect(problems.filter((text) => !/ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED/.test(text))).toEqual([]);
+  expect(browser.problems.filter((text) => !/net::ERR_/.test(text))).toEqual([]);
 });

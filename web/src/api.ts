@@ -72,6 +72,15 @@ export function createApi({ bearer }: Session) {
     },
     /** A question too long for an address: it changes nothing. */
     ask: <T>(path: string, body: object) => call<T>(path, 'POST', body),
+    /** Reads a text and gives it to the browser to keep. */
+    async download(path: string, name: string): Promise<void> {
+      const response = await fetch(`/api${path}`, { headers: authorization });
+      if (!response.ok) throw new Error(`${name} could not be read; try again.`);
+      const address = URL.createObjectURL(await response.blob());
+      Object.assign(document.createElement('a'), { href: address, download: name }).click();
+      // The browser has begun to read it by then.
+      setTimeout(() => URL.revokeObjectURL(address), 60_000);
+    },
     become,
     signOut: () => call('/session', 'DELETE', {}),
     /** The event stream; it connects again by itself. */
@@ -140,6 +149,7 @@ export function useEventStream(api: Api): boolean {
         reread('backlog-totals');
         reread('item', key);
         reread('item-history', key);
+        reread('promotion');
         reread('blocked');
         reread('wip-limits');
         return reread('epics');
@@ -181,6 +191,12 @@ export const useCalendar = (from: string, to: string) =>
   usePolled<CalendarView>(['calendar', from, to], `/calendar?from=${from}&to=${to}`);
 export const useTargets = () => usePolled<Page<TargetView>>(['targets'], '/targets');
 export const usePromotions = () => usePolled<Page<PromotionView>>(['promotions'], '/promotions?limit=100');
+/** Promotions on which somebody, or Signalbox, has still something to do, however old. */
+export const useOpenPromotions = () =>
+  usePolled<Page<PromotionView>>(
+    ['promotions', 'open'],
+    '/promotions?limit=200&status=pending&status=approved&status=executing&status=rolled-back',
+  );
 export const usePromotion = (key: string) =>
   usePolled<PromotionView>(['promotion', key], `/promotions/${key}`);
 /** Whether this promotion's window is open. */
@@ -230,6 +246,19 @@ export function useLogFrom(key: string, from: number | undefined): LogWindow | u
   const query = { queryKey: ['log-part', key, from], queryFn: read, enabled: from !== undefined };
   const { data } = useQuery({ ...query, staleTime: Infinity });
   return data && { lines: data.items, cut: from! > 1 };
+}
+/** The newest lines with a text, as they are written. */
+export function useLogWith(key: string, contains: string, running: boolean): LogWindow | undefined {
+  const api = useApi();
+  const live = useLive();
+  const { data } = useQuery({
+    queryKey: ['log', key, contains],
+    queryFn: () => logPart(api, key, `tail=true&limit=500&contains=${encodeURIComponent(contains)}`),
+    enabled: contains !== '',
+    refetchInterval: running ? (live ? livePollMs : pollMs) : false,
+    placeholderData: (before) => before,
+  });
+  return contains && data ? { lines: data.items, cut: data.items.length === 500 } : undefined;
 }
 const logPart = (api: Api, key: string, query: string) =>
   api.read<Page<LogLine>>(`/deployments/${key}/log?${query}`);

@@ -1,5 +1,5 @@
 import { Link } from 'wouter';
-import type { DeploymentView } from '../../domain/schemas';
+import type { TargetView } from '../../domain/schemas';
 import { useTargets } from './api';
 import { Badge } from './badge';
 import { short } from './format';
@@ -7,7 +7,7 @@ import { Time } from './time';
 import { WindowState } from './promotions/change';
 
 /** What each target runs now. */
-export function Targets({ latest }: { latest?: (target: string) => DeploymentView | undefined }) {
+export function Targets() {
   const { data } = useTargets();
   return (
     <section aria-label="Targets" className="targets">
@@ -27,7 +27,8 @@ export function Targets({ latest }: { latest?: (target: string) => DeploymentVie
           <p>
             <WindowState status={target.window} />
           </p>
-          {latest && <Latest of={latest(target.name)} />}
+          <Health of={target} />
+          <Latest of={target.lastDeployment} />
           <p className="muted">
             {target.lane ? `${target.lane} holds the lane` : 'lane free'}
             {target.promotionsEnabled ? '' : ` · promotions are off: ${target.promotionsDisabledReason}`}
@@ -38,13 +39,28 @@ export function Targets({ latest }: { latest?: (target: string) => DeploymentVie
   );
 }
 
-/** How the last deployment ended. */
-const Latest = ({ of: d }: { of: DeploymentView | undefined }) =>
-  d && (
+/** What the last check found. */
+const Health = ({ of: { health, current } }: { of: TargetView }) =>
+  health &&
+  current && (
     <p>
-      <Link href={`/promotions/${d.promotion}`}>{d.key}</Link> <Badge machine="deployment" state={d.status} />{' '}
+      <strong className={health.healthy ? 'open' : 'closed'}>
+        {health.healthy ? 'healthy' : 'unhealthy'}
+      </strong>{' '}
+      <span className="muted" title={health.detail}>
+        when last checked, <Time at={health.at} />
+      </span>
+    </p>
+  );
+
+/** How the last deployment ended. */
+const Latest = ({ of: last }: { of: TargetView['lastDeployment'] }) =>
+  last && (
+    <p>
+      <Link href={`/promotions/${last.key.split('.')[0]}`}>{last.key}</Link>{' '}
+      <Badge machine="deployment" state={last.status} />{' '}
       <span className="muted">
-        <Time at={d.finishedAt!} />
+        <Time at={last.finishedAt} />
       </span>
     </p>
   );

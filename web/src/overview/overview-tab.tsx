@@ -1,7 +1,7 @@
 import { isOpenAttempt } from '../../../domain/machines';
-import type { DeploymentView, PromotionView } from '../../../domain/schemas';
+import type { PromotionView } from '../../../domain/schemas';
 import { Link } from 'wouter';
-import { usePromotions } from '../api';
+import { useOpenPromotions } from '../api';
 import { Badge } from '../badge';
 import { elapsed } from '../format';
 import { Targets } from '../targets';
@@ -10,7 +10,7 @@ import { Needs } from './needs';
 
 /** What needs somebody now, what runs now, and what each target has. */
 export function OverviewTab() {
-  const promotions = usePromotions().data?.items ?? [];
+  const promotions = useOpenPromotions().data?.items ?? [];
   return (
     <div className="overview">
       <Needs promotions={promotions} />
@@ -18,18 +18,10 @@ export function OverviewTab() {
       <Figures />
       <div>
         <h2>Targets</h2>
-        <Targets latest={(target) => latestOn(promotions, target)} />
+        <Targets />
       </div>
     </div>
   );
-}
-
-/** The last attempt on a target that has ended. */
-function latestOn(promotions: PromotionView[], target: string): DeploymentView | undefined {
-  return promotions
-    .flatMap(({ deployments }) => deployments)
-    .filter((d) => d.target === target && d.finishedAt !== null && d.startedAt !== null)
-    .sort((a, b) => Date.parse(b.finishedAt!) - Date.parse(a.finishedAt!))[0];
 }
 
 function RunsNow({ promotions }: { promotions: PromotionView[] }) {

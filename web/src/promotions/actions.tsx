@@ -9,10 +9,12 @@ import type {
   WindowStatusView,
 } from '../../../domain/schemas';
 import { useApi } from '../api';
-import { dateTime, short } from '../format';
+import { dateTime } from '../format';
+import { Keyed } from '../keyed';
 import { standFor, useMe } from '../shell/me';
+import { Consequence } from './confirm';
 
-interface Props {
+export interface Props {
   promotion: PromotionView;
   change: ChangeRequestView;
   target: TargetView;
@@ -93,10 +95,17 @@ export function Actions(props: Props) {
     if (!['deploy', 'retry', 'deploy-when-open'].includes(action)) return undefined;
     if (!target.promotionsEnabled)
       return `Promotions to ${target.name} are switched off: ${target.promotionsDisabledReason}`;
+    if (p.blocked) return `${p.blocked}. Nothing that carries a blocked item is deployed.`;
     return action !== 'deploy-when-open' && window?.open === false
-      ? `${label[action]}: ${target.name} is closed. ${window.reason}${window.nextOpen ? `; it opens ${dateTime(window.nextOpen)}` : ''}.`
+      ? `${target.name} is closed. ${window.reason}${window.nextOpen ? `; it opens ${dateTime(window.nextOpen)}` : ''}.`
       : undefined;
   };
+  /** Each reason once, with the buttons that it holds. */
+  const reasons = new Map<string, string[]>();
+  for (const action of actions) {
+    const why = off(action);
+    if (why) reasons.set(why, [...(reasons.get(why) ?? []), label[action].replace(' …', '')]);
+  }
   const as = (action: Action) => {
     const stand = standOf(action);
     return stand.can ? stand.as : undefined;
@@ -119,17 +128,14 @@ export function Actions(props: Props) {
         </button>
       ))}
       {act.isPending && <span className="muted">Sent; waiting for the verdict …</span>}
-      {[...new Set(actions.map(off))].map(
-        (why) =>
-          why && (
-            <span key={why} className="muted">
-              {why}
-            </span>
-          ),
-      )}
+      {[...reasons].map(([why, held]) => (
+        <p key={why} className="muted reason">
+          {held.join(', ')}: <Keyed text={why} />
+        </p>
+      ))}
       {act.error && (
         <p role="alert" className="refusal">
-          Refused: {act.error.message}
+          Refused: <Keyed text={act.error.message} />
         </p>
       )}
       {asking && (
@@ -228,49 +234,4 @@ function Ask(
       </form>
     </dialog>
   );
-}
-
-/** What will happen, in plain words. */
-function Consequence({ action, promotion: p, change, target, open, window }: Props & { action: Action }) {
-  const now = target.current ? `${target.current.revision} (${short(target.current.release)})` : 'no release';
-  switch (action) {
-    case 'deploy':
-    case 'deploy-when-open':
-    case 'retry':
-      return (
-        <>
-          <p>
-            {target.name} goes from <strong>{now}</strong> to <strong>{p.revision}</strong>: build, backup
-            (verified), swap, health check. If a step fails, {now} is put back by itself.
-          </p>
-          {action === 'deploy-when-open' && window?.nextOpen && (
-            <p>
-              It sleeps until {dateTime(window.nextOpen)} ({window.reason}) and then begins by itself. It can
-              be cancelled until then.
-            </p>
-          )}
-          {change.approvals.given.length > 0 && <p>Approved by {change.approvals.given.join(', ')}.</p>}
-          {window?.warning && <p className="warning">{window.warning}</p>}
-          {target.lane && <p>{target.lane} holds the lane; this waits its turn behind it.</p>}
-        </>
-      );
-    case 'rollback':
-      return (
-        <p>
-          {target.name} returns from {now} to the release before, after a new backup. Data is left as it is.
-        </p>
-      );
-    case 'cancel':
-      return (
-        <p>
-          {open?.status === 'running'
-            ? 'The running step is stopped and everything it did is undone.'
-            : 'It has not begun; it ends without touching anything.'}
-        </p>
-      );
-    case 'resolve':
-      return <p>{open?.waitingFor}</p>;
-    default:
-      return <p>{p.title}</p>;
-  }
 }

@@ -2,22 +2,13 @@ import { useEffect, useState } from 'react';
 import { isTerminal } from '../../../domain/machines';
 import type { DeploymentView } from '../../../domain/schemas';
 import { Badge } from '../badge';
-import { elapsed, short, time } from '../format';
+import { Keyed } from '../keyed';
+import { elapsed, lasting, short, time } from '../format';
 import { Log } from './log';
+import { stepTitle, WhatHappened } from './what-happened';
 
 /** The steps every deployment goes through; the ones that did not begin yet are shown too. */
 const expected = ['build', 'backup', 'swap', 'health-check'];
-const title: Record<string, string> = {
-  build: 'Build',
-  backup: 'Backup',
-  migrate: 'Migrate',
-  swap: 'Swap',
-  'health-check': 'Health check',
-  'undo-migrate': 'Undo migrate',
-  'undo-swap': 'Undo swap',
-  'verify-rollback': 'Check what was restored',
-};
-
 /** One attempt as it goes: steps, what it waits for, how it ended, its log. */
 export function Attempt({
   attempt: a,
@@ -56,23 +47,23 @@ export function Attempt({
       </p>
       {a.waitingFor && (
         <p className="waiting" role="status">
-          Waits for {a.waitingFor}
+          Waits for <Keyed text={a.waitingFor} />
         </p>
       )}
       {a.outcome && (
         <p className={`outcome ${a.status === 'succeeded' ? 'good' : 'bad'}`} role="status">
-          {a.outcome}
+          <Keyed text={a.outcome} />
         </p>
       )}
       <ol className="steps">
         {a.steps.map((step) => (
           <li key={step.name} className={`step ${step.status}`}>
             <span className="lamp" aria-hidden="true" />
-            <strong>{title[step.name] ?? step.name}</strong>
+            <strong>{stepTitle(step.name)}</strong>
             <span className="step-state">{step.status}</span>
             <span className="muted">
               {elapsed(step.startedAt, step.finishedAt)}
-              {step.status === 'running' && about(expectedMs[step.name])}
+              {about(expectedMs[step.name])}
             </span>
             <span className="detail">{step.detail}</span>
           </li>
@@ -80,19 +71,20 @@ export function Attempt({
         {toCome.map((name) => (
           <li key={name} className="step to-come">
             <span className="lamp" aria-hidden="true" />
-            <strong>{title[name]}</strong>
+            <strong>{stepTitle(name)}</strong>
             <span className="step-state">to come</span>
             <span className="muted">{about(expectedMs[name])}</span>
           </li>
         ))}
       </ol>
+      {['rolling-back', 'rolled-back', 'rollback-failed'].includes(a.status) && <WhatHappened attempt={a} />}
       <Log deployment={a.key} running={running} />
     </article>
   );
 }
 
 /** What past runs of this target took. */
-const about = (ms: number | undefined) => (ms === undefined ? '' : ` (about ${(ms / 1000).toFixed(1)} s)`);
+const about = (ms: number | undefined) => (ms === undefined ? '' : ` (about ${lasting(ms)})`);
 
 /** Draws again every half second while something runs, so that elapsed times move. */
 function useTick(running: boolean): void {

@@ -2,6 +2,7 @@ import type { ReactNode } from 'react';
 import type { ChangeRequestView, WindowStatusView } from '../../../domain/schemas';
 import { Badge } from '../badge';
 import { dateTime, short } from '../format';
+import { Keyed } from '../keyed';
 import { Time } from '../time';
 
 /** What governs a promotion: its request, who approves it, how risky it is, and whether its window is open. */
@@ -75,12 +76,16 @@ export function ChangeFacts({
         <details>
           <summary>
             {count(change.commits.length, 'commit')}, {count(change.files.length, 'file')},{' '}
-            {count(change.lines, 'line')}
-            {change.backlogItems.length > 0 && `, ${change.backlogItems.join(', ')}`}
+            {count(change.lines, 'line')} since what ran when it was shipped
           </summary>
           <Notes of={change.commits.map((c) => `${short(c.commit)} ${c.subject} (${c.author})`)} />
         </details>
       </dd>
+      {change.backlogItems.length > 0 && (
+        <Fact name="Carries">
+          <Keyed text={change.backlogItems.join(', ')} />
+        </Fact>
+      )}
       {change.rollbackPlan && <Fact name="Rollback plan">{change.rollbackPlan}</Fact>}
       {change.backupPlan && <Fact name="Backup plan">{change.backupPlan}</Fact>}
       {change.planned && (

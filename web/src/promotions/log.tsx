@@ -1,5 +1,5 @@
-import { useEffect, useRef, useState } from 'react';
-import { errorIn, findFirstError, useApi, useLog, useLogFrom } from '../api';
+import { useDeferredValue, useEffect, useRef, useState } from 'react';
+import { errorIn, findFirstError, useApi, useLog, useLogFrom, useLogWith } from '../api';
 import { time } from '../format';
 
 /** Lines shown before the one that was jumped to. */
@@ -12,9 +12,12 @@ export function Log({ deployment, running }: { deployment: string; running: bool
   const box = useRef<HTMLDivElement>(null);
   const [following, follow] = useState(true);
   const [jumpedTo, jumpTo] = useState<number>();
+  const [sought, seek] = useState('');
+  const found = useLogWith(deployment, useDeferredValue(sought.trim()), running);
+  const [problem, setProblem] = useState('');
   const part = useLogFrom(deployment, jumpedTo === undefined ? undefined : Math.max(1, jumpedTo - before));
-  const { lines, cut } = part ?? end;
-  const firstError = cut ? undefined : errorIn(lines);
+  const { lines, cut } = found ?? part ?? end;
+  const firstError = cut || found ? undefined : errorIn(lines);
   const marked = jumpedTo ?? firstError?.seq;
 
   useEffect(() => {
@@ -26,6 +29,7 @@ export function Log({ deployment, running }: { deployment: string; running: bool
 
   const jump = async () => {
     follow(false);
+    seek('');
     // Where lines are left out, the first error may be among those.
     const error = firstError ?? (await findFirstError(api, deployment));
     if (!firstError && error) return jumpTo(error.seq);
@@ -40,6 +44,15 @@ export function Log({ deployment, running }: { deployment: string; running: bool
       <header>
         <h4>Log</h4>
         <span className="row">
+          <label>
+            Search
+            <input
+              type="search"
+              value={sought}
+              placeholder="text in a line"
+              onChange={({ target }) => seek(target.value)}
+            />
+          </label>
           {(firstError ?? cut) && (
             <button type="button" className="plain" onClick={() => void jump()}>
               Jump to the first error
@@ -53,8 +66,31 @@ export function Log({ deployment, running }: { deployment: string; running: bool
             />{' '}
             follow
           </label>
+          <button
+            type="button"
+            className="plain"
+            onClick={() => {
+              setProblem('');
+              api
+                .download(`/deployments/${deployment}/log.txt`, `${deployment}.log`)
+                .catch((thrown: Error) => setProblem(thrown.message));
+            }}
+          >
+            Download
+          </button>
         </span>
       </header>
+      {problem && (
+        <p role="alert" className="refusal">
+          {problem}
+        </p>
+      )}
+      {found && (
+        <p className="muted" role="status">
+          {found.cut ? 'The newest 500' : lines.length} {lines.length === 1 ? 'line has' : 'lines have'} this
+          text. Choose a number to see what is around it.
+        </p>
+      )}
       <div
         ref={box}
         className="lines"
@@ -64,20 +100,36 @@ export function Log({ deployment, running }: { deployment: string; running: bool
           if (!atEnd && following) follow(false);
         }}
       >
-        {cut && (
+        {cut && !found && (
           <p className="muted">
             Lines {lines[0]?.seq} to {lines.at(-1)?.seq}; &quot;npx signalbox watch {deployment}&quot; prints
             them all.
           </p>
         )}
-        {lines.length === 0 && <p className="muted">Nothing was written yet.</p>}
+        {lines.length === 0 && (
+          <p className="muted">{found ? 'No line has this text.' : 'Nothing was written yet.'}</p>
+        )}
         {lines.map((line) => (
           <div
             key={line.seq}
             data-seq={line.seq}
             className={`line ${line.stream}${line.seq === marked ? ' first-error' : ''}`}
           >
-            <span className="seq">{line.seq}</span>
+            {found ? (
+              <button
+                type="button"
+                className="seq"
+                onClick={() => {
+                  seek('');
+                  follow(false);
+                  jumpTo(line.seq);
+                }}
+              >
+                {line.seq}
+              </button>
+            ) : (
+              <span className="seq">{line.seq}</span>
+            )}
             <time dateTime={line.at} title={line.at}>
               {time(line.at)}
             </time>

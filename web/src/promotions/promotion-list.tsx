@@ -3,11 +3,9 @@ import { Badge } from '../badge';
 
 export function PromotionList(props: {
   items: PromotionView[];
-  loaded: boolean;
   chosen: string | undefined;
   choose: (key: string) => void;
 }) {
-  if (props.loaded && props.items.length === 0) return <p className="muted">No promotions yet.</p>;
   return (
     <ul className="promotions">
       {props.items.map((p) => (

@@ -1,36 +1,115 @@
-import { useLocation, useParams } from 'wouter';
-import { usePromotions } from '../api';
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { useLocation, useParams, useSearch, useSearchParams } from 'wouter';
+import { statesOf } from '../../../domain/machines';
+import type { PromotionView } from '../../../domain/schemas';
+import { pollMs, useApi, useLive, useTargets, type Page } from '../api';
+import { labelOf } from '../format';
 import { Targets } from '../targets';
 import { Promotion } from './promotion';
 import { PromotionList } from './promotion-list';
 import { ShipForm } from './ship-form';
 
-/** What each target runs on top, promotions on the left, the chosen one, or the newest, on the right. */
+/** What each target runs on top; promotions by target and status on the left, the chosen one, or the newest, beside. */
 export function PromotionsTab() {
   const { key } = useParams<{ key?: string }>();
   const [, go] = useLocation();
-  const promotions = usePromotions();
-  const items = promotions.data?.items ?? [];
+  const search = useSearch();
+  const asked = useAsked();
+  const promotions = useList(asked.toString());
+  const items = promotions.data?.pages.flatMap((page) => page.items) ?? [];
   const chosen = key ?? items[0]?.key;
-  const choose = (promotion: string) => go(`/promotions/${promotion}`);
+  const choose = (promotion: string) => go(`/promotions/${promotion}${search && `?${search}`}`);
   return (
     <>
       <Targets />
       <div className="columns">
         <section aria-label="Promotions" className="list">
           <ShipForm onShipped={choose} />
-          <PromotionList items={items} loaded={promotions.isSuccess} chosen={chosen} choose={choose} />
+          <Filter />
+          {promotions.error && items.length === 0 && <p className="refusal">{promotions.error.message}</p>}
+          {promotions.isSuccess && items.length === 0 && (
+            <p className="muted">{asked.size > 0 ? 'No promotion is like this.' : 'No promotions yet.'}</p>
+          )}
+          <PromotionList items={items} chosen={chosen} choose={choose} />
+          {promotions.hasNextPage && (
+            <button
+              type="button"
+              disabled={promotions.isFetchingNextPage}
+              onClick={() => void promotions.fetchNextPage()}
+            >
+              {promotions.isFetchingNextPage ? 'Reading more ...' : 'Show earlier ones'}
+            </button>
+          )}
         </section>
         {chosen ? (
           <Promotion key={chosen} promotionKey={chosen} />
         ) : (
           <section className="empty">
-            {promotions.isSuccess
-              ? 'Nothing was shipped yet. Ship a revision on the left, or with "npx signalbox ship <target> <revision>".'
-              : 'Reading the promotions ...'}
+            {promotions.isPending
+              ? 'Reading the promotions ...'
+              : asked.size > 0
+                ? 'Nothing is chosen.'
+                : 'Nothing was shipped yet. Ship a revision on the left, or with "npx signalbox ship <target> <revision>".'}
           </section>
         )}
       </div>
     </>
+  );
+}
+
+/** The filter that stands in the address. */
+function useAsked(): URLSearchParams {
+  const [search] = useSearchParams();
+  return new URLSearchParams(
+    [...search].filter(([name, value]) => value !== '' && (name === 'target' || name === 'status')),
+  );
+}
+
+function useList(asked: string) {
+  const api = useApi();
+  const live = useLive();
+  return useInfiniteQuery({
+    queryKey: ['promotions', 'list', asked],
+    initialPageParam: '',
+    queryFn: ({ pageParam }) =>
+      api.read<Page<PromotionView>>(`/promotions?limit=50&${asked}${pageParam && `&cursor=${pageParam}`}`),
+    getNextPageParam: (page) => page.nextCursor ?? undefined,
+    refetchInterval: live ? false : pollMs,
+  });
+}
+
+function Filter() {
+  const [search, setSearch] = useSearchParams();
+  const targets = useTargets().data?.items ?? [];
+  const set = (name: string, value: string) =>
+    setSearch((before) => {
+      const next = new URLSearchParams(before);
+      if (value) next.set(name, value);
+      else next.delete(name);
+      return next;
+    });
+  return (
+    <form className="row narrow" role="search" onSubmit={(event) => event.preventDefault()}>
+      <label>
+        Target
+        <select value={search.get('target') ?? ''} onChange={(event) => set('target', event.target.value)}>
+          <option value="">any</option>
+          {targets.map(({ name }) => (
+            <option key={name}>{name}</option>
+          ))}
+        </select>
+      </label>
+      <label>
+        Status
+        <select value={search.get('status') ?? ''} onChange={(event) => set('status', event.target.value)}>
+          <option value="">any</option>
+          {statesOf('promotion').map((state) => (
+            <option key={state} value={state}>
+              {labelOf('promotion', state)}
+            </option>
+          ))}
+        </select>
+      </label>
+    </form>
   );
 }

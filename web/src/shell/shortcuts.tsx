@@ -36,7 +36,7 @@ export function Shortcuts() {
       const act = {
         j: () => step(1),
         k: () => step(-1),
-        '/': () => focus('[role=search] input'),
+        '/': () => focus('[role=search] input, input[type=search]'),
         n: () => focus('.add input') || press('[data-key=n]'),
       }[event.key];
       if (!act) return;

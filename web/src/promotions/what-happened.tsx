@@ -1,0 +1,82 @@
+import { useQuery } from '@tanstack/react-query';
+import type { DeploymentView, LogLine } from '../../../domain/schemas';
+import { useApi, type Page } from '../api';
+import { Time } from '../time';
+
+/** Why an attempt was undone: which step failed, its last lines, what was undone, how what runs now was checked. */
+export function WhatHappened({ attempt: a }: { attempt: DeploymentView }) {
+  const api = useApi();
+  const failed = a.steps.find(({ name, status }) => status === 'failed' && !undoes(name));
+  const lines = useQuery({
+    queryKey: ['last-lines', a.key, failed?.name, failed?.finishedAt],
+    queryFn: () =>
+      api.read<Page<LogLine>>(`/deployments/${a.key}/log?step=${failed!.name}&tail=true&limit=6`),
+    enabled: failed !== undefined,
+  }).data?.items;
+  const undone = a.steps.filter(({ name }) => name.startsWith('undo-'));
+  const check = a.steps.find(({ name }) => name === 'verify-rollback');
+  return (
+    <section aria-label="What happened" className="happened">
+      <dl className="facts">
+        {failed && (
+          <>
+            <dt>Failed</dt>
+            <dd>
+              <strong>{stepTitle(failed.name)}</strong> at <Time at={failed.finishedAt!} />: {failed.detail}
+              {lines && lines.length > 0 && (
+                <pre tabIndex={0} aria-label={`Last lines of ${stepTitle(failed.name)}`}>
+                  {lines.map(({ text }) => text).join('\n')}
+                </pre>
+              )}
+            </dd>
+          </>
+        )}
+        <dt>Undone</dt>
+        <dd>
+          {undone.length === 0
+            ? 'Nothing: the target had not been touched.'
+            : undone.map((step) => (
+                <p key={step.name}>
+                  {stepTitle(step.name)}, {step.status}: {step.detail}
+                </p>
+              ))}
+        </dd>
+        {undone.length > 0 && (
+          <>
+            <dt>Runs now</dt>
+            <dd>
+              {check ? (
+                <>
+                  {check.status === 'done' ? 'Checked and healthy' : `Check ${check.status}`}
+                  {check.finishedAt && (
+                    <>
+                      {' '}
+                      at <Time at={check.finishedAt} />
+                    </>
+                  )}
+                  {check.detail && `: ${check.detail}`}
+                </>
+              ) : (
+                'Not checked yet.'
+              )}
+            </dd>
+          </>
+        )}
+      </dl>
+    </section>
+  );
+}
+
+const undoes = (name: string) => name.startsWith('undo-') || name === 'verify-rollback';
+
+const titles: Record<string, string> = {
+  build: 'Build',
+  backup: 'Backup',
+  migrate: 'Migrate',
+  swap: 'Swap',
+  'health-check': 'Health check',
+  'undo-migrate': 'Undo migrate',
+  'undo-swap': 'Undo swap',
+  'verify-rollback': 'Check what was restored',
+};
+export const stepTitle = (name: string): string => titles[name] ?? name;
