@@ -1,4 +1,5 @@
 import type { Page } from 'playwright-core';
+import { freePort } from '../../cli/embedded/ports';
 import { accessible, openBrowser, type Watched } from '../helpers/browser';
 import { cleanUp, cli, startUp, stopUp, until, type Up } from '../helpers/up';
 
@@ -6,9 +7,12 @@ import { cleanUp, cli, startUp, stopUp, until, type Up } from '../helpers/up';
 let up: Up;
 let browser: Watched;
 let page: Page;
+/** Its address stays the same when it starts again. */
+let port: number;
 
 beforeAll(async () => {
-  [up, browser] = await Promise.all([startUp(), openBrowser()]);
+  port = await freePort();
+  [up, browser] = await Promise.all([startUp({ args: ['--port', String(port)] }), openBrowser()]);
   await up.says('Running. Ctrl-C');
   page = await browser.open();
   await page.goto(up.endpoints().signIn);
@@ -168,7 +172,109 @@ describe('the calendar', () => {
   });
 });
 
+describe('by keyboard', () => {
+  const press = async (...keys: string[]) => {
+    for (const key of keys) await page.keyboard.press(key);
+  };
+  it('goes from tab to tab, through lists, into the search; a sheet tells the keys', async () => {
+    await press('g', 'o');
+    await page.waitForURL(/overview$/);
+    await press('g', 'p');
+    await page.waitForURL(/promotions$/);
+    await page.getByRole('button', { name: /^CP-3 / }).waitFor();
+    const focused = () => page.evaluate('document.activeElement.innerText') as Promise<string>;
+    await press('j');
+    await until('the next one', async () => /^CP-2\b/.test(await focused()));
+    await press('k');
+    await until('the one before', async () => /^CP-3\b/.test(await focused()));
+    await press('j', 'Enter');
+    await page.waitForURL(/promotions\/CP-2$/);
+    await press('?');
+    const sheet = page.getByRole('dialog', { name: 'Keyboard' });
+    await sheet.getByText('The next one in the list').waitFor();
+    await accessible(page, 'keyboard');
+    await press('Escape');
+    await sheet.waitFor({ state: 'detached' });
+    await press('g', 'b', 'n');
+    await page.waitForURL(/backlog$/);
+    await page.getByLabel('Title of a new item').waitFor();
+    await press('n');
+    await until(
+      'the focus on the new item',
+      async () => (await page.evaluate('document.activeElement.placeholder')) === 'A new item',
+    );
+    // What is typed is text.
+    await press('g', 'o');
+    expect(await page.getByLabel('Title of a new item').inputValue()).toBe('go');
+  });
+
+  it('single letters can be switched off', async () => {
+    await page.getByLabel('Title of a new item').fill('');
+    await page.getByRole('heading', { name: 'Signalbox' }).click();
+    await button('Keys').click();
+    await page.getByLabel('Single letters act').uncheck();
+    await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
+    await press('g', 'o');
+    await page.evaluate(() => new Promise((done) => setTimeout(done)));
+    expect(page.url()).toMatch(/backlog$/);
+    await press('?');
+    await page.getByLabel('Single letters act').check();
+    await press('Escape');
+  });
+});
+
+it('approves on a phone, at night', async () => {
+  await say('ship', 'shop', 'v2', '--title', 'Late fix');
+  const phone = await browser.open({ width: 390, height: 844 });
+  await phone.goto((await cli(up, 'sign-in')).out.trim());
+  await phone.getByLabel('You are').selectOption('amir');
+  const need = phone.getByRole('region', { name: 'Needs somebody now' });
+  await need.getByText('Late fix waits for your decision').waitFor();
+  const wider = () => phone.evaluate('document.documentElement.scrollWidth - innerWidth') as Promise<number>;
+  expect(await wider()).toBeLessThanOrEqual(0);
+  await accessible(phone, 'phone-overview');
+  await need.getByRole('link', { name: 'RFC-4' }).click();
+  const request = phone.getByRole('region', { name: 'RFC-4', exact: true });
+  await request.getByRole('button', { name: 'Approve' }).scrollIntoViewIfNeeded();
+  await accessible(phone, 'phone-approve');
+  expect(await wider()).toBeLessThanOrEqual(0);
+  await request.getByRole('button', { name: 'Approve' }).click();
+  await request.getByText('approved by amir').waitFor();
+  for (const tab of ['Promotions', 'Epics', 'Calendar', 'Audit']) {
+    await phone.getByRole('link', { name: tab, exact: true }).click();
+    await phone.waitForURL(new RegExp(`${tab.toLowerCase()}`));
+    await phone.locator('main section').first().waitFor();
+    expect([tab, await wider()]).toEqual([tab, 0]);
+    await accessible(phone, `phone-${tab.toLowerCase()}`);
+  }
+  await phone.close();
+});
+
+it('when Signalbox is killed in mid-deployment the page says since when it is stale, and follows on by itself', async () => {
+  await say('retry', 'CP-2');
+  await page.goto(`${up.endpoints().page}promotions/CP-2`);
+  const promotion = panel('CP-2');
+  await promotion.getByRole('listitem').filter({ hasText: 'Health check' }).getByText('running').waitFor();
+  up.kill('SIGKILL');
+  await up.ended;
+  await page
+    .getByText(/Signalbox does not answer. This is what was known at .*; trying again every 5 s./)
+    .waitFor();
+  // What was known stays.
+  await promotion.getByText('CP-2.2').first().waitFor();
+  await accessible(page, 'stale');
+  up = await startUp({ state: up.state, args: ['--port', String(port)] });
+  await page.getByText('Live: every change shows as it happens').waitFor();
+  await promotion.locator('.outcome.bad').filter({ hasText: 'Rolled back' }).waitFor();
+  await promotion
+    .getByRole('region', { name: 'What happened' })
+    .getByText(/Checked and healthy/)
+    .waitFor();
+  const { status } = JSON.parse((await cli(up, 'status', 'CP-2', '--json')).out);
+  expect(status).toBe('rolled-back');
+});
+
 it('nothing went wrong in the page', async () => {
-  expect(browser.problems).toEqual([]);
+  expect(browser.problems.filter((text) => !/net::ERR_/.test(text))).toEqual([]);
   await stopUp(up);
 });
