@@ -242,6 +242,8 @@ describe('the board', () => {
     await page.mouse.move(from.x + 30, from.y + 20, { steps: 5 });
     await page.mouse.move(to.x, to.y, { steps: 10 });
     await page.mouse.up();
+    // For 50 ms dnd-kit keeps clicks and selections from the page; its timer was set before this one.
+    await page.evaluate(() => new Promise((done) => setTimeout(done, 50)));
   };
   const middle = async (name: string) => {
     const box = (await column(name).boundingBox())!;

@@ -2,6 +2,8 @@ import { useInfiniteQuery } from '@tanstack/react-query';
 import { useSearchParams } from 'wouter';
 import type { AuditEntry } from '../../../domain/schemas';
 import { useApi, type Page } from '../api';
+import { changed } from '../changed';
+import { Keyed } from '../keyed';
 import { Time } from '../time';
 
 /** Who did what, newest first; what is looked for stands in the address. */
@@ -72,7 +74,9 @@ export function AuditTab() {
                 </td>
                 <td>{entry.actor}</td>
                 <td>{entry.action}</td>
-                <td>{entry.subject}</td>
+                <td>
+                  <Keyed text={entry.subject} />
+                </td>
                 <td>{changed(entry)}</td>
                 <td>{entry.why}</td>
               </tr>
@@ -92,18 +96,3 @@ export function AuditTab() {
     </section>
   );
 }
-
-/** The fields that differ, in a few words. */
-export function changed({ before, after }: Pick<AuditEntry, 'before' | 'after'>): string {
-  if (!before || !after) return '';
-  const [was, is] = [before as Record<string, unknown>, after as Record<string, unknown>];
-  return Object.keys(is)
-    .filter((field) => field !== 'version' && field !== 'rank')
-    .map((field) => `${field} from ${shown(was[field])} to ${shown(is[field])}`)
-    .join(', ');
-}
-const shown = (value: unknown) => {
-  if (value === null || value === undefined || value === '') return 'nothing';
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
-};

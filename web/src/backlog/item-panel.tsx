@@ -1,9 +1,9 @@
 import { useState, type ReactNode } from 'react';
 import { Link, useSearch } from 'wouter';
 import { priorities, rowOf, type ItemStatus } from '../../../domain/machines';
-import { changed } from '../audit/audit-tab';
 import { useEpics, type Api } from '../api';
 import { Badge } from '../badge';
+import { changed } from '../changed';
 import { day, labelOf, lasting } from '../format';
 import { Time } from '../time';
 import { needsReason } from './why';

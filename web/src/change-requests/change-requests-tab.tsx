@@ -20,7 +20,12 @@ export function ChangeRequestsTab() {
   const items = requests.data?.items ?? [];
   const chosen = key ?? items[0]?.key;
   return (
-    <div className="columns">
+    <div className={key ? 'columns opened' : 'columns'}>
+      {key && (
+        <Link href={`/change-requests${status && `?status=${status}`}`} className="back">
+          All change requests
+        </Link>
+      )}
       <section aria-label="Change requests" className="list">
         <label>
           Status

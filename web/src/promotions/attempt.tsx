@@ -3,7 +3,8 @@ import { isTerminal } from '../../../domain/machines';
 import type { DeploymentView } from '../../../domain/schemas';
 import { Badge } from '../badge';
 import { Keyed } from '../keyed';
-import { elapsed, lasting, short, time } from '../format';
+import { Time } from '../time';
+import { elapsed, lasting, short } from '../format';
 import { Log } from './log';
 import { stepTitle, WhatHappened } from './what-happened';
 
@@ -33,7 +34,11 @@ export function Attempt({
         <Badge machine="deployment" state={a.status} />
         <span className="muted">
           by {a.startedBy}
-          {a.startedAt && `, ${time(a.startedAt)}, ${elapsed(a.startedAt, a.finishedAt)}`}
+          {a.startedAt && (
+            <>
+              , <Time at={a.startedAt} />, {elapsed(a.startedAt, a.finishedAt)}
+            </>
+          )}
         </span>
         {a.temporal.url && (
           <a href={a.temporal.url} target="_blank" rel="noreferrer">

@@ -1,6 +1,7 @@
 import type { ReactNode } from 'react';
 import type { ChangeRequestView, WindowStatusView } from '../../../domain/schemas';
 import { Badge } from '../badge';
+import { difference } from '../changed';
 import { dateTime, short } from '../format';
 import { Keyed } from '../keyed';
 import { Time } from '../time';
@@ -99,7 +100,7 @@ export function ChangeFacts({
       )}
       {change.changes.length > 0 && (
         <Fact name="Changed">
-          <Notes of={change.changes.map((c) => `${c.field} from ${shown(c.before)} to ${shown(c.after)}`)} />
+          <Notes of={change.changes.map((c) => difference(c.field, c.before, c.after))} />
         </Fact>
       )}
       {change.overrides.length > 0 && (
@@ -157,7 +158,3 @@ const Notes = ({ of }: { of: string[] }) => (
   </ul>
 );
 const count = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`;
-const shown = (value: unknown) => {
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text || 'nothing';
-};

@@ -2,7 +2,8 @@ import { useState } from 'react';
 import { isOpenAttempt } from '../../../domain/machines';
 import { useChangeRequest, usePromotion, useTargets, useWindow } from '../api';
 import { Badge } from '../badge';
-import { bytes, dateTime, short } from '../format';
+import { bytes, short } from '../format';
+import { Time } from '../time';
 import { Actions } from './actions';
 import { Attempt } from './attempt';
 import { ChangeFacts } from './change';
@@ -39,7 +40,7 @@ export function Promotion({ promotionKey }: { promotionKey: string }) {
         </dd>
         <dt>Shipped</dt>
         <dd>
-          by {p.shippedBy}, {dateTime(p.shippedAt)}
+          by {p.shippedBy}, <Time at={p.shippedAt} />
         </dd>
         <dt>Release</dt>
         <dd>{p.release ? <code title={p.release}>{short(p.release)}</code> : 'not built yet'}</dd>
@@ -49,7 +50,7 @@ export function Promotion({ promotionKey }: { promotionKey: string }) {
           {p.backup ? (
             <>
               <code>{p.backup.reference}</code> {bytes(p.backup.bytes)}, sha256 {short(p.backup.sha256)},
-              verified {dateTime(p.backup.verifiedAt)}
+              verified <Time at={p.backup.verifiedAt} />
             </>
           ) : (
             'none yet; one is made and verified before every swap'

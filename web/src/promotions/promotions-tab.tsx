@@ -1,5 +1,5 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
-import { useLocation, useParams, useSearch, useSearchParams } from 'wouter';
+import { Link, useLocation, useParams, useSearch, useSearchParams } from 'wouter';
 import { statesOf } from '../../../domain/machines';
 import type { PromotionView } from '../../../domain/schemas';
 import { pollMs, useApi, useLive, useTargets, type Page } from '../api';
@@ -22,7 +22,12 @@ export function PromotionsTab() {
   return (
     <>
       <Targets />
-      <div className="columns">
+      <div className={key ? 'columns opened' : 'columns'}>
+        {key && (
+          <Link href={`/promotions${search && `?${search}`}`} className="back">
+            All promotions
+          </Link>
+        )}
         <section aria-label="Promotions" className="list">
           <ShipForm onShipped={choose} />
           <Filter />
