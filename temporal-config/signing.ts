@@ -31,7 +31,8 @@ export const keysFile = z.strictObject({ keys: z.array(key).min(1) });
 export type Keys = z.infer<typeof keysFile>;
 
 export const newKey = (now: Date): Keys['keys'][number] => ({
-  id: randomBytes(6).toString('base64url'),
+  // Typed as an argument: it never begins with a dash.
+  id: randomBytes(6).toString('hex'),
   secret: randomBytes(32).toString('base64url'),
   createdAt: now.toISOString(),
 });

@@ -92,3 +92,9 @@ describe('the keys file', () => {
     expect(() => openKeyring(file, false)).toThrow(/could not be read/);
   });
 });
+
+it("a key's id can be typed as an argument", () => {
+  const ids = Array.from({ length: 500 }, () => newKey(new Date()).id);
+  expect(ids.filter((id) => !/^[0-9a-f]{12}$/.test(id))).toEqual([]);
+  expect(new Set(ids).size).toBe(500);
+});
