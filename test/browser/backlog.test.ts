@@ -158,6 +158,13 @@ it('shows the progress of epics, and opens what it counts', async () => {
   await page.getByRole('link', { name: 'Epics' }).click();
   const bar = page.getByRole('progressbar');
   await until('the progress', async () => (await bar.getAttribute('aria-valuetext')) === '1 of 2 done, 50 %');
+  await button('Change EPIC-1 …').click();
+  await page.getByLabel('Owner').fill('olga');
+  await page.getByLabel('Until').fill('2020-01-01');
+  await accessible(page, 'epic-edit');
+  await button(/^Save/).click();
+  await page.getByText('olga, until').waitFor();
+  await page.getByText('overdue', { exact: true }).waitFor();
   await accessible(page, 'epics');
   await page.getByRole('link', { name: '1 done' }).click();
   await shows(['ITEM-2']);

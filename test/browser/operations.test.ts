@@ -1,7 +1,7 @@
 import type { Page } from 'playwright-core';
 import { freePort } from '../../cli/embedded/ports';
 import { accessible, openBrowser, type Watched } from '../helpers/browser';
-import { cleanUp, cli, startUp, stopUp, until, type Up } from '../helpers/up';
+import { cleanUp, cli, runProgram, startUp, stopUp, until, type Up } from '../helpers/up';
 
 /** What is on every tab, the calendar, and the overview, in a real browser on the real stack. */
 let up: Up;
@@ -125,6 +125,38 @@ describe('the calendar', () => {
       .first()
       .waitFor();
     expect((await cli(up, 'deploy', 'CP-3')).err).toContain('Freeze "Year end"');
+  });
+
+  it('passes it with one change, once a second person agrees; the overview says that one is waited for', async () => {
+    await page.goto(`${up.endpoints().page}promotions/CP-3`);
+    await button('Pass the window with this change …').click();
+    await panel('CP-3').getByLabel('Why').fill('the till is down');
+    await button(/^Ask/).click();
+    await panel('CP-3')
+      .getByText(/Year end: waits for a second release manager; asked for by rosa/)
+      .waitFor();
+    await accessible(page, 'override');
+    await page.getByLabel('You are').selectOption('amir');
+    await link('Overview').click();
+    await panel('Needs somebody now')
+      .getByText('rosa asks to pass "Year end" with it; a second release manager has to agree.')
+      .waitFor();
+    await page.getByLabel('You are').selectOption('rosa');
+    const made = await cli(up, 'token', 'create', '--person', 'rita', '--role', 'release-manager', '--json');
+    const { token } = JSON.parse(made.out) as { token: string };
+    const env = { SIGNALBOX_URL: new URL(up.endpoints().page).origin, SIGNALBOX_TOKEN: token };
+    expect((await runProgram(['window', 'second', '1'], { env })).code).toBe(0);
+    await page.goBack();
+    await panel('CP-3')
+      .getByText(/Year end: in force; asked for by rosa, seconded by rita/)
+      .waitFor();
+    await panel('CP-3').getByText('open', { exact: true }).waitFor();
+    await button('Take it back').click();
+    await panel('CP-3')
+      .getByText(/Year end: taken back/)
+      .waitFor();
+    await panel('CP-3').getByText('closed', { exact: true }).waitFor();
+    await link('Calendar').click();
   });
 
   it('switches between zones, weeks and months, and the address keeps it', async () => {

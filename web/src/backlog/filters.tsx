@@ -48,10 +48,11 @@ const wide = matchMedia('(min-width: 50rem)').matches;
 export function Filters() {
   const [filter, set, clear] = useFilter();
   const epics = useEpics().data?.items ?? [];
-  const text = (name: Name, label: string, placeholder: string) => (
+  const text = (name: Name, label: string, placeholder: string, type = 'text') => (
     <label>
       {label}
       <input
+        type={type}
         value={filter.get(name) ?? ''}
         placeholder={placeholder}
         onChange={(event) => set(name, event.target.value)}
@@ -91,6 +92,7 @@ export function Filters() {
           {text('label', 'Label', 'a label')}
           {choice('blocked', 'Blocked', [any, ['true', 'blocked'], ['false', 'not blocked']])}
           {choice('overdue', 'Due', [any, ['true', 'overdue'], ['false', 'not overdue']])}
+          {text('dueBefore', 'Due before', '', 'date')}
           {choice(
             'sort',
             'Order',

@@ -198,7 +198,24 @@ function Fields({ item }: { item: Detail }) {
           }}
         />
       </label>
-      {item.labels.length > 0 && <p className="muted labels">Labels: {item.labels.join(', ')}</p>}
+      <label className="labels">
+        Labels
+        <input
+          key={item.labels.join()}
+          defaultValue={item.labels.join(', ')}
+          placeholder="several: with commas between"
+          disabled={off}
+          onBlur={(event) => {
+            const labels = [...new Set(event.target.value.split(',').map((one) => one.trim()))].filter(
+              Boolean,
+            );
+            if (labels.join() !== item.labels.join()) save.mutate({ labels });
+          }}
+          onKeyDown={(event) => {
+            if (event.key === 'Enter') event.currentTarget.blur();
+          }}
+        />
+      </label>
       {item.overdue && <p className="warning">Overdue since {day(item.dueDate!)}</p>}
       {save.error && (
         <p role="alert" className="refusal">

@@ -106,7 +106,7 @@ function ChangeRequest({ requestKey }: { requestKey: string }) {
       </header>
       {c.description && <p className="description">{c.description}</p>}
       <dl className="facts">
-        <ChangeFacts change={c} window={window} />
+        <ChangeFacts change={c} target={promotion?.target ?? ''} window={window} />
       </dl>
       {promotion && target && (
         <Actions promotion={promotion} change={c} target={target} open={open} window={window} />

@@ -1,7 +1,9 @@
+import { useState } from 'react';
 import { Link } from 'wouter';
 import type { EpicView } from '../../../domain/backlog/schemas';
 import { AddForm } from '../add-form';
 import { useEpics } from '../api';
+import { useStand, useWrite } from '../backlog/queries';
 import { day } from '../format';
 
 /** Epics with what their items make of them; each opens its items. */
@@ -89,6 +91,75 @@ function Epic({ epic }: { epic: EpicView }) {
         )}
       </p>
       {epic.outcome && <p className="muted">{epic.outcome}</p>}
+      <Edit key={epic.version} epic={epic} />
     </article>
+  );
+}
+
+/** Changed where it stands; what somebody else changed meanwhile is not written over. */
+function Edit({ epic }: { epic: EpicView }) {
+  const stand = useStand();
+  const [open, setOpen] = useState(false);
+  const save = useWrite<object>((api, as, body) => api.change(`/epics/${epic.key}`, body, as, epic.version));
+  if (!open)
+    return (
+      <span>
+        <button
+          type="button"
+          className="plain"
+          disabled={!stand.can}
+          title={stand.can ? undefined : stand.why}
+          onClick={() => setOpen(true)}
+        >
+          Change {epic.key} …
+        </button>
+      </span>
+    );
+  return (
+    <form
+      className="fields"
+      aria-label={`Change ${epic.key}`}
+      onSubmit={(event) => {
+        event.preventDefault();
+        const form = new FormData(event.currentTarget);
+        const text = (name: string) => (form.get(name) as string).trim();
+        save.mutate({
+          title: text('title'),
+          owner: text('owner') || null,
+          targetDate: text('targetDate') || null,
+          outcome: text('outcome'),
+        });
+      }}
+    >
+      <label>
+        Title
+        <input name="title" defaultValue={epic.title} required autoFocus />
+      </label>
+      <label>
+        Owner
+        <input name="owner" defaultValue={epic.owner ?? ''} />
+      </label>
+      <label>
+        Until
+        <input name="targetDate" type="date" defaultValue={epic.targetDate ?? ''} />
+      </label>
+      <label>
+        What it is for
+        <input name="outcome" defaultValue={epic.outcome} />
+      </label>
+      {save.error && (
+        <p role="alert" className="refusal">
+          {save.error.message}
+        </p>
+      )}
+      <span className="row">
+        <button type="submit" className="primary" disabled={save.isPending}>
+          Save{stand.can && stand.as ? ` as ${stand.as}` : ''}
+        </button>
+        <button type="button" onClick={() => setOpen(false)}>
+          Not now
+        </button>
+      </span>
+    </form>
   );
 }

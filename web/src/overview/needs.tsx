@@ -128,7 +128,20 @@ function useDeliveryNeeds(promotions: PromotionView[]): Need[] {
         </>
       ),
     }));
-  return [...failed, ...rolledBack, ...reviews, ...decisions, ...approved, ...own];
+  const overrides = [...submitted, ...ready].flatMap((request) =>
+    request.overrides
+      .filter(({ status, requestedBy }) => status === 'asked' && requestedBy !== me?.person)
+      .map((o): Need => ({
+        key: `override ${o.id}`,
+        says: (
+          <>
+            <Link href={`/promotions/${o.promotion}`}>{o.promotion}</Link> {request.title}: {o.requestedBy}{' '}
+            asks to pass "{o.window.name}" with it; a second release manager has to agree.
+          </>
+        ),
+      })),
+  );
+  return [...failed, ...rolledBack, ...overrides, ...reviews, ...decisions, ...approved, ...own];
 }
 
 function useBacklogNeeds(): Need[] {

@@ -2,16 +2,19 @@ import type { ReactNode } from 'react';
 import type { ChangeRequestView, WindowStatusView } from '../../../domain/schemas';
 import { Badge } from '../badge';
 import { difference } from '../changed';
-import { dateTime, short } from '../format';
+import { short } from '../format';
 import { Keyed } from '../keyed';
 import { Time } from '../time';
+import { Overrides } from './overrides';
 
 /** What governs a promotion: its request, who approves it, how risky it is, and whether its window is open. */
 export function ChangeFacts({
   change,
+  target,
   window,
 }: {
   change: ChangeRequestView;
+  target: string;
   window: WindowStatusView | undefined;
 }) {
   const { approvals } = change;
@@ -103,14 +106,9 @@ export function ChangeFacts({
           <Notes of={change.changes.map((c) => difference(c.field, c.before, c.after))} />
         </Fact>
       )}
-      {change.overrides.length > 0 && (
+      {(change.overrides.length > 0 || window?.open === false) && (
         <Fact name="Overrides">
-          <Notes
-            of={change.overrides.map(
-              (o) =>
-                `${o.window.name}, ${o.status}, by ${o.requestedBy} and ${o.secondedBy ?? 'nobody yet'} until ${dateTime(o.expiresAt)}: ${o.reason}`,
-            )}
-          />
+          <Overrides change={change} target={target} window={window} />
         </Fact>
       )}
       {window && (

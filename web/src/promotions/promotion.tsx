@@ -44,7 +44,7 @@ export function Promotion({ promotionKey }: { promotionKey: string }) {
         </dd>
         <dt>Release</dt>
         <dd>{p.release ? <code title={p.release}>{short(p.release)}</code> : 'not built yet'}</dd>
-        {change && <ChangeFacts change={change} window={window} />}
+        {change && <ChangeFacts change={change} target={p.target} window={window} />}
         <dt>Backup</dt>
         <dd>
           {p.backup ? (
