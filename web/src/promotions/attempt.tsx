@@ -46,10 +46,11 @@ export function Attempt({
           </a>
         )}
       </header>
-      <p className="muted">
-        from <code>{short(a.from)}</code> to <code>{short(a.to)}</code>
-        {a.fence !== null && `, fencing number ${a.fence}`}
-      </p>
+      {a.fence !== null && (
+        <p className="muted">
+          from <code>{short(a.from)}</code> to <code>{short(a.to)}</code>, fencing number {a.fence}
+        </p>
+      )}
       {a.waitingFor && (
         <p className="waiting" role="status">
           Waits for <Keyed text={a.waitingFor} />

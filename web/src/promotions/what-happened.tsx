@@ -22,7 +22,9 @@ export function WhatHappened({ attempt: a }: { attempt: DeploymentView }) {
           <>
             <dt>Failed</dt>
             <dd>
-              <strong>{stepTitle(failed.name)}</strong> at <Time at={failed.finishedAt!} />: {failed.detail}
+              <strong>{stepTitle(failed.name)}</strong> at <Time at={failed.finishedAt!} />
+              {/* Its last line says what its detail says. */}
+              {lines?.length === 0 && `: ${failed.detail}`}
               {lines && lines.length > 0 && (
                 <pre tabIndex={0} aria-label={`Last lines of ${stepTitle(failed.name)}`}>
                   {lines.map(({ text }) => text).join('\n')}
