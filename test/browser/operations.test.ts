@@ -227,7 +227,7 @@ describe('by keyboard', () => {
     await accessible(page, 'keyboard');
     await press('Escape');
     await sheet.waitFor({ state: 'detached' });
-    await press('g', 'b', 'n');
+    await press('g', 'b');
     await page.waitForURL(/backlog$/);
     await page.getByLabel('Title of a new item').waitFor();
     await press('n');

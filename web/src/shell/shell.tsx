@@ -1,9 +1,9 @@
-import { Suspense, useEffect } from 'react';
+import { useEffect, useState, type ComponentType } from 'react';
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter';
 import { Announcer } from './announcer';
 import { Broken } from './broken';
 import { Header } from './header';
-import { tabAt, tabs } from './tabs';
+import { tabAt, tabs, type Tab } from './tabs';
 
 /** What is around every tab: the way between them, whether the page is up to date, who one is. */
 export function Shell({ signOut }: { signOut: () => void }) {
@@ -14,8 +14,8 @@ export function Shell({ signOut }: { signOut: () => void }) {
     document.title = [key && decodeURIComponent(key), tab?.title, 'Signalbox'].filter(Boolean).join(' · ');
   }, [location, tab]);
   useEffect(() => {
-    // Read ahead, so that every tab opens at once, also when the server is away by then.
-    const timer = setTimeout(() => void Promise.allSettled(tabs.map(({ load }) => load())), 1_500);
+    // Read ahead, once the first tab stands, so that every other opens at once, also when the server is away by then.
+    const timer = setTimeout(() => void Promise.allSettled(tabs.map(({ load }) => load())), 1_000);
     return () => clearTimeout(timer);
   }, []);
   return (
@@ -25,27 +25,43 @@ export function Shell({ signOut }: { signOut: () => void }) {
       </a>
       <Header signOut={signOut} />
       <nav aria-label="Tabs" className="tabs">
-        {tabs.map(({ path, title }) => (
-          <Link key={path} href={path} aria-current={tab?.path === path ? 'page' : undefined}>
+        {tabs.map(({ path, title, load }) => (
+          <Link
+            key={path}
+            href={path}
+            aria-current={tab?.path === path ? 'page' : undefined}
+            onPointerEnter={() => void load().catch(() => undefined)}
+          >
             {title}
           </Link>
         ))}
       </nav>
       <main id="main" tabIndex={-1}>
         <Broken key={tab?.path}>
-          <Suspense fallback={<p className="muted">Opening {tab?.title} ...</p>}>
-            <Switch>
-              {tabs.map(({ path, View }) => (
-                <Route key={path} path={`${path}/:key?`} component={View} />
-              ))}
-              <Route>
-                <Redirect to={tabs[0]!.path} replace />
+          <Switch>
+            {tabs.map((one) => (
+              <Route key={one.path} path={`${one.path}/:key?`}>
+                <Opened tab={one} />
               </Route>
-            </Switch>
-          </Suspense>
+            ))}
+            <Route>
+              <Redirect to={tabs[0]!.path} replace />
+            </Route>
+          </Switch>
         </Broken>
       </main>
       <Announcer />
     </>
   );
+}
+
+/** A tab, once it is read. Suspense would hold back for 300 ms what it shows after its fallback. */
+function Opened({ tab }: { tab: Tab }) {
+  const [View, setView] = useState<ComponentType | undefined>(() => tab.read());
+  const [error, setError] = useState<Error>();
+  useEffect(() => {
+    if (!View) tab.load().then((view) => setView(() => view), setError);
+  }, [tab, View]);
+  if (error) throw error;
+  return View ? <View /> : <p className="muted">Opening {tab.title} ...</p>;
 }

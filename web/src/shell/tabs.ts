@@ -1,27 +1,27 @@
-import { lazy, type ComponentType, type ReactNode } from 'react';
+import type { ComponentType, ReactNode } from 'react';
 
-/** The tabs in their order. Each is read when it is first opened, or a moment after the page stands. */
+/** The tabs in their order. Each is read when it is first opened, or a moment after the first one stands. */
 export interface Tab {
   path: string;
   title: string;
   /** Pressed after "g" it opens the tab. */
   letter: string;
-  load(): Promise<unknown>;
-  View: ComponentType<object>;
+  /** Reads it; once. */
+  load(): Promise<ComponentType>;
+  /** What was read; undefined until then. */
+  read(): ComponentType | undefined;
 }
-const tab = <Name extends string>(
+function tab<Name extends string>(
   path: string,
   title: string,
   letter: string,
   name: Name,
-  load: () => Promise<Record<Name, () => ReactNode>>,
-): Tab => ({
-  path,
-  title,
-  letter,
-  load,
-  View: lazy(async () => ({ default: (await load())[name] as () => ReactNode })),
-});
+  part: () => Promise<Record<Name, () => ReactNode>>,
+): Tab {
+  let view: ComponentType | undefined;
+  const load = async () => (view ??= (await part())[name]);
+  return { path, title, letter, load, read: () => view };
+}
 
 export const tabs: Tab[] = [
   tab('/overview', 'Overview', 'o', 'OverviewTab', () => import('../overview/overview-tab')),
