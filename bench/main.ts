@@ -3,6 +3,7 @@ import { deployments } from './deployments';
 import { events } from './events';
 import { governance } from './governance';
 import { log } from './log';
+import { page } from './page';
 import { table, type Result } from './result';
 import { startServers } from './servers';
 import { startUp } from './start-up';
@@ -29,6 +30,7 @@ async function main(): Promise<void> {
     await part('backlog', () => backlog(servers, quick));
     await part('governance', () => governance(servers, quick));
     await part('start-up', () => startUp(quick));
+    await part('page', () => page(quick));
   } catch (thrown) {
     // What was being measured may still hold the servers; the first error is the one to read.
     await servers.stop().catch(() => undefined);

@@ -355,6 +355,11 @@ describe('a hundred thousand items', () => {
       });
       expect(await page.locator('.item').count()).toBeLessThan(80);
     }
+    // What changes elsewhere is read again, of what is in sight alone, and nothing jumps.
+    const [top, reads] = [await rows.evaluate((box) => box.scrollTop), read.length];
+    await say('item', 'edit', 'ITEM-1', '--title', 'Show all departures');
+    await until('it to be read again', () => read.length > reads);
+    expect(await rows.evaluate((box) => box.scrollTop)).toBe(top);
     await rows.evaluate((box) => (box.scrollTop = box.scrollHeight));
     await page.locator('.item').filter({ hasText: 'item 100000' }).waitFor();
     // A fast way down does not read everything that it passes.

@@ -95,6 +95,8 @@ it('ships a broken release, approves it, deploys it and shows how it rolled back
   await accessible(page, 'deploy-now');
   await dialog.getByRole('button', { name: 'Deploy Now' }).click();
   await promotion().getByRole('listitem').filter({ hasText: 'Health check' }).getByText('running').waitFor();
+  // A screen reader is told, on whichever tab one is.
+  await page.getByText(/CP-2\.1: Running, health-check/).waitFor({ state: 'attached' });
   await accessible(page, 'deploying');
   await promotion().getByText('Check what was restored').waitFor();
   await promotion().locator('.outcome.bad').filter({ hasText: 'Rolled back' }).waitFor();
