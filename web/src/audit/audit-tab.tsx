@@ -1,6 +1,6 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
-import { useSearchParams } from 'wouter';
 import type { AuditEntry } from '../../../domain/schemas';
+import { useAddress } from '../address';
 import { useApi, type Page } from '../api';
 import { changed } from '../changed';
 import { Keyed } from '../keyed';
@@ -11,7 +11,7 @@ const filters = ['actor', 'action', 'subject'] as const;
 
 export function AuditTab() {
   const api = useApi();
-  const [search, setSearch] = useSearchParams();
+  const [search, set] = useAddress();
   const query = new URLSearchParams({ limit: '100' });
   for (const name of filters) if (search.get(name)) query.set(name, search.get(name)!);
   const entries = useInfiniteQuery({
@@ -31,17 +31,7 @@ export function AuditTab() {
             <input
               defaultValue={search.get(name) ?? ''}
               placeholder={{ actor: 'rosa', action: 'deployment.', subject: 'CP-7' }[name]}
-              onChange={(event) =>
-                setSearch(
-                  (before) => {
-                    const next = new URLSearchParams(before);
-                    if (event.target.value.trim()) next.set(name, event.target.value.trim());
-                    else next.delete(name);
-                    return next;
-                  },
-                  { replace: true },
-                )
-              }
+              onChange={(event) => set({ [name]: event.target.value.trim() }, true)}
             />
           </label>
         ))}

@@ -1,5 +1,6 @@
-import { useParams, useSearchParams } from 'wouter';
+import { useParams } from 'wouter';
 import { AddForm } from '../add-form';
+import { useAddress } from '../address';
 import { number } from '../format';
 import { Board } from './board';
 import { Filters, useFilter } from './filters';
@@ -11,7 +12,7 @@ import { useTotals } from './queries';
 export function BacklogTab() {
   const { key } = useParams<{ key?: string }>();
   const [filter] = useFilter();
-  const [search, setSearch] = useSearchParams();
+  const [search, set] = useAddress();
   const board = search.get('view') === 'board';
   const totals = useTotals(filter);
   return (
@@ -25,17 +26,7 @@ export function BacklogTab() {
         </p>
         <label className="row">
           Shown as
-          <select
-            value={board ? 'board' : ''}
-            onChange={({ target }) =>
-              setSearch((before) => {
-                const next = new URLSearchParams(before);
-                if (target.value) next.set('view', target.value);
-                else next.delete('view');
-                return next;
-              })
-            }
-          >
+          <select value={board ? 'board' : ''} onChange={({ target }) => set({ view: target.value })}>
             <option value="">a list</option>
             <option value="board">a board</option>
           </select>

@@ -1,5 +1,6 @@
 import { DateTime } from 'luxon';
-import { Link, useParams, useSearchParams } from 'wouter';
+import { Link, useParams } from 'wouter';
+import { useAddress } from '../address';
 import { useCalendar } from '../api';
 import { DayPanel } from './day-panel';
 import { daysOf, entriesOf, rangeOf, touches } from './days';
@@ -13,7 +14,7 @@ const views = ['week', 'month'] as const;
 
 export function CalendarTab() {
   const { key } = useParams<{ key?: string }>();
-  const [search, setSearch] = useSearchParams();
+  const [search, set] = useAddress();
   const zone = DateTime.local({ zone: search.get('zone') ?? '' }).isValid ? search.get('zone')! : ownZone;
   const view = views.find((name) => name === search.get('view')) ?? 'week';
   const today = DateTime.now().setZone(zone).toISODate()!;
@@ -24,12 +25,6 @@ export function CalendarTab() {
   const calendar = useCalendar(first.toUTC().toISO()!, end.toUTC().toISO()!);
   const entries = calendar.data ? entriesOf(calendar.data) : [];
   const days = daysOf(entries, first, count);
-  const set = (change: Record<string, string>) =>
-    setSearch((before) => {
-      const next = new URLSearchParams(before);
-      for (const [name, value] of Object.entries(change)) next.set(name, value);
-      return next;
-    });
   const go = (by: number) =>
     set({
       at: DateTime.fromISO(at)

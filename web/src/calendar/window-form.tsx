@@ -1,11 +1,12 @@
-import { useDeferredValue, useState } from 'react';
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { Link, useLocation } from 'wouter';
+import { useState } from 'react';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useLocation } from 'wouter';
 import { changeTypes, risks, type ChangeType, type Risk } from '../../../domain/machines';
-import type { PreviewView, WindowView } from '../../../domain/schemas';
+import type { WindowView } from '../../../domain/schemas';
 import { Problem, useApi, useTargets, type Api } from '../api';
-import { dateTime } from '../format';
 import { standFor, useMe } from '../shell/me';
+import { Duration, Only } from './window-fields';
+import { Preview } from './window-preview';
 
 /** What of a window is written; the rest is the server's. */
 export type Fields = Omit<WindowView, 'id' | 'createdBy' | 'version' | 'createdAt' | 'updatedAt'>;
@@ -181,7 +182,7 @@ export function WindowForm(props: {
         Reason, shown to whoever it holds
         <input value={f.reason ?? ''} onChange={({ target }) => set({ reason: target.value || undefined })} />
       </label>
-      <Preview fields={f} replaces={props.replaces} />
+      <Preview body={bodyOf({ ...f, name: f.name || 'new' }, false)} replaces={props.replaces} />
       {save.error && (
         <p role="alert" className="refusal">
           {save.error.message}{' '}
@@ -223,114 +224,3 @@ const bodyOf = (f: Fields, edit: boolean): object =>
       .map(([name, value]): [string, unknown] => [name, value ?? (edit ? null : undefined)])
       .filter(([, value]) => value !== undefined),
   );
-
-const units: [number, string][] = [
-  [1_440, 'days'],
-  [60, 'hours'],
-  [1, 'minutes'],
-];
-function Duration({ minutes, set }: { minutes: number; set: (minutes: number) => void }) {
-  const [unit, setUnit] = useState(() => units.find(([size]) => minutes % size === 0)![0]);
-  return (
-    <fieldset className="duration">
-      <legend>Lasts</legend>
-      <input
-        type="number"
-        min={1}
-        step={1}
-        required
-        aria-label="How long it lasts"
-        value={minutes > 0 ? minutes / unit : ''}
-        onChange={({ target }) => set(Math.round(Number(target.value) * unit))}
-      />
-      <select
-        aria-label="Unit"
-        value={unit}
-        onChange={({ target }) => {
-          setUnit(Number(target.value));
-          set(Math.round((minutes / unit) * Number(target.value)));
-        }}
-      >
-        {units.map(([size, name]) => (
-          <option key={size} value={size}>
-            {name}
-          </option>
-        ))}
-      </select>
-    </fieldset>
-  );
-}
-
-/** Which changes it is for; none ticked: every one. */
-function Only<T extends string>(props: {
-  title: string;
-  all: readonly T[];
-  chosen: T[] | undefined;
-  set: (chosen: T[] | undefined) => void;
-}) {
-  const { title, all, chosen = [], set } = props;
-  return (
-    <fieldset className="row">
-      <legend>{title}: only these, or with none ticked every one</legend>
-      {all.map((one) => (
-        <label key={one} className="row">
-          <input
-            type="checkbox"
-            checked={chosen.includes(one)}
-            onChange={({ target }) => {
-              const next = all.filter((o) => (o === one ? target.checked : chosen.includes(o)));
-              set(next.length > 0 ? next : undefined);
-            }}
-          />
-          {one}
-        </label>
-      ))}
-    </fieldset>
-  );
-}
-
-/** When it would occur, and what it would hold that is free to go now. */
-function Preview({ fields, replaces }: { fields: Fields; replaces: number | undefined }) {
-  const api = useApi();
-  const body = useDeferredValue(JSON.stringify(bodyOf({ ...fields, name: fields.name || 'new' }, false)));
-  const { data, error } = useQuery({
-    queryKey: ['window-preview', body, replaces],
-    queryFn: () =>
-      api.ask<PreviewView>(
-        `/deployment-windows/preview${replaces === undefined ? '' : `?replaces=${replaces}`}`,
-        JSON.parse(body) as object,
-      ),
-    placeholderData: (before) => before,
-  });
-  if (error) return <p className="refusal">{error.message}</p>;
-  if (!data) return <p className="muted">Looking what it would hold ...</p>;
-  const [first, ...later] = data.occurrences;
-  return (
-    <section aria-label="Preview" className="part" role="status">
-      <h3>What it would do</h3>
-      <p>
-        {first
-          ? `It lasts from ${dateTime(first.start)} to ${dateTime(first.end)}${later[0] ? `, and next from ${dateTime(later[0].start)}` : ''}.`
-          : 'It does not occur within a year.'}
-      </p>
-      {data.holds.length === 0 ? (
-        <p>It holds nothing that could go now.</p>
-      ) : (
-        <>
-          <p className="warning">
-            It holds {data.holds.length === 1 ? 'one' : data.holds.length} that could go without it:
-          </p>
-          <ul className="notes">
-            {data.holds.map((held) => (
-              <li key={held.key}>
-                <Link href={`/promotions/${held.key.split('.')[0]}`}>{held.key}</Link> {held.title} to{' '}
-                {held.target}
-                {held.nextOpen ? `, until ${dateTime(held.nextOpen)}` : '; it would not open within a year'}
-              </li>
-            ))}
-          </ul>
-        </>
-      )}
-    </section>
-  );
-}

@@ -5,6 +5,7 @@ import type { WindowView } from '../../../domain/schemas';
 import { useApi } from '../api';
 import { standFor, useMe } from '../shell/me';
 import { dateTime } from '../format';
+import { FormEnd, Opens } from '../forms';
 import { WindowForm, type Fields } from './window-form';
 
 /** A new window or freeze. */
@@ -84,9 +85,9 @@ function Remove({ window }: { window: WindowView }) {
   });
   if (!asking)
     return (
-      <button type="button" disabled={!stand.can} onClick={() => ask(true)}>
+      <Opens stand={stand} open={() => ask(true)}>
         Remove …
-      </button>
+      </Opens>
     );
   return (
     <form
@@ -100,17 +101,13 @@ function Remove({ window }: { window: WindowView }) {
         Why (optional)
         <input name="reason" autoFocus />
       </label>
-      <button type="submit" className="primary" disabled={remove.isPending}>
-        Remove{stand.can && stand.as ? ` as ${stand.as}` : ''}
-      </button>
-      <button type="button" onClick={() => ask(false)}>
-        Not now
-      </button>
-      {remove.error && (
-        <p role="alert" className="refusal">
-          {remove.error.message}
-        </p>
-      )}
+      <FormEnd
+        does="Remove"
+        stand={stand}
+        pending={remove.isPending}
+        error={remove.error}
+        close={() => ask(false)}
+      />
     </form>
   );
 }

@@ -6,6 +6,7 @@ import type { ChangeRequestView } from '../../../domain/schemas';
 import { useApi, useChangeRequest, useChangeRequests, usePromotion, useTargets, useWindow } from '../api';
 import { Badge } from '../badge';
 import { labelOf } from '../format';
+import { FormEnd, Opens } from '../forms';
 import { standFor, useMe } from '../shell/me';
 import { Actions } from '../promotions/actions';
 import { ChangeFacts } from '../promotions/change';
@@ -168,14 +169,9 @@ function Edit({ change: c, target }: { change: ChangeRequestView; target: string
   });
   if (!open)
     return (
-      <button
-        type="button"
-        disabled={!stand.can}
-        title={stand.can ? undefined : stand.why}
-        onClick={() => setOpen(true)}
-      >
+      <Opens stand={stand} open={() => setOpen(true)}>
         Change what it says …
-      </button>
+      </Opens>
     );
   return (
     <form
@@ -211,19 +207,13 @@ function Edit({ change: c, target }: { change: ChangeRequestView; target: string
       <label>
         Backup plan <textarea name="backupPlan" defaultValue={c.backupPlan} rows={2} />
       </label>
-      {save.error && (
-        <p role="alert" className="refusal">
-          {save.error.message}
-        </p>
-      )}
-      <span className="row">
-        <button type="submit" className="primary" disabled={save.isPending}>
-          Save{stand.can && stand.as ? ` as ${stand.as}` : ''}
-        </button>
-        <button type="button" onClick={() => setOpen(false)}>
-          Not now
-        </button>
-      </span>
+      <FormEnd
+        does="Save"
+        stand={stand}
+        pending={save.isPending}
+        error={save.error}
+        close={() => setOpen(false)}
+      />
     </form>
   );
 }

@@ -5,6 +5,7 @@ import { AddForm } from '../add-form';
 import { useEpics } from '../api';
 import { useStand, useWrite } from '../backlog/queries';
 import { day } from '../format';
+import { FormEnd, Opens } from '../forms';
 
 /** Epics with what their items make of them; each opens its items. */
 export function EpicsTab() {
@@ -104,15 +105,9 @@ function Edit({ epic }: { epic: EpicView }) {
   if (!open)
     return (
       <span>
-        <button
-          type="button"
-          className="plain"
-          disabled={!stand.can}
-          title={stand.can ? undefined : stand.why}
-          onClick={() => setOpen(true)}
-        >
+        <Opens stand={stand} className="plain" open={() => setOpen(true)}>
           Change {epic.key} …
-        </button>
+        </Opens>
       </span>
     );
   return (
@@ -147,19 +142,13 @@ function Edit({ epic }: { epic: EpicView }) {
         What it is for
         <input name="outcome" defaultValue={epic.outcome} />
       </label>
-      {save.error && (
-        <p role="alert" className="refusal">
-          {save.error.message}
-        </p>
-      )}
-      <span className="row">
-        <button type="submit" className="primary" disabled={save.isPending}>
-          Save{stand.can && stand.as ? ` as ${stand.as}` : ''}
-        </button>
-        <button type="button" onClick={() => setOpen(false)}>
-          Not now
-        </button>
-      </span>
+      <FormEnd
+        does="Save"
+        stand={stand}
+        pending={save.isPending}
+        error={save.error}
+        close={() => setOpen(false)}
+      />
     </form>
   );
 }

@@ -1,6 +1,7 @@
-import { useSearchParams, Link, useParams } from 'wouter';
+import { Link, useParams } from 'wouter';
 import { useQuery } from '@tanstack/react-query';
 import type { CountedView, DeliveryMetricsView } from '../../../domain/schemas';
+import { useAddress } from '../address';
 import { usePolled, useTargets, useApi } from '../api';
 import { lasting, number, percent } from '../format';
 import { Time } from '../time';
@@ -11,7 +12,7 @@ const periods = [7, 30, 90, 365];
 
 export function Figures() {
   const { key: opened } = useParams<{ key?: string }>();
-  const [search, setSearch] = useSearchParams();
+  const [search, set] = useAddress();
   const targets = useTargets().data?.items ?? [];
   const days = periods.find((n) => String(n) === search.get('days')) ?? 30;
   const target = search.get('target') ?? '';
@@ -20,13 +21,6 @@ export function Figures() {
     ['delivery-metrics', asked],
     `/delivery-metrics?${asked}`,
   );
-  const set = (name: string, value: string) =>
-    setSearch((before) => {
-      const next = new URLSearchParams(before);
-      if (value) next.set(name, value);
-      else next.delete(name);
-      return next;
-    });
   const figure = data?.figures.find(({ name }) => name === opened);
   return (
     <section aria-labelledby="figures-title" className="figures-part">
@@ -34,7 +28,7 @@ export function Figures() {
         <h2 id="figures-title">How delivery goes</h2>
         <label className="row">
           Over
-          <select value={days} onChange={(event) => set('days', event.target.value)}>
+          <select value={days} onChange={(event) => set({ days: event.target.value })}>
             {periods.map((n) => (
               <option key={n} value={n}>
                 {n} days
@@ -44,7 +38,7 @@ export function Figures() {
         </label>
         <label className="row">
           On
-          <select value={target} onChange={(event) => set('target', event.target.value)}>
+          <select value={target} onChange={(event) => set({ target: event.target.value })}>
             <option value="">every target</option>
             {targets.map(({ name }) => (
               <option key={name}>{name}</option>

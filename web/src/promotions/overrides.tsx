@@ -2,6 +2,7 @@ import { useState } from 'react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import type { ChangeRequestView, OverrideView, WindowStatusView, WindowView } from '../../../domain/schemas';
 import { useApi, type Page } from '../api';
+import { FormEnd, Opens } from '../forms';
 import { Keyed } from '../keyed';
 import { standFor, useMe } from '../shell/me';
 import { Time } from '../time';
@@ -96,14 +97,9 @@ function Ask(props: { change: ChangeRequestView; target: string; window: WindowS
   const closing = data?.items.filter(({ name }) => window.windows.includes(name)) ?? [];
   if (!asking)
     return (
-      <button
-        type="button"
-        disabled={!stand.can}
-        title={stand.can ? undefined : stand.why}
-        onClick={() => ask(true)}
-      >
+      <Opens stand={stand} open={() => ask(true)}>
         Pass the window with this change …
-      </button>
+      </Opens>
     );
   return (
     <form
@@ -146,19 +142,14 @@ function Ask(props: { change: ChangeRequestView; target: string; window: WindowS
         Why
         <input name="reason" required />
       </label>
-      {send.error && (
-        <p role="alert" className="refusal">
-          Refused: <Keyed text={send.error.message} />
-        </p>
-      )}
-      <span className="row">
-        <button type="submit" className="primary" disabled={send.isPending || closing.length === 0}>
-          Ask{stand.can && stand.as ? ` as ${stand.as}` : ''}
-        </button>
-        <button type="button" onClick={() => ask(false)}>
-          Not now
-        </button>
-      </span>
+      <FormEnd
+        does="Ask"
+        stand={stand}
+        pending={send.isPending}
+        error={send.error}
+        close={() => ask(false)}
+        off={closing.length === 0}
+      />
     </form>
   );
 }

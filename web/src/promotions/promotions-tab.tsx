@@ -2,6 +2,7 @@ import { useInfiniteQuery } from '@tanstack/react-query';
 import { Link, useLocation, useParams, useSearch, useSearchParams } from 'wouter';
 import { statesOf } from '../../../domain/machines';
 import type { PromotionView } from '../../../domain/schemas';
+import { useAddress } from '../address';
 import { pollMs, useApi, useLive, useTargets, type Page } from '../api';
 import { labelOf } from '../format';
 import { Targets } from '../targets';
@@ -84,20 +85,13 @@ function useList(asked: string) {
 }
 
 function Filter() {
-  const [search, setSearch] = useSearchParams();
+  const [search, set] = useAddress();
   const targets = useTargets().data?.items ?? [];
-  const set = (name: string, value: string) =>
-    setSearch((before) => {
-      const next = new URLSearchParams(before);
-      if (value) next.set(name, value);
-      else next.delete(name);
-      return next;
-    });
   return (
     <form className="row narrow" role="search" onSubmit={(event) => event.preventDefault()}>
       <label>
         Target
-        <select value={search.get('target') ?? ''} onChange={(event) => set('target', event.target.value)}>
+        <select value={search.get('target') ?? ''} onChange={(event) => set({ target: event.target.value })}>
           <option value="">any</option>
           {targets.map(({ name }) => (
             <option key={name}>{name}</option>
@@ -106,7 +100,7 @@ function Filter() {
       </label>
       <label>
         Status
-        <select value={search.get('status') ?? ''} onChange={(event) => set('status', event.target.value)}>
+        <select value={search.get('status') ?? ''} onChange={(event) => set({ status: event.target.value })}>
           <option value="">any</option>
           {statesOf('promotion').map((state) => (
             <option key={state} value={state}>

@@ -2,6 +2,7 @@ import { useState } from 'react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { PromotionView } from '../../../domain/schemas';
 import { useApi, useTargets } from '../api';
+import { FormEnd, Opens } from '../forms';
 import { standFor, useMe } from '../shell/me';
 
 /** Ships a revision to a target and submits its change request. */
@@ -30,16 +31,9 @@ export function ShipForm({ onShipped }: { onShipped: (key: string) => void }) {
   });
   if (!open)
     return (
-      <button
-        type="button"
-        className="wide"
-        data-key="n"
-        disabled={!stand.can}
-        title={stand.can ? undefined : stand.why}
-        onClick={() => setOpen(true)}
-      >
+      <Opens stand={stand} className="wide" letter="n" open={() => setOpen(true)}>
         Ship a revision …
-      </button>
+      </Opens>
     );
   return (
     <form
@@ -63,19 +57,13 @@ export function ShipForm({ onShipped }: { onShipped: (key: string) => void }) {
       <label>
         Title <input name="title" placeholder="what it brings" />
       </label>
-      {ship.error && (
-        <p role="alert" className="refusal">
-          {ship.error.message}
-        </p>
-      )}
-      <span className="row">
-        <button type="submit" className="primary" disabled={ship.isPending}>
-          {ship.isPending ? 'Shipping …' : `Ship and submit${stand.can && stand.as ? ` as ${stand.as}` : ''}`}
-        </button>
-        <button type="button" onClick={() => setOpen(false)}>
-          Not now
-        </button>
-      </span>
+      <FormEnd
+        does="Ship and submit"
+        stand={stand}
+        pending={ship.isPending}
+        error={ship.error}
+        close={() => setOpen(false)}
+      />
     </form>
   );
 }
