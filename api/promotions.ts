@@ -1,6 +1,7 @@
 import { badInput, notFound } from '../domain/errors';
 import { parsePromotionKey } from '../domain/keys';
 import {
+  changesView,
   deployBody,
   deploymentView,
   promotionsQuery,
@@ -12,6 +13,7 @@ import { carriedItems } from '../db/backlog/delivery';
 import { findChangeRequest } from '../db/change-requests';
 import { chosenRisk } from '../db/change-content';
 import { findPromotion, ship, type PromotionRow } from '../db/promotions';
+import { liveOn } from '../db/targets';
 import { viewPromotion, viewPromotions } from '../db/views';
 import { submitChangeRequest, withdrawPromotion } from './change-requests';
 import type { ApiDeps } from './deps';
@@ -98,6 +100,32 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
       permission: 'read',
       answers: { status: 200, schema: promotionView },
       handle: async ({ params }) => ({ body: await viewPromotion(db, await find(params.key!), runUrl) }),
+    }),
+    route({
+      method: 'get',
+      path: '/promotions/:key/changes',
+      summary: 'What deploying it would change of what its target runs now',
+      permission: 'read',
+      answers: { status: 200, schema: changesView },
+      async handle({ params }) {
+        const row = await find(params.key!);
+        const config = deps.targets().get(row.target);
+        if (!config) throw notFound(`target ${row.target}`);
+        const live = await liveOn(db, row.target);
+        const compare = (from: string | null, to: string) =>
+          deps.compare(row.target, config.repository, from, to);
+        const { commits, files, lines } = await compare(live?.commit ?? null, row.commit);
+        const back = live && (await compare(row.commit, live.commit));
+        return {
+          body: {
+            since: live?.revision ?? null,
+            brings: commits,
+            takesAway: back?.commits ?? [],
+            files: files.length,
+            lines,
+          },
+        };
+      },
     }),
     route({
       method: 'post',

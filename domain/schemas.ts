@@ -427,6 +427,25 @@ export const webhookView = z
   })
   .meta({ id: 'Webhook' });
 
+const commitsView = z.array(
+  z.object({
+    commit: z.string(),
+    subject: z.string(),
+    author: z.string(),
+    committedAt: maybeAt.describe('null: shipped by a version that did not note it'),
+  }),
+);
+export const changesView = z
+  .object({
+    since: z.string().nullable().describe('revision that the target runs now; null: it runs nothing'),
+    brings: commitsView.describe('newest first, at most 100'),
+    takesAway: commitsView.describe('what runs now and would not any more, newest first, at most 100'),
+    files: z.number().int(),
+    lines: z.number().int().describe('added and removed in all'),
+  })
+  .meta({ id: 'Changes' });
+export type ChangesView = z.infer<typeof changesView>;
+
 export const changeRequestView = z
   .object({
     key: z.string().meta({ example: 'RFC-7' }),
@@ -440,16 +459,7 @@ export const changeRequestView = z
     promotion: z.string(),
     submission: z.number().int(),
     outcome: z.string().nullable(),
-    commits: z
-      .array(
-        z.object({
-          commit: z.string(),
-          subject: z.string(),
-          author: z.string(),
-          committedAt: maybeAt.describe('null: shipped by a version that did not note it'),
-        }),
-      )
-      .describe('since what the target ran when it was shipped, newest first'),
+    commits: commitsView.describe('since what the target ran when it was shipped, newest first'),
     files: z.array(z.object({ path: z.string(), added: z.number(), removed: z.number() })),
     lines: z.number().int().describe('added and removed in all'),
     backlogItems: z.array(z.string()),

@@ -50,6 +50,7 @@ const table: [string, string, Role[]][] = [
   ['get', '/promotions', everyRole],
   ['post', '/promotions', ['contributor']],
   ['get', '/promotions/:key', everyRole],
+  ['get', '/promotions/:key/changes', everyRole],
   ['post', '/promotions/:key/deploy', ['release-manager']],
   ['post', '/promotions/:key/retry', ['release-manager']],
   ['post', '/promotions/:key/rollback', ['release-manager']],

@@ -99,8 +99,17 @@ it('ship -> approve -> deploy -> deployed, then by hand back', async () => {
   expect(first).toMatchObject({ status: 422, body: { code: 'nothing-to-return-to' } });
 
   const second = await approved('v2');
+  const changes = (await api.get(`/api/promotions/${second}/changes`)).body;
+  expect(changes).toMatchObject({ since: 'v1', takesAway: [] });
+  expect(changes.brings.length).toBeGreaterThan(0);
   await api.post('release-manager', `/api/promotions/${second}/deploy`);
   await ended(`${second}.1`);
+  // By now the first one would go back behind what runs.
+  expect((await api.get(`/api/promotions/${key}/changes`)).body).toMatchObject({
+    since: 'v2',
+    brings: [],
+    takesAway: changes.brings,
+  });
   expect((await api.post('release-manager', `/api/promotions/${key}/rollback`)).body.code).toBe(
     'not-current',
   );

@@ -82,6 +82,9 @@ it('ships a broken release, approves it, deploys it and shows how it rolled back
   // The newest one shows by itself; the address follows with the answer.
   await page.waitForURL(/promotions\/CP-2$/);
   expect(await button('Deploy Now').count()).toBe(0);
+  await promotion()
+    .getByText(/2 commits, .* since v1, which runs now/)
+    .click();
   await button('Approve').click();
   await promotion().getByText('approved by amir').waitFor();
   await button('Deploy Now').click();

@@ -5,6 +5,7 @@ import type { BlockedView, EpicView, WipLimitsView } from '../../domain/backlog/
 import type {
   CalendarView,
   ChangeRequestView,
+  ChangesView,
   LogLine,
   MeView,
   PromotionView,
@@ -199,6 +200,16 @@ export const useOpenPromotions = () =>
   );
 export const usePromotion = (key: string) =>
   usePolled<PromotionView>(['promotion', key], `/promotions/${key}`);
+/** What deploying it would change of what its target runs. @param live digest of what that is. */
+export function useChanges(key: string, live: string | undefined, enabled: boolean) {
+  const api = useApi();
+  return useQuery({
+    queryKey: ['changes', key, live],
+    queryFn: () => api.read<ChangesView>(`/promotions/${key}/changes`),
+    staleTime: Infinity,
+    enabled,
+  });
+}
 /** Whether this promotion's window is open. */
 export const useWindow = (key: string) =>
   usePolled<WindowStatusView>(['window', key], `/deployment-windows/status?promotion=${key}`);

@@ -27,6 +27,8 @@ export function lasting(ms: number): string {
 /** A number as one writes it here, with at most one digit behind the point; small ones with two. */
 export const number = (value: number): string =>
   value.toLocaleString(undefined, { maximumFractionDigits: value < 1 ? 2 : 1 });
+/** How many of something: "1 file", "2 files". */
+export const count = (n: number, what: string) => `${number(n)} ${what}${n === 1 ? '' : 's'}`;
 export const percent = (share: number): string =>
   share.toLocaleString(undefined, { style: 'percent', maximumFractionDigits: 0 });
 

@@ -2,7 +2,7 @@ import type { ReactNode } from 'react';
 import type { ChangeRequestView, WindowStatusView } from '../../../domain/schemas';
 import { Badge } from '../badge';
 import { difference } from '../changed';
-import { short } from '../format';
+import { count, short } from '../format';
 import { Keyed } from '../keyed';
 import { Time } from '../time';
 import { Overrides } from './overrides';
@@ -155,4 +155,3 @@ const Notes = ({ of }: { of: string[] }) => (
     ))}
   </ul>
 );
-const count = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`;

@@ -1,8 +1,10 @@
 import { useState } from 'react';
 import { isOpenAttempt } from '../../../domain/machines';
-import { useChangeRequest, usePromotion, useTargets, useWindow } from '../api';
+import type { ChangesView, PromotionView, TargetView } from '../../../domain/schemas';
+import { useChangeRequest, useChanges, usePromotion, useTargets, useWindow } from '../api';
 import { Badge } from '../badge';
-import { bytes, short } from '../format';
+import { bytes, count, short } from '../format';
+import { Keyed } from '../keyed';
 import { Time } from '../time';
 import { Actions } from './actions';
 import { Attempt } from './attempt';
@@ -44,6 +46,7 @@ export function Promotion({ promotionKey }: { promotionKey: string }) {
         </dd>
         <dt>Release</dt>
         <dd>{p.release ? <code title={p.release}>{short(p.release)}</code> : 'not built yet'}</dd>
+        {target && !p.live && isOpen(p) && <WouldChange promotion={p} target={target} />}
         {change && <ChangeFacts change={change} target={p.target} window={window} />}
         <dt>Backup</dt>
         <dd>
@@ -82,3 +85,52 @@ export function Promotion({ promotionKey }: { promotionKey: string }) {
     </section>
   );
 }
+
+/** Whether it can still come to be deployed. */
+const isOpen = ({ status }: PromotionView) =>
+  status === 'pending' || status === 'approved' || status === 'rolled-back' || status === 'rejected';
+
+/** Against what the target runs now, which may be something else than when it was shipped. */
+function WouldChange({ promotion: p, target }: { promotion: PromotionView; target: TargetView }) {
+  const { data, error } = useChanges(p.key, target.current?.release, true);
+  return (
+    <>
+      <dt>Changes</dt>
+      <dd>
+        {error && <span className="muted">It could not be compared with what runs: {error.message}</span>}
+        {!error && !data && <span className="muted">comparing with what runs ...</span>}
+        {data && (
+          <details>
+            <summary>
+              {data.brings.length === 0 ? 'no commit' : count(data.brings.length, 'commit')},{' '}
+              {count(data.files, 'file')}, {count(data.lines, 'line')}
+              {data.since === null
+                ? `: ${p.target} runs nothing yet`
+                : ` since ${data.since}, which runs now`}
+              {data.takesAway.length > 0 && (
+                <strong className="warning"> · takes {count(data.takesAway.length, 'commit')} away</strong>
+              )}
+            </summary>
+            <Commits of={data.brings} />
+            {data.takesAway.length > 0 && (
+              <>
+                <p>What runs now and would not any more:</p>
+                <Commits of={data.takesAway} />
+              </>
+            )}
+          </details>
+        )}
+      </dd>
+    </>
+  );
+}
+
+const Commits = ({ of }: { of: ChangesView['brings'] }) => (
+  <ul className="notes">
+    {of.map((c) => (
+      <li key={c.commit}>
+        {short(c.commit)} <Keyed text={c.subject} /> ({c.author})
+      </li>
+    ))}
+  </ul>
+);
