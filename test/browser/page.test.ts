@@ -277,6 +277,8 @@ it('outside of its window Deploy Now says why, and deploys when it opens', async
     'Whoever waits for a window looks again',
   );
   await promotion().getByText('live on shop').waitFor();
+  // Also how it ended is told.
+  await page.getByText(/CP-4 for shop: Deployed/).waitFor({ state: 'attached' });
   await promotion().getByText('open', { exact: true }).waitFor();
 });
 

@@ -191,7 +191,6 @@ export function useStanding(): { error: Error | null; since: number } {
 export const useCalendar = (from: string, to: string) =>
   usePolled<CalendarView>(['calendar', from, to], `/calendar?from=${from}&to=${to}`);
 export const useTargets = () => usePolled<Page<TargetView>>(['targets'], '/targets');
-export const usePromotions = () => usePolled<Page<PromotionView>>(['promotions'], '/promotions?limit=100');
 /** Promotions on which somebody, or Signalbox, has still something to do, however old. */
 export const useOpenPromotions = () =>
   usePolled<Page<PromotionView>>(

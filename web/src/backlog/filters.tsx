@@ -1,6 +1,6 @@
-import { useSearchParams } from 'wouter';
 import { sorts } from '../../../domain/backlog/item';
 import { priorities, statesOf } from '../../../domain/machines';
+import { useAddress } from '../address';
 import { useEpics } from '../api';
 import { labelOf } from '../format';
 
@@ -21,25 +21,13 @@ type Name = (typeof names)[number];
 
 /** The filter in the address, in the API's words. */
 export function useFilter(): [URLSearchParams, (name: Name, value: string) => void, () => void] {
-  const [search, setSearch] = useSearchParams();
+  const [search, change] = useAddress();
   const filter = new URLSearchParams();
   for (const name of names) for (const value of search.getAll(name)) if (value) filter.append(name, value);
+  // A word being typed makes one entry of the history, not one for each letter.
   const set = (name: Name, value: string) =>
-    setSearch(
-      (before) => {
-        const next = new URLSearchParams(before);
-        if (value) next.set(name, value);
-        else next.delete(name);
-        return next;
-      },
-      // A word being typed makes one entry of the history, not one for each letter.
-      { replace: ['q', 'owner', 'label'].includes(name) && filter.has(name) },
-    );
-  return [
-    filter,
-    set,
-    () => setSearch((before) => new URLSearchParams([...before].filter(([name]) => name === 'view'))),
-  ];
+    change({ [name]: value }, ['q', 'owner', 'label'].includes(name) && filter.has(name));
+  return [filter, set, () => change(Object.fromEntries(names.map((name) => [name, ''])))];
 }
 
 /** On a phone the filter is folded away. */
