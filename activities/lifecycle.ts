@@ -219,7 +219,11 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     },
 
     beginRollback: (plan: Plan, why: string) =>
-      owned((owner) => beginRollback(db, plan.deployment, owner, why)),
+      owned(async (owner) => {
+        await failpoint('begin-rollback/before');
+        await beginRollback(db, plan.deployment, owner, why);
+        await failpoint('begin-rollback/recorded-unreported');
+      }),
     resumeRollback: (plan: Plan, asked: Resolution) =>
       owned((owner) => beginRollback(db, plan.deployment, owner, undefined, moveOf(asked))),
     rollbackFailed: (plan: Plan, why: string) =>

@@ -74,6 +74,7 @@ export function createStepRunner(deps: Deps) {
     };
     const beat = setInterval(() => activity.heartbeat(), heartbeatMs);
     try {
+      await failpoint(`${name}/asked`);
       const row = await beginStep(deps.db, mine);
       if (!row) throw supersededTry(name, input.key);
       const target = targetOf(deps, input.target);

@@ -8,6 +8,7 @@ import {
 } from '../domain/admission';
 import type { TargetConfig, Targets } from '../domain/config';
 import { badInput, notFound } from '../domain/errors';
+import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, promotionKey } from '../domain/keys';
 import { laneHolding, openAttempt, type Trigger } from '../domain/machines';
 import type { Permission } from '../domain/permissions';
@@ -203,7 +204,9 @@ export async function admit(
       })
       .returning('*')) as [DeploymentRow];
     if (refusal) return { row, standing };
-    return { row, standing, lane: await lane(tx, row, config?.concurrency, gate, standing) };
+    const answer = await lane(tx, row, config?.concurrency, gate, standing);
+    await failpoint('admit/middle');
+    return { row, standing, lane: answer };
   });
 }
 
@@ -228,7 +231,9 @@ export const acquireLane = (
     if (row.status === 'waiting-for-window' && gate?.open === false)
       return sleep(tx, row, gate, standing.windowRevision);
     await tx('targets').where({ name: row.target }).forNoKeyUpdate().first('name');
-    return lane(tx, row, concurrency, gate, standing);
+    const answer = await lane(tx, row, concurrency, gate, standing);
+    await failpoint('lane/middle');
+    return answer;
   });
 
 /** Takes the lane or the place in its queue; the target's row is locked by then. */

@@ -22,9 +22,17 @@ pg.types.setTypeParser(pg.types.builtins.DATE, (day) => day);
  */
 export const applicationRole = 'signalbox_app';
 
+/**
+ * How long a transaction may do nothing. A process that was stopped in the middle of one (a paused machine, a debugger)
+ * would otherwise hold its locks, and with them every other worker, until somebody lets it go on.
+ */
+const idleInTransactionMs = 10_000;
+
 /** @param url a PostgreSQL URL. The pool connects when first used. */
 export const connect = (url: string, poolSize = 10): Db =>
-  open(url, poolSize, { options: `-c role=${applicationRole}` });
+  open(url, poolSize, {
+    options: `-c role=${applicationRole} -c idle_in_transaction_session_timeout=${idleInTransactionMs}`,
+  });
 
 /** A connection as the owner of the tables, for migrations. */
 export const connectOwner = (url: string): Db => open(url, 2);

@@ -1,3 +1,4 @@
+import { failpoint } from '../domain/failpoint';
 import { deploymentKey } from '../domain/keys';
 import {
   laneHolding,
@@ -110,6 +111,7 @@ export async function beginRollback(
       await tx('deployment_steps')
         .where({ deployment: id, status: 'running' })
         .update({ status: 'failed', detail: failure, finished_at: tx.fn.now() });
+    await failpoint('begin-rollback/middle');
   });
 }
 
@@ -173,6 +175,7 @@ export async function recordEnd(
       }
       if (observed) await setCurrent(tx, row.target, await putBy(tx, row.target, observed.release));
     }
+    await failpoint('record/middle');
     return { ...row, status: to, outcome };
   });
 }

@@ -15,7 +15,7 @@ const require = createRequire(import.meta.url);
 
 const hash = createHash('sha256');
 const read = (file) => hash.update(file).update(readFileSync(file));
-for (const room of rooms)
+for (const room of [...rooms, 'test/faults', 'test/helpers'])
   for (const entry of readdirSync(room, { recursive: true, withFileTypes: true }).sort((a, b) =>
     join(a.parentPath, a.name).localeCompare(join(b.parentPath, b.name)),
   ))
@@ -44,7 +44,7 @@ await vite.build({ root: join(root, 'web'), logLevel: 'warn' });
 rmSync('dist', { recursive: true, force: true });
 cpSync('dist-failpoints', 'dist', {
   recursive: true,
-  filter: (file) => !/failpoint\.js|tsbuildinfo/.test(file),
+  filter: (file) => !/failpoint\.js|tsbuildinfo|dist-failpoints\/test(\/|$)/.test(file),
 });
 for (const file of readdirSync('dist', { recursive: true }).filter((name) => name.endsWith('.js'))) {
   const path = join('dist', file);

@@ -6,8 +6,7 @@ import { newFolder, until } from './up';
  * Failpoint barriers: processes started with `env` stop at the failpoints that are armed, so that a test can kill
  * or stop them exactly there.
  */
-export function barriers() {
-  const folder = newFolder('signalbox-barriers-');
+export function barriers(folder = newFolder('signalbox-barriers-')) {
   const file = (name: string, state: string) => join(folder, `${name.replaceAll('/', '.')}.${state}`);
   return {
     env: { SIGNALBOX_BARRIERS: folder },

@@ -1,0 +1,119 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { DefaultLogger, Runtime } from '@temporalio/worker';
+import picomatch from 'picomatch';
+import { runCell, type CellResult } from './cell';
+import { shuffled } from './chance';
+import { matrix, subset, type Cell } from './matrix';
+import { report, wrongOf } from './report';
+import { shipped, startStack, type Stack } from './stack';
+
+const usage = `npm run faults                                    every cell of the matrix
+npm run faults -- --subset                        the fixed few that npm test runs
+npm run faults -- --cell swap/middle/worker/kill  one cell, or those that a pattern names ('swap/**')
+npm run faults -- --list                          their names
+  --seed N      repeats the chances of a run (printed at its begin)
+  --lanes N     so many side by side, each on servers of its own (3)
+  --out FOLDER  where report.json and report.md are written (.faults)`;
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      cell: { type: 'string' },
+      subset: { type: 'boolean' },
+      list: { type: 'boolean' },
+      help: { type: 'boolean' },
+      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+      lanes: { type: 'string', default: '3' },
+      out: { type: 'string', default: '.faults' },
+      program: { type: 'string', default: shipped },
+    },
+  });
+  if (values.help) return say(usage);
+  const seed = whole(values.seed, '--seed');
+  const lanes = whole(values.lanes, '--lanes');
+  const cells = chosen(values.cell, values.subset);
+  if (values.list) return say(cells.map(({ name }) => name).join('\n'));
+  if (cells.length === 0)
+    throw new Error(`No cell is named ${values.cell}; "npm run faults -- --list" prints the names.`);
+
+  Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
+  say(`${cells.length} cells, seed ${seed}, ${Math.min(lanes, cells.length)} side by side`);
+  const began = Date.now();
+  const queue = shuffled(cells, seed, ({ name }) => name);
+  const results: CellResult[] = [];
+  let interrupted = false;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (interrupted = true));
+
+  const lane = async () => {
+    let stack: Stack | undefined;
+    for (let cell = queue.shift(); cell && !interrupted; cell = queue.shift()) {
+      stack ??= await startStack({ program: resolve(values.program) });
+      const result = await runCell(stack, cell, seed).catch((thrown: unknown) =>
+        broken(cell.name, seed, thrown),
+      );
+      results.push(result);
+      const good = result.violations.length === 0;
+      say(
+        `${String(results.length).padStart(4)}  ${good ? 'ok       ' : 'VIOLATION'}  ${cell.name.padEnd(46)} ${(result.tookMs / 1000).toFixed(1).padStart(6)} s, recovered in ${(result.recoveryMs / 1000).toFixed(1)} s`,
+      );
+      for (const violation of result.violations) say(`        ${violation}`);
+      if (good) continue;
+      // What is wrong must not be found again in the next cell; what happened can be read in the folder.
+      await stack.stop(true);
+      say(`        its logs: ${stack.folder}; again: npm run faults -- --cell ${cell.name} --seed ${seed}`);
+      stack = undefined;
+    }
+    await stack?.stop();
+  };
+  await Promise.all(Array.from({ length: Math.min(lanes, cells.length) }, lane));
+
+  const run = { seed, seconds: (Date.now() - began) / 1000, results };
+  mkdirSync(values.out, { recursive: true });
+  writeFileSync(`${values.out}/report.json`, JSON.stringify(run, null, 1));
+  writeFileSync(`${values.out}/report.md`, `${report(run)}\n`);
+  say(`\n${report(run)}\n\nWritten to ${values.out}/.`);
+  const wrong = wrongOf(results).length;
+  say(`${results.length} cells, ${wrong} violations`);
+  return wrong > 0 || results.length < cells.length ? 1 : 0;
+}
+
+const say = (line: string): number => {
+  console.log(line);
+  return 0;
+};
+
+function chosen(pattern: string | undefined, few: boolean | undefined): Cell[] {
+  if (few) return matrix.filter(({ name }) => subset.includes(name));
+  return pattern ? matrix.filter(({ name }) => picomatch.isMatch(name, pattern)) : matrix;
+}
+
+function whole(text: string, name: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 0)
+    throw new Error(`${name} takes a whole number, not "${text}".`);
+  return number;
+}
+
+/** A cell that could not be run to its end proves nothing: it counts as a violation. */
+const broken = (cell: string, seed: number, thrown: unknown): CellResult => ({
+  cell,
+  seed,
+  violations: [
+    `it could not be run to its end: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}`,
+  ],
+  recoveryMs: 0,
+  convergenceMs: 0,
+  samples: 0,
+  failures: 0,
+  tookMs: 0,
+});
+
+main().then(
+  (code) => process.exit(code),
+  (thrown: unknown) => {
+    console.error(thrown instanceof Error ? thrown.message : thrown);
+    process.exit(2);
+  },
+);

@@ -1,0 +1,269 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { rememberedPorts } from '../../cli/embedded/ports';
+import { startPostgres } from '../../cli/embedded/postgres-server';
+import { createProcesses } from '../../cli/embedded/processes';
+import { startTemporalServer } from '../../cli/embedded/temporal-server';
+import { connect, connectOwner, type Db } from '../../db/connect';
+import { setGrants } from '../../db/people';
+import { mintToken } from '../../db/tokens';
+import type { Grant } from '../../domain/permissions';
+import type { Temporal } from '../../temporal-config/connection';
+import { barriers } from '../helpers/barriers';
+import { makeRepository } from '../helpers/repository';
+import { startMember, type Member } from './member';
+import { serveSite, startProber, type Prober, type Site } from './site';
+import { createUsers, type Users } from './users';
+
+/**
+ * All of Signalbox on servers of its own, as separate processes: PostgreSQL and Temporal (started again when they die,
+ * as `signalbox up` does), the API and a worker, a repository, and a target with a site that is watched.
+ */
+export interface Stack {
+  folder: string;
+  state: string;
+  /** The target's folder, with its `current` link. */
+  root: string;
+  data: string;
+  site: Site;
+  prober: Prober;
+  users: Users;
+  barrier: ReturnType<typeof barriers>;
+  temporal: Temporal;
+  databaseUrl: string;
+  worker: Member;
+  api: Member;
+  startWorker(): Promise<Member>;
+  startApi(): Promise<Member>;
+  /** A database connection, while it is needed. */
+  withDb<T>(work: (db: Db) => Promise<T>): Promise<T>;
+  /** Commits a release under a tag. @param more further files of the commit. */
+  commit(tag: string, release: 'well' | 'sick', more?: Record<string, string>): Promise<void>;
+  /** Process numbers of a server: its own first, then its children. */
+  pidsOf(server: 'temporal' | 'postgres'): number[];
+  temporalAnswers(): Promise<void>;
+  postgresAnswers(): Promise<void>;
+  /** Ends everything. @param keep leaves its folder, to look into. */
+  stop(keep?: boolean): Promise<void>;
+}
+export interface StackOptions {
+  /** Folder of the compiled program. */
+  program: string;
+  /** More of the target, as lines of YAML indented by four. */
+  target?: string;
+  /** More of the environment of API and worker. */
+  env?: Record<string, string>;
+  build?: string;
+}
+
+const people: Record<string, Grant[]> = {
+  carla: ['contributor'],
+  amir: ['approver'],
+  rosa: ['release-manager'],
+  sven: ['sre'],
+};
+const graceSeconds = '1';
+
+const build = `const fs = require('node:fs');
+fs.cpSync('src', 'dist', { recursive: true });
+fs.copyFileSync('migrate.js', 'dist/migrate.js');
+for (let n = 1; n <= 200; n++) console.log('compiled module ' + n + ' of 200');`;
+const migrate = `const fs = require('node:fs');
+fs.appendFileSync(process.argv[2], 'migrated to ' + fs.readFileSync('version.txt', 'utf8'));`;
+
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const folder = mkdtempSync(join(tmpdir(), 'signalbox-faults-'));
+  const at = (name: string) => join(folder, name);
+  const state = at('state');
+  const logs = at('logs');
+  for (const name of [state, logs, at('data'), at('barriers')]) mkdirSync(name);
+  writeFileSync(join(at('data'), 'orders.txt'), 'one order\n');
+
+  const processes = createProcesses(at('servers'), (line) =>
+    writeFileSync(join(logs, 'servers.log'), `${line}\n`, { flag: 'a' }),
+  );
+  const ports = rememberedPorts(at('servers'));
+  const [{ databaseOwnerUrl: databaseUrl }, { temporal }] = await Promise.all([
+    ports.take('postgres').then((port) => startPostgres(at('servers'), port, processes)),
+    startTemporalServer(at('servers'), ports, processes, 'default'),
+  ]);
+  const repository = await makeRepository(at('repository'));
+  repository.write('build.js', options.build ?? build);
+  repository.write('migrate.js', migrate);
+  const site = await serveSite(at('target'));
+  writeFileSync(
+    at('config.yaml'),
+    `targets:
+  shop:
+    repository: repository
+    build: { argv: ["${process.execPath}", build.js], timeoutSeconds: 120 }
+    driver: { kind: directory, root: target }
+    backup: { kind: files, paths: [data] }
+    migrate: { argv: ["${process.execPath}", migrate.js, "${join(at('data'), 'orders.txt')}"], restoreDataOnRollback: true }
+    health: { kind: http, url: "http://127.0.0.1:${site.port}/health", successes: 2, intervalMs: 20, deadlineSeconds: 3 }
+    undoAlarmSeconds: 300
+${options.target ?? ''}`,
+  );
+
+  const barrier = barriers(at('barriers'));
+  const env = {
+    DATABASE_URL: databaseUrl,
+    TEMPORAL_ADDRESS: temporal.address,
+    TEMPORAL_NAMESPACE: 'default',
+    ...barrier.env,
+    ...options.env,
+  };
+  const places = ['--config', at('config.yaml'), '--state', state];
+  const start = (name: string, args: string[]) =>
+    startMember({
+      program: options.program,
+      args: [name, ...args, ...places],
+      env,
+      logFile: join(logs, `${name}.log`),
+    });
+  const apiPort = await ports.take('api');
+
+  const stack: Stack = {
+    folder,
+    state,
+    root: at('target'),
+    data: at('data'),
+    site,
+    barrier,
+    temporal,
+    databaseUrl,
+    async startWorker() {
+      const worker = start('worker', ['--grace-seconds', graceSeconds]);
+      await worker.says(/polling/);
+      return worker;
+    },
+    async startApi() {
+      const api = start('api', ['--port', String(apiPort)]);
+      await api.says(/API and page on/);
+      return api;
+    },
+    async withDb(work) {
+      const db = connect(databaseUrl, 3);
+      try {
+        return await work(db);
+      } finally {
+        await db.destroy();
+      }
+    },
+    async commit(tag, release, more = {}) {
+      rmSync(join(repository.folder, 'src'), { recursive: true, force: true });
+      repository.write('src/version.txt', `${tag}\n`);
+      if (release === 'sick') repository.write('src/sick', '');
+      for (const [name, text] of Object.entries(more)) repository.write(name, text);
+      await repository.commit(tag, tag);
+    },
+    pidsOf(server) {
+      const list = JSON.parse(readFileSync(join(at('servers'), 'children.json'), 'utf8')) as {
+        name: string;
+        pid: number;
+      }[];
+      const own = list.find(({ name }) => name === server)?.pid;
+      return own === undefined ? [] : [own, ...childrenOf(own)];
+    },
+    async temporalAnswers() {
+      await until('Temporal to answer', () =>
+        temporal.connection.workflowService.describeNamespace({ namespace: 'default' }).then(
+          () => true,
+          () => false,
+        ),
+      );
+    },
+    async postgresAnswers() {
+      await until('PostgreSQL to answer', async () => {
+        const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 2_000 });
+        client.on('error', () => undefined);
+        return client
+          .connect()
+          .then(() => client.end())
+          .then(
+            () => true,
+            () => false,
+          );
+      });
+    },
+    async stop(keep = false) {
+      await stack.prober?.stop();
+      for (const member of [stack.worker, stack.api]) {
+        member?.signal('SIGCONT');
+        member?.signal('SIGKILL');
+        await member?.ended;
+      }
+      await temporal.connection.close().catch(() => undefined);
+      await Promise.all([processes.stop('temporal'), processes.stop('postgres')]);
+      site.close();
+      if (!keep) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  } as Stack;
+
+  try {
+    stack.api = await stack.startApi();
+    const tokens = await introduce(databaseUrl);
+    stack.users = createUsers(() => `http://127.0.0.1:${apiPort}/`, tokens);
+    stack.worker = await stack.startWorker();
+    await stack.commit('first', 'well');
+    const first = await stack.users.ended(
+      await stack.users.deploy(await stack.users.approved('first')),
+      60_000,
+    );
+    if (first.status !== 'succeeded') throw new Error(`the first deployment: ${first.outcome}`);
+    stack.prober = startProber(stack.root, site.port);
+    return stack;
+  } catch (thrown) {
+    await stack.stop(true);
+    throw thrown;
+  }
+}
+
+/** @returns their tokens. */
+async function introduce(databaseUrl: string): Promise<Record<string, string>> {
+  const db = connectOwner(databaseUrl);
+  try {
+    const tokens: Record<string, string> = {};
+    const move = { by: 'signalbox', why: 'a person of the fault harness' };
+    for (const [person, grants] of Object.entries(people)) {
+      await setGrants(db, person, grants, move);
+      tokens[person] = (await mintToken(db, { person, grants }, move))!.value;
+    }
+    return tokens;
+  } finally {
+    await db.destroy();
+  }
+}
+
+const childrenOf = (parent: number): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return new RegExp(`^PPid:\\s+${parent}$`, 'm').test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+
+/** Waits for a condition. @throws naming it when it does not come. */
+export async function until<T>(
+  what: string,
+  read: () => Promise<T | undefined | false> | T | undefined | false,
+  withinMs = 60_000,
+): Promise<T> {
+  const deadline = Date.now() + withinMs;
+  for (;;) {
+    const found = await read();
+    if (found) return found;
+    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
+    await sleep(20);
+  }
+}
+
+/** The compiled program with its failpoints left in. */
+export const shipped = resolve('dist-failpoints');
