@@ -1,3 +1,5 @@
+import { Context } from '@temporalio/activity';
+import { z } from 'zod';
 import { changeRequestKey } from '../domain/keys';
 import type { Approval } from '../domain/approval';
 import { failpoint } from '../domain/failpoint';
@@ -13,8 +15,11 @@ import {
 import { doDue, nextDue, type Due } from '../db/deadlines';
 import { recipeDigest } from '../db/digest';
 import { findPromotion } from '../db/promotions';
+import { changeRequestWorkflowId } from '../workflows/messages';
 import type { Deps } from './deps';
 import type { Heard } from './heard';
+
+const submission = z.object({ changeRequest: z.int(), submission: z.int() });
 
 /** How a change request stands, for its workflow. */
 export interface ChangeRequestNews {
@@ -69,9 +74,27 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
     await failpoint('decide/recorded-unreported');
   }
 
+  /**
+   * Whether the record has this very submission already, so that its workflow only goes on following it, as one that
+   * `reconcile` starts anew does. Nothing is taken from what was said then, so it needs no signature.
+   */
+  async function isSubmitted(input: unknown): Promise<boolean> {
+    const said = submission.safeParse(input);
+    if (!said.success) return false;
+    const row = await findChangeRequest(db, said.data.changeRequest);
+    const { workflowId } = Context.current().info.workflowExecution!;
+    return (
+      row !== undefined &&
+      row.submission === said.data.submission &&
+      row.status !== 'draft' &&
+      workflowId === changeRequestWorkflowId(row.id, row.submission)
+    );
+  }
+
   return {
     /** Submits the request. @throws when the API did not ask for it. */
     async submitChangeRequest(input: unknown): Promise<void> {
+      if (await isSubmitted(input)) return;
       const { changeRequest, submission, by, request } = await heard.verifiedStart('submit', input);
       const { target: name } = (await findPromotion(db, changeRequest))!;
       const target = deps.targets().get(name);

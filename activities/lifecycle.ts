@@ -264,12 +264,13 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     /** Hands an attempt to the recovery that calls this. */
     async takeOver(
       deployment: number,
+      lostHow = 'Its workflow was lost.',
     ): Promise<{ plan: Plan; status: DeploymentStatus; began: string[]; round: number }> {
       const { workflowId, runId } = Context.current().info.workflowExecution!;
       const before = (await deploymentById(db, deployment)) as DeploymentRow | undefined;
       const why = await whyNotRecovered(before, workflowId);
       if (why) throw ApplicationFailure.nonRetryable(why, 'NothingToRecover');
-      const { row, began, round } = await takeOver(db, deployment, workflowId, runId);
+      const { row, began, round } = await takeOver(db, deployment, workflowId, runId, lostHow);
       const promotion = (await findPromotion(db, row.promotion))!;
       return { plan: planOf(row, promotion), status: row.status, began, round };
     },

@@ -1,7 +1,11 @@
 import { WorkflowNotFoundError, type Client } from '@temporalio/client';
 
 /** How a workflow ended without recording it, in plain words; undefined while it runs. */
-export async function lost(temporal: Client, workflowId: string, runId: string): Promise<string | undefined> {
+export async function lost(
+  temporal: Client,
+  workflowId: string,
+  runId?: string,
+): Promise<string | undefined> {
   try {
     const { status } = await temporal.workflow.getHandle(workflowId, runId).describe();
     if (status.name === 'RUNNING' || status.name === 'CONTINUED_AS_NEW') return undefined;

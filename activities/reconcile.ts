@@ -1,7 +1,9 @@
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { changeRequestKey, deploymentKey } from '../domain/keys';
-import { endedUnfollowed, markFollowed } from '../db/change-requests';
+import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
+import { recordAudit } from '../db/audit';
+import { endedUnfollowed, followedRequests, markFollowed } from '../db/change-requests';
+import { deliveriesUnderWay, handOverAgain } from '../db/deliveries';
 import {
   anyStaleSleeper,
   attemptsToLookAt,
@@ -15,6 +17,7 @@ import { controlQueue } from '../temporal-config/names';
 import {
   changeRequestMoved,
   changeRequestWorkflowId,
+  deliverWorkflowId,
   laneFree,
   recoverWorkflowId,
   wakeWorkflowId,
@@ -33,6 +36,8 @@ const settlingMs = 5_000;
 /** How far back visibility is asked for what ended badly; passes come far more often. */
 const lookBackMs = 900_000;
 const sweepAtOnce = 50;
+/** Which part of what is swept has its turn. */
+const pass = () => Math.floor(Date.now() / 30_000);
 
 /** @returns each repair in plain words. */
 export function createReconcileActivities(deps: Deps) {
@@ -81,10 +86,52 @@ export function createReconcileActivities(deps: Deps) {
         if (there) mended.push(`${changeRequestKey(request.id)}: its workflow was told again that it ended.`);
         else await markFollowed(db, request.id);
       }
+      mended.push(...(await followAgain()), ...(await deliverAgain()));
       for (const line of mended) log.warn({ reconcile: true }, line);
       return mended;
     },
   };
+
+  /** Change requests whose workflow was lost get another that follows them from where they stand. */
+  async function followAgain(): Promise<string[]> {
+    const mended: string[] = [];
+    for (const { id, submission, requester } of await followedRequests(db, sweepAtOnce, pass())) {
+      Context.current().heartbeat();
+      const workflowId = changeRequestWorkflowId(id, submission);
+      const why = await lost(temporal, workflowId);
+      if (!why) continue;
+      const key = changeRequestKey(id);
+      await temporal.workflow.start('changeRequest', {
+        workflowId,
+        workflowIdConflictPolicy: 'USE_EXISTING',
+        taskQueue: controlQueue,
+        args: [{ changeRequest: id, submission, by: requester }],
+        staticSummary: `${key}: approval of ${promotionKey(id)}`,
+        staticDetails: `${why} This run follows ${key} from where it stands.`,
+      });
+      await recordAudit(db, {
+        actor: 'signalbox',
+        action: 'change-request.followed-again',
+        subject: key,
+        why,
+      });
+      mended.push(`${key}: ${why} Another one follows it.`);
+    }
+    return mended;
+  }
+
+  /** Notifications whose workflow was lost are handed over once more. */
+  async function deliverAgain(): Promise<string[]> {
+    const mended: string[] = [];
+    for (const row of await deliveriesUnderWay(db, sweepAtOnce, pass())) {
+      Context.current().heartbeat();
+      const why = await lost(temporal, deliverWorkflowId(row.id, row.round));
+      // What it did last may have been to deliver; the record is read again then.
+      if (!why || (await handOverAgain(db, row)) === 0) continue;
+      mended.push(`Notification ${row.id} (${row.event} of ${row.subject}): ${why} It is sent again.`);
+    }
+    return mended;
+  }
 
   /** Ids of deployments' workflows that ended badly lately, as visibility has it. */
   async function endedBadly(): Promise<string[]> {

@@ -17,7 +17,7 @@ import { createWindows } from '../db/windows';
 import { rebindAll } from '../db/change-content';
 import { keepAudit } from '../worker/audit-keeper';
 import { startNotifier } from '../worker/notifier';
-import { registerSchedules } from '../worker/schedules';
+import { keepSchedules } from '../worker/schedules';
 import { startWorker, type SignalboxWorker } from '../worker/worker';
 import { migrateAsOwner, operator } from './database';
 import { pageDir, readReference, workflowBundle } from './settings';
@@ -190,7 +190,7 @@ export async function serveWorker(options: {
       log: options.log,
     },
   });
-  await registerSchedules(temporal.client);
+  const schedules = await keepSchedules(temporal, options.log);
   const notifier = await startNotifier({
     db: options.db,
     temporal: temporal.client,
@@ -206,6 +206,7 @@ export async function serveWorker(options: {
   return {
     broken: worker.broken,
     async stop() {
+      await schedules.stop();
       await notifier.stop();
       await worker.stop();
       await keeper.stop();

@@ -308,6 +308,23 @@ export const endedUnfollowed = async (db: Db): Promise<ChangeRequestRow[]> =>
     .whereNull('followed_at')
     .limit(100)) as ChangeRequestRow[];
 
+/**
+ * Requests whose workflow has to be there, some at a time.
+ * @param pass which part of them: with each higher number the next part, and after the last the first again.
+ */
+export async function followedRequests(db: Db, atOnce: number, pass: number): Promise<ChangeRequestRow[]> {
+  const open = () =>
+    db('change_requests')
+      .whereIn('status', ['submitted', 'approved', 'in-progress'])
+      .andWhere('submission', '>', 0);
+  const { count } = (await open().count('* as count').first()) as { count: number };
+  const parts = Math.max(1, Math.ceil(Number(count) / atOnce));
+  return (await open()
+    .orderBy('id')
+    .offset((pass % parts) * atOnce)
+    .limit(atOnce)) as ChangeRequestRow[];
+}
+
 /** After its deployment ended well: completed, or held for the review that has to follow. */
 export async function deployed(
   tx: Tx,

@@ -52,6 +52,20 @@ export const deliveriesToHandOver = async (db: Db): Promise<DeliveryRow[]> =>
 export const handedOver = (db: Db, { id, round }: Pick<DeliveryRow, 'id' | 'round'>) =>
   db('deliveries').where({ id, round }).update({ handed_over: true });
 
+/** Deliveries under way, some at a time, as `followedRequests`. */
+export async function deliveriesUnderWay(db: Db, atOnce: number, pass: number): Promise<DeliveryRow[]> {
+  const underWay = () => db('deliveries').where({ status: 'pending', handed_over: true });
+  const { count } = (await underWay().count('* as count').first()) as { count: number };
+  const parts = Math.max(1, Math.ceil(Number(count) / atOnce));
+  return (await underWay()
+    .orderBy('id')
+    .offset((pass % parts) * atOnce)
+    .limit(atOnce)) as DeliveryRow[];
+}
+/** Its workflow was lost: it is handed over once more. */
+export const handOverAgain = (db: Db, { id, round }: Pick<DeliveryRow, 'id' | 'round'>) =>
+  db('deliveries').where({ id, round, status: 'pending' }).update({ handed_over: false });
+
 /** The delivery, if this round of it is still to be made. */
 export const deliveryToMake = async (tx: Tx, id: number, round: number) =>
   (await tx('deliveries').where({ id, round, status: 'pending' }).first()) as DeliveryRow | undefined;

@@ -8,6 +8,7 @@ import {
   type Risk,
   type Trigger,
 } from '../domain/machines';
+import { recordAudit } from './audit';
 import { deliverItems, takeItemsBack } from './backlog/delivery';
 import type { Db, Tx } from './connect';
 import { deployed } from './change-requests';
@@ -208,9 +209,25 @@ export async function nextInLine(tx: Tx, target: string): Promise<string | undef
   return (row as DeploymentRow | undefined)?.owner;
 }
 
-/** Hands the attempt to another workflow (recovery): from now on its former owner's steps are refused. */
-export async function takeOver(db: Db, id: number, owner: string, runId: string) {
-  await db('deployments').where({ id }).update({ owner, run_id: runId });
+/**
+ * Hands the attempt to another workflow (recovery): from now on its former owner's steps are refused.
+ * @param why what became of its former owner, for the audit trail.
+ */
+export async function takeOver(db: Db, id: number, owner: string, runId: string, why: string) {
+  await db.transaction(async (tx) => {
+    const before = (await tx('deployments').where({ id }).forNoKeyUpdate().first()) as DeploymentRow;
+    await tx('deployments').where({ id }).update({ owner, run_id: runId });
+    if (before.owner !== owner)
+      await recordAudit(tx, {
+        actor: 'signalbox',
+        action: 'deployment.taken-over',
+        subject: rowKey(before),
+        why,
+        before: { workflow: before.owner },
+        after: { workflow: owner },
+        request: before.request_id,
+      });
+  });
   const steps = await db('deployment_steps').where({ deployment: id });
   return {
     row: await deploymentById(db, id),

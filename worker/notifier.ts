@@ -60,7 +60,8 @@ export async function startNotifier(options: {
     await temporal.workflow
       .start('deliverNotification', {
         workflowId: deliverWorkflowId(row.id, row.round),
-        workflowIdReusePolicy: 'REJECT_DUPLICATE',
+        // One whose workflow was terminated, say, is told by another run of it.
+        workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
         taskQueue: controlQueue,
         args: [request],
         staticSummary: `Tell ${row.webhook}: ${row.event} of ${row.subject}`,

@@ -1,12 +1,55 @@
-import { ScheduleAlreadyRunning, ScheduleOverlapPolicy, type Client } from '@temporalio/client';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  ScheduleAlreadyRunning,
+  ScheduleNotFoundError,
+  ScheduleOverlapPolicy,
+  type Client,
+} from '@temporalio/client';
+import type { Logger } from 'pino';
+import type { Temporal } from '../temporal-config/connection';
 import { controlQueue } from '../temporal-config/names';
+import { setUpTemporal } from '../temporal-config/setup';
 
 const everyMs = 30_000;
+const scheduleId = 'signalbox-reconcile';
+const lookEveryMs = 10_000;
+
+/**
+ * Keeps what Signalbox needs in Temporal there: a namespace that was lost and made anew has neither its search
+ * attributes nor its schedule. When the schedule was gone it runs at once, because everything else is gone too.
+ */
+export async function keepSchedules(temporal: Temporal, log: Logger): Promise<{ stop(): Promise<void> }> {
+  await registerSchedules(temporal.client);
+  const stopping = new AbortController();
+  const done = (async () => {
+    for (;;) {
+      await sleep(lookEveryMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+      if (stopping.signal.aborted) return;
+      try {
+        await temporal.client.schedule.getHandle(scheduleId).describe();
+      } catch (thrown) {
+        // Any other error says that Temporal is away; then there is nothing to keep.
+        if (!(thrown instanceof ScheduleNotFoundError)) continue;
+        log.warn("Temporal lost Signalbox's schedule; setting everything up again and comparing the record");
+        await setUpTemporal(temporal)
+          .then(() => registerSchedules(temporal.client))
+          .then(() => temporal.client.schedule.getHandle(scheduleId).trigger())
+          .catch((again: unknown) => log.warn({ err: again }, 'Temporal could not be set up; trying again'));
+      }
+    }
+  })();
+  return {
+    async stop() {
+      stopping.abort();
+      await done;
+    },
+  };
+}
 
 /** Registers the schedules that the worker owns, or brings them up to date. */
 export async function registerSchedules(client: Client): Promise<void> {
   const options = {
-    scheduleId: 'signalbox-reconcile',
+    scheduleId,
     spec: { intervals: [{ every: everyMs }] },
     policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '10 seconds' },
     action: {

@@ -1,19 +1,20 @@
 import { CancellationScope, setCurrentDetails, TemporalFailure } from '@temporalio/workflow';
 import { onTarget, record } from './activities';
 import type { DeploymentOutcome, RecoveryRequest } from './messages';
-import { rootMessage, unwind, type UndoName } from './saga';
+import { rootMessage, unwind, unwindOnceResolved, type UndoName } from './saga';
 import { ignoreUnknownSignals } from './signals';
 
 /**
  * Finishes or undoes an attempt whose workflow ended without recording an end (terminated, timed out, failed
  * or vanished). It takes the attempt over first, so that nothing of the old workflow can act any more, then
- * looks at the target: a swap that is done and healthy is finished, everything else is undone.
+ * looks at the target: a swap that is done and healthy is finished, everything else is undone. One whose rollback had
+ * failed waits for an SRE again.
  */
 export async function recoverDeployment(request: RecoveryRequest): Promise<DeploymentOutcome> {
   return CancellationScope.nonCancellable(async () => {
     ignoreUnknownSignals();
     setCurrentDetails(`**Recovering ${request.key}.** ${request.why}`);
-    const { plan, status, began, round } = await record.takeOver(request.deployment);
+    const { plan, status, began, round } = await record.takeOver(request.deployment, request.why);
     const outcome = await settle();
     setCurrentDetails(`**${outcome.status}.** ${outcome.outcome}`);
     return outcome;
@@ -24,6 +25,8 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
       const undos: UndoName[] = [];
       if (began.includes('migrate')) undos.push('undoMigrate');
       if (began.includes('swap')) undos.push('undoSwap');
+      // Its undo failed before its workflow was lost: whether to try again is still a person's to say.
+      if (status === 'rollback-failed') return unwindOnceResolved(plan, undos, request.why, round);
       if (status === 'running' && began.includes('health-check')) {
         try {
           const check = onTarget('Observe: is the new release current and healthy?', plan.limits.healthMs);

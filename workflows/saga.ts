@@ -54,11 +54,29 @@ export async function unwind(
   why: string,
   round: number,
 ): Promise<DeploymentOutcome> {
-  const said: unknown[] = [];
-  const seen = new Set<string>();
-  setHandler(resolveRollback, (resolution) => void said.push(resolution));
+  const resolved = hearResolutions(plan);
   await record.beginRollback(plan, why);
+  return undoAll(plan, undos, why, round, resolved);
+}
 
+/** The same for one whose rollback has failed already: it goes on once an SRE has decided. */
+export async function unwindOnceResolved(
+  plan: Plan,
+  undos: UndoName[],
+  why: string,
+  round: number,
+): Promise<DeploymentOutcome> {
+  const resolved = hearResolutions(plan);
+  return (await decided(plan, why, resolved)) ?? undoAll(plan, undos, why, round, resolved);
+}
+
+async function undoAll(
+  plan: Plan,
+  undos: UndoName[],
+  why: string,
+  round: number,
+  resolved: () => Promise<Resolution>,
+): Promise<DeploymentOutcome> {
   const order = undos.toReversed();
   // Before the swap's undo was registered nothing was touched, so there is nothing to check.
   if (undos.includes('undoSwap')) order.push('verifyRollback');
@@ -68,24 +86,41 @@ export async function unwind(
       const failure = await untilAlarm(plan, name, tries);
       if (failure === undefined) break;
       await record.rollbackFailed(plan, `${undoTitle[name]}: ${failure}.`);
-      setCurrentDetails(
-        `**Rollback failed; the lane is held.** ${failure}\n\nAn SRE has to decide: \`signalbox resolve ${plan.key} --retry\` or \`--accept\`.`,
-      );
-      const resolution = await resolved();
-      if (resolution.action === 'accept')
-        return record.acceptRollback(
-          plan,
-          `${why} The rollback failed; ${resolution.by} accepted the target as it is: ${resolution.reason}`,
-          resolution,
-        );
-      await record.resumeRollback(plan, resolution);
+      const accepted = await decided(plan, why, resolved, failure);
+      if (accepted) return accepted;
     }
   }
   const touched = undos.includes('undoSwap');
   return record.recordEnd(plan, 'rolled-back', `${why} ${rolledBackTo(plan, touched)}`);
+}
 
-  /** Waits for an SRE. What was said before it failed does not count: nobody could know then what there is to decide. */
-  async function resolved(): Promise<Resolution> {
+/** Waits for an SRE's decision. @returns the outcome when the target is accepted as it is; undefined: try again. */
+async function decided(
+  plan: Plan,
+  why: string,
+  resolved: () => Promise<Resolution>,
+  failure = 'It had failed before.',
+): Promise<DeploymentOutcome | undefined> {
+  setCurrentDetails(
+    `**Rollback failed; the lane is held.** ${failure}\n\nAn SRE has to decide: \`signalbox resolve ${plan.key} --retry\` or \`--accept\`.`,
+  );
+  const resolution = await resolved();
+  if (resolution.action === 'accept')
+    return record.acceptRollback(
+      plan,
+      `${why} The rollback failed; ${resolution.by} accepted the target as it is: ${resolution.reason}`,
+      resolution,
+    );
+  await record.resumeRollback(plan, resolution);
+  return undefined;
+}
+
+/** @returns what waits for an SRE. What was said before it failed does not count: nobody could know then what there is to decide. */
+function hearResolutions(plan: Plan): () => Promise<Resolution> {
+  const said: unknown[] = [];
+  const seen = new Set<string>();
+  setHandler(resolveRollback, (resolution) => void said.push(resolution));
+  return async () => {
     said.length = 0;
     for (;;) {
       await condition(() => said.length > 0);
@@ -95,7 +130,7 @@ export async function unwind(
       seen.add(text);
       if (resolution && 'action' in resolution) return resolution;
     }
-  }
+  };
 }
 
 const rolledBackTo = (plan: Plan, touched: boolean) =>

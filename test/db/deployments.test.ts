@@ -279,7 +279,7 @@ describe('steps and fencing numbers', () => {
   });
   it('nothing of the former owner acts once recovery has taken over', async () => {
     const former = running.owner;
-    await deployments.takeOver(database.db, running.id, 'recover/x', 'run');
+    await deployments.takeOver(database.db, running.id, 'recover/x', 'run', 'it was lost');
     running = { ...running, owner: 'recover/x' };
     expect(await beginStep(database.db, aTry(9, 9, former))).toBeUndefined();
     expect(await takeFence(database.db, aTry(9, 9, former))).toBeUndefined();

@@ -44,7 +44,8 @@ async function main(): Promise<number> {
   const queue = shuffled(cells, seed, ({ name }) => name);
   const results: CellResult[] = [];
   let interrupted = false;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (interrupted = true));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => (interrupted = true));
 
   const lane = async () => {
     let stack: Stack | undefined;
