@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
-import { cp, mkdir, rename } from 'node:fs/promises';
-import { dirname, join, relative, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { failpoint } from '../domain/failpoint';
-import { packPaths, readBack, removeTree, settle, unpack } from './archive';
+import { packPaths, readBack, settle } from './archive';
+import { runTargetCommand } from './build';
 import type { Deps } from './deps';
 import { verdict, type RunStep, type StepInput } from './step';
 
@@ -13,7 +13,7 @@ import { verdict, type RunStep, type StepInput } from './step';
 export const createBackup =
   (deps: Deps, runStep: RunStep) =>
   (input: StepInput): Promise<{ reference: string }> =>
-    runStep('backup', ['running'], input, async ({ target, room, note }) => {
+    runStep('backup', ['running'], input, async ({ target, room, note, tryName }) => {
       const before = await deps.db('backups').where({ deployment: input.deployment }).first();
       if (before && (await verify(before.reference, before)))
         return {
@@ -28,7 +28,8 @@ export const createBackup =
             `Data path ${path} does not exist; create it or correct backup.paths.`,
           );
       note(`backup: archiving ${target.backup.paths.join(', ')}`);
-      const reference = join(room.backups, `${input.key}.tar.gz`);
+      // Each try writes a file of its own and the record names the one that counts, so that a late one overwrites nothing.
+      const reference = join(room.backups, `${input.key}.${tryName}.tar.gz`);
       const fresh = `${reference}.new`;
       const packed = await packPaths(target.backup.paths, fresh);
       await settle(fresh, reference);
@@ -54,11 +55,15 @@ export const createBackup =
       };
     });
 
+const replacer = join(__dirname, 'replace-data.js');
+const restoreSeconds = 3_600;
+
 /** Undo of migrate: the backup's data back in place, path by path. Harmless when repeated. */
 export const createRestoreData =
   (deps: Deps, runStep: RunStep) =>
   (input: StepInput): Promise<void> =>
-    runStep('undo-migrate', ['rolling-back'], input, async ({ row, target, room }) => {
+    runStep('undo-migrate', ['rolling-back'], input, async (context) => {
+      const { row, target } = context;
       if (!row.migration_began)
         return { value: undefined, detail: 'the migration had not begun; data was left alone' };
       if (!target.migrate?.restoreDataOnRollback)
@@ -72,31 +77,14 @@ export const createRestoreData =
           'BackupLost',
           `The backup ${backup?.reference ?? ''} is missing or altered; data was not restored.`,
         );
-      const fresh = join(room.workspace, 'restore');
-      await removeTree(fresh);
-      await mkdir(fresh, { recursive: true });
-      await unpack(backup.reference, fresh, true);
+      const fence = await context.fence();
       await failpoint('undo-migrate/middle');
-      for (const path of target.backup.paths)
-        await replace(resolve(path), join(fresh, relative('/', resolve(path))), input.key);
-      await removeTree(fresh);
+      const paths = target.backup.paths.map((path) => resolve(path));
+      const order = JSON.stringify({ archive: backup.reference, paths, key: input.key });
+      const command = { argv: [process.execPath, replacer, order], timeoutSeconds: restoreSeconds };
+      await runTargetCommand(context, 'restore', command, context.room.backups, {}, fence);
       return { value: undefined, detail: `data restored from ${backup.reference}` };
     });
-
-async function replace(path: string, restored: string, key: string): Promise<void> {
-  // Beside the path, because a rename does not cross file systems. A try that stopped between the two renames
-  // left the path missing; the next one puts it there all the same.
-  const fresh = join(dirname(path), `.signalbox-restore-${key}`);
-  const aside = join(dirname(path), `.signalbox-before-restore-${key}`);
-  await removeTree(fresh);
-  await cp(restored, fresh, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
-  if (existsSync(path)) {
-    await removeTree(aside);
-    await rename(path, aside);
-  }
-  await rename(fresh, path);
-  await removeTree(aside);
-}
 
 async function verify(
   file: string,

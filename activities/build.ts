@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, realpath, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../domain/errors';
@@ -31,7 +31,6 @@ export const createBuild =
         };
 
       const startedAt = new Date();
-      await rm(room.workspace, { recursive: true, force: true });
       const source = join(room.workspace, 'source');
       const temporary = join(room.workspace, 'tmp');
       await mkdir(temporary, { recursive: true });
@@ -63,10 +62,15 @@ export const createBuild =
           'BuildFailed',
           `The build made no folder "${target.build.output}"; correct build.output or the build.`,
         );
-      const fresh = join(room.workspace, 'release.tar');
-      const packed = await packCanonical(real, fresh, target.build.maxBytes).catch((thrown: unknown) => {
-        throw verdict('BuildFailed', `The build's output can not become a release: ${messageOf(thrown)}.`);
-      });
+      // Beside its place, which may be on another file system than the workspace.
+      const fresh = room.artifact(`${input.key}.${context.tryName}.new`);
+      const packed = await packCanonical(real, fresh, target.build.maxBytes).catch(
+        async (thrown: unknown) => {
+          await removeTree(fresh);
+          if (outOfSpace(thrown)) throw thrown;
+          throw verdict('BuildFailed', `The build's output can not become a release: ${messageOf(thrown)}.`);
+        },
+      );
       const finishedAt = new Date();
       const archive = room.artifact(packed.sha256);
       const provenance = {
@@ -83,7 +87,6 @@ export const createBuild =
       await mkdir(join(archive, '..'), { recursive: true });
       await writeFile(`${archive.slice(0, -4)}.json`, `${JSON.stringify(provenance, null, 2)}\n`);
       await settle(fresh, archive);
-      await removeTree(room.workspace);
       return {
         value: { release: packed.sha256 },
         detail: `release ${short(packed.sha256)}: ${packed.entries} entries, ${packed.bytes} bytes`,
@@ -106,17 +109,28 @@ export const createBuild =
       };
     });
 
-/** Runs one of the target's commands into the log. @throws a verdict when it fails, Cancelled when stopped. */
+const fenced = join(__dirname, 'drivers', 'run-fenced.js');
+
+/**
+ * Runs one of the target's commands into the log.
+ * @param fence for a command that changes the target: its fencing number; it is refused once a higher one acted there.
+ * @throws a verdict when it fails, Cancelled when stopped.
+ */
 export async function runTargetCommand(
   context: StepContext,
   what: string,
   command: { argv: string[]; timeoutSeconds: number },
   cwd: string,
   env: Record<string, string>,
+  fence?: number,
 ): Promise<void> {
   await mkdir(context.room.workspace, { recursive: true });
+  const number = { room: context.driver.room, fence, by: `${context.key} ${context.step}` };
   const end = await runCommand({
-    argv: command.argv,
+    argv:
+      fence === undefined
+        ? command.argv
+        : [process.execPath, fenced, JSON.stringify(number), ...command.argv],
     cwd,
     env: {
       PATH: process.env.PATH ?? '/usr/bin:/bin',
@@ -150,6 +164,10 @@ const describe = (end: CommandEnd, seconds: number) =>
       : `was ended by ${end.kind === 'signalled' ? end.signal : 'us'}`;
 
 export const short = (digest: string | null): string => digest?.slice(0, 12) ?? 'none';
+
+/** A disk that is full is a fault, not a verdict on the build: it goes on once there is room. */
+const outOfSpace = (thrown: unknown) =>
+  ['ENOSPC', 'EDQUOT'].includes((thrown as NodeJS.ErrnoException).code ?? '');
 
 async function intact(archive: string, digest: string): Promise<boolean> {
   if (!existsSync(archive)) return false;

@@ -36,7 +36,9 @@ import { directoryDriver } from './drivers/directory';
 import type { Heard } from './heard';
 import { lost } from './lost';
 import { targetOf } from './step';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 
 /** What a deployment's workflow has to know; fixed at admission, so that replay never reads configuration. */
 export interface Plan {
@@ -142,6 +144,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
   async function tidy(ended: DeploymentRow): Promise<void> {
     try {
       await removeTree(join(deps.stateDir, 'work', rowKey(ended)));
+      await removeLeftOver(ended);
       const target = targetOf(deps, ended.target);
       const row = await currentOf(db, ended.target);
       if (!row) return;
@@ -153,6 +156,20 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     } catch (thrown) {
       // Tidying is never worth a deployment's outcome.
       deps.log.warn({ deployment: rowKey(ended), err: thrown }, 'could not tidy up');
+    }
+  }
+
+  /** Archives and backups of tries that did not come to their end; the record names those that did. */
+  async function removeLeftOver(ended: DeploymentRow): Promise<void> {
+    const counts = await db('backups').where({ deployment: ended.id }).first('reference');
+    for (const [kind, isLeft] of [
+      ['artifacts', (name: string) => name.endsWith('.new.tar')],
+      ['backups', (name: string) => name !== basename(counts?.reference ?? '')],
+    ] as const) {
+      const folder = join(deps.stateDir, kind, ended.target);
+      const names = existsSync(folder) ? await readdir(folder) : [];
+      for (const name of names.filter((name) => name.startsWith(`${rowKey(ended)}.`) && isLeft(name)))
+        await removeTree(join(folder, name));
     }
   }
 

@@ -119,7 +119,7 @@ function killGroup(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Kills every process that carries this mark and waits until none is left. @returns how many there were. */
+/** Kills every process that carries this mark, or one below it, and waits until none is left. @returns how many there were. */
 export async function reap(mark: string): Promise<number> {
   let found = 0;
   for (let pids = marked(mark); pids.length > 0; pids = marked(mark)) {
@@ -150,7 +150,8 @@ function marked(mark: string): number[] {
     .filter((pid) => {
       try {
         // A zombie has an empty environment, so one that waits for its parent does not count.
-        return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(wanted);
+        const environment = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0');
+        return environment.some((entry) => entry === wanted || entry.startsWith(`${wanted}/`));
       } catch {
         return false;
       }

@@ -1,5 +1,6 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import { existsSync, readFileSync } from 'node:fs';
+import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TargetConfig } from '../domain/config';
 import { messageOf, SignalboxError } from '../domain/errors';
@@ -8,6 +9,7 @@ import type { DeploymentStatus } from '../domain/machines';
 import type { Tx } from '../db/connect';
 import type { DeploymentRow } from '../db/deployments';
 import { beginStep, finishStep, takeFence, type Try } from '../db/steps';
+import { removeTree } from './archive';
 import type { Deps } from './deps';
 import { windowClosed } from './windows';
 import { directoryDriver, type Driver } from './drivers/directory';
@@ -30,6 +32,8 @@ export interface StepInput {
 }
 export interface StepContext {
   step: string;
+  /** The attempt's key, CP-7.1. */
+  key: string;
   row: DeploymentRow;
   target: TargetConfig;
   driver: Driver;
@@ -38,7 +42,9 @@ export interface StepContext {
   signal: AbortSignal;
   secrets: Record<string, string>;
   redact: Redactor;
-  /** Folders of this target in the state directory. */
+  /** Names this try among all of the attempt's: what it makes carries it, so that no two tries write to one place. */
+  tryName: string;
+  /** Folders of this target in the state directory; the workspace is this try's alone, and goes with it. */
   room: { workspace: string; artifact(digest: string): string; backups: string };
   /** A new, higher fencing number for what comes next. @throws when a newer try has the step. */
   fence(): Promise<number>;
@@ -72,6 +78,9 @@ export function createStepRunner(deps: Deps) {
       attempt: info.attempt,
       during,
     };
+    const tryName = `${name}-${mine.round}-${mine.attempt}`;
+    const workplace = join(deps.stateDir, 'work', input.key);
+    const workspace = join(workplace, tryName);
     const beat = setInterval(() => activity.heartbeat(), heartbeatMs);
     try {
       await failpoint(`${name}/asked`);
@@ -83,15 +92,18 @@ export function createStepRunner(deps: Deps) {
       const log = openLog(deps.db, input.deployment, name, redact, signal);
       const note = (text: string) => log.write('note', text);
       if (info.attempt > 1) note(`${name}: try ${info.attempt}; looking at what the last one left behind`);
-      const workspace = join(deps.stateDir, 'work', input.key);
       try {
         // A worker that was killed or stopped may have left its command running; nothing acts beside it. Where a
         // command was ever started there is a workspace.
-        const left = existsSync(workspace) ? await reap(workspace) : 0;
-        if (left > 0) note(`${name}: killed ${left} processes that an earlier try left behind`);
+        if (existsSync(workplace)) {
+          const left = await reap(workplace);
+          if (left > 0) note(`${name}: killed ${left} processes that an earlier try left behind`);
+          await removeTree(workplace);
+        }
         await failpoint(`${name}/before`);
         const result = await work({
           step: name,
+          key: input.key,
           row,
           target,
           driver: directoryDriver(target.driver.root),
@@ -100,6 +112,7 @@ export function createStepRunner(deps: Deps) {
           signal,
           secrets,
           redact,
+          tryName,
           room: {
             workspace,
             artifact: (digest) => join(deps.stateDir, 'artifacts', target.name, `${digest}.tar`),
@@ -115,12 +128,11 @@ export function createStepRunner(deps: Deps) {
         const detail = log.clean(result.detail);
         await log.close();
         const { record } = result;
-        if (record)
-          await deps.db.transaction(async (tx) => {
-            await record(tx);
-            await finishStep(tx, mine, 'done', detail);
-          });
-        else await finishStep(deps.db, mine, 'done', detail);
+        // All or nothing: what a try did that lost its step meanwhile is not recorded.
+        await deps.db.transaction(async (tx) => {
+          await record?.(tx);
+          if (!(await finishStep(tx, mine, 'done', detail))) throw supersededTry(name, input.key);
+        });
         await failpoint(`${name}/recorded-unreported`);
         return result.value;
       } catch (thrown) {
@@ -138,9 +150,18 @@ export function createStepRunner(deps: Deps) {
       }
     } finally {
       clearInterval(beat);
+      await leave(workplace, workspace);
     }
   };
 }
+/** Removes what a try worked in; what cannot be removed now is removed with the deployment's end. */
+async function leave(workplace: string, workspace: string): Promise<void> {
+  if (!existsSync(workplace)) return;
+  await removeTree(workspace)
+    .then(() => rmdir(workplace))
+    .catch(() => undefined);
+}
+
 export type RunStep = ReturnType<typeof createStepRunner>;
 
 /** Thrown where the caller saw the cancellation; the workflow compensates. */

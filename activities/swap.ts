@@ -20,7 +20,8 @@ export const createMigrate =
       // Noted first: from here on data may have changed, and rolling back has to mind it.
       await deps.db('deployments').where({ id: input.deployment }).update({ migration_began: true });
       await failpoint('migrate/middle');
-      await runTargetCommand(context, 'migrate', target.migrate!, folder, { SIGNALBOX_RELEASE: release });
+      const env = { SIGNALBOX_RELEASE: release };
+      await runTargetCommand(context, 'migrate', target.migrate!, folder, env, await context.fence());
       return { value: undefined, detail: 'the migration command succeeded' };
     });
 
@@ -76,9 +77,14 @@ async function makeCurrent(context: StepContext, release: string | null, key: st
     );
   const { reload } = context.target.driver;
   if (reload)
-    await runTargetCommand(context, 'reload', reload, context.target.driver.root, {
-      SIGNALBOX_RELEASE: release ?? '',
-    });
+    await runTargetCommand(
+      context,
+      'reload',
+      reload,
+      context.target.driver.root,
+      { SIGNALBOX_RELEASE: release ?? '' },
+      fence,
+    );
   if (release === null)
     return switched.result === 'already'
       ? 'no release was current before, and none is now'

@@ -9,6 +9,8 @@ import { removeTree, settle, unpack } from '../archive';
  * keeps of its own (`.signalbox/`: highest fencing number, journal, lock) lies in the same folder.
  */
 export interface Driver {
+  /** Where its fencing numbers are kept. */
+  room: string;
   /** What the target runs now; null: nothing. */
   observe(): Promise<string | null>;
   /** Puts a release beside the others; does nothing when it is there. @returns its folder. */
@@ -30,6 +32,7 @@ const switchTimeoutMs = 40_000;
 export function directoryDriver(root: string): Driver {
   const releases = join(root, 'releases');
   return {
+    room: join(root, '.signalbox'),
     async observe() {
       try {
         return basename(await readlink(join(root, 'current')));

@@ -2,7 +2,8 @@ import { basename, join } from 'node:path';
 import { readlinkSync } from 'node:fs';
 import { chance } from './chance';
 import { agrees, checksums, violations } from './invariants';
-import { failpointOf, steps, type Cell } from './matrix';
+import { interrupt } from './interrupt';
+import { endsOf, failpointOf, steps, type Cell } from './matrix';
 import { until, type Stack } from './stack';
 import { strike } from './strike';
 
@@ -31,7 +32,6 @@ export async function runCell(stack: Stack, cell: Cell, seed: number): Promise<C
   const { users, barrier } = stack;
   const dice = chance(seed, cell.name);
   const step = steps[cell.step]!;
-  const status = step.release === 'well' ? 'succeeded' : 'rolled-back';
   const wrong: string[] = [];
   const tag = `cell-${++serial}`;
   await stack.commit(tag, step.release);
@@ -57,7 +57,11 @@ export async function runCell(stack: Stack, cell: Cell, seed: number): Promise<C
     await until('Temporal to agree', () => agrees(stack, attempt));
   } else await barrier.reached(point);
 
-  const struck = await strike(stack, cell.victim, cell.fault, dice, () => barrier.open(point));
+  const open = () => barrier.open(point);
+  const struck =
+    cell.victim === 'deployment'
+      ? await interrupt(stack, cell, promotion, dice, open)
+      : await strike(stack, cell.victim, cell.fault, dice, open);
   wrong.push(...struck.wrong);
   attempt = await click;
   const end = await users.ended(attempt, boundMs).catch((thrown: unknown) => {
@@ -65,7 +69,9 @@ export async function runCell(stack: Stack, cell: Cell, seed: number): Promise<C
     return undefined;
   });
   const endedAt = Date.now();
-  if (end && end.status !== status) wrong.push(`it ended as ${end.status}, not ${status}: ${end.outcome}`);
+  const ends = endsOf(cell);
+  if (end && !ends.includes(end.status))
+    wrong.push(`it ended as ${end.status}, not ${ends.join(' or ')}: ${end.outcome}`);
   await until('Temporal to agree', () => agrees(stack, attempt), convergeMs).catch(() =>
     wrong.push(`I4: Temporal and the record still disagree ${convergeMs / 1000} s later`),
   );
@@ -79,7 +85,7 @@ export async function runCell(stack: Stack, cell: Cell, seed: number): Promise<C
     if (!member.alive()) wrong.push(`the ${name} ended by itself: ${member.tail()}`);
   // What was seen until now; the check takes it.
   const { samples, failures } = await watched();
-  if (end) wrong.push(...(await violations(stack, { attempt, status, ...expected })));
+  if (end) wrong.push(...(await violations(stack, { attempt, status: end.status, ...expected })));
   if (wrong.length === 0) wrong.push(...(await goesOn()));
   return {
     cell: cell.name,

@@ -4,6 +4,8 @@ import { parseArgs } from 'node:util';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import picomatch from 'picomatch';
 import { runCell, type CellResult } from './cell';
+import { runScenario, type Scenario } from './scenario';
+import { scenarios } from './scenarios';
 import { shuffled } from './chance';
 import { matrix, subset, type Cell } from './matrix';
 import { report, wrongOf } from './report';
@@ -33,7 +35,10 @@ async function main(): Promise<number> {
   if (values.help) return say(usage);
   const seed = whole(values.seed, '--seed');
   const lanes = whole(values.lanes, '--lanes');
-  const cells = chosen(values.cell, values.subset);
+  const asked = chosen(values.cell, values.subset);
+  const whyNot = (work: Work) => (isScenario(work) ? work.whyNot?.() : undefined);
+  const cells = asked.filter((work) => !whyNot(work));
+  for (const work of asked) if (whyNot(work)) say(`skipped: ${work.name}: ${whyNot(work)}`);
   if (values.list) return say(cells.map(({ name }) => name).join('\n'));
   if (cells.length === 0)
     throw new Error(`No cell is named ${values.cell}; "npm run faults -- --list" prints the names.`);
@@ -50,20 +55,29 @@ async function main(): Promise<number> {
   const lane = async () => {
     let stack: Stack | undefined;
     for (let cell = queue.shift(); cell && !interrupted; cell = queue.shift()) {
-      stack ??= await startStack({ program: resolve(values.program) });
-      const result = await runCell(stack, cell, seed).catch((thrown: unknown) =>
-        broken(cell.name, seed, thrown),
-      );
+      const scenario = isScenario(cell) ? cell : undefined;
+      // It has servers of its own, and leaves them as nobody else should find them.
+      if (scenario) stack = await stack?.stop().then(() => undefined);
+      let result: CellResult;
+      try {
+        stack ??= await startStack({ program: resolve(values.program), ...scenario?.stack });
+        result = await (isScenario(cell) ? runScenario(stack, cell, seed) : runCell(stack, cell, seed));
+      } catch (thrown) {
+        result = broken(cell.name, seed, thrown);
+      }
       results.push(result);
       const good = result.violations.length === 0;
       say(
         `${String(results.length).padStart(4)}  ${good ? 'ok       ' : 'VIOLATION'}  ${cell.name.padEnd(46)} ${(result.tookMs / 1000).toFixed(1).padStart(6)} s, recovered in ${(result.recoveryMs / 1000).toFixed(1)} s`,
       );
       for (const violation of result.violations) say(`        ${violation}`);
-      if (good) continue;
+      if (good && !scenario) continue;
       // What is wrong must not be found again in the next cell; what happened can be read in the folder.
-      await stack.stop(true);
-      say(`        its logs: ${stack.folder}; again: npm run faults -- --cell ${cell.name} --seed ${seed}`);
+      await stack?.stop(!good);
+      if (!good)
+        say(
+          `        its logs: ${stack?.folder}; again: npm run faults -- --cell ${cell.name} --seed ${seed}`,
+        );
       stack = undefined;
     }
     await stack?.stop();
@@ -85,9 +99,13 @@ const say = (line: string): number => {
   return 0;
 };
 
-function chosen(pattern: string | undefined, few: boolean | undefined): Cell[] {
+type Work = Cell | Scenario;
+const isScenario = (work: Work): work is Scenario => 'run' in work;
+
+function chosen(pattern: string | undefined, few: boolean | undefined): Work[] {
   if (few) return matrix.filter(({ name }) => subset.includes(name));
-  return pattern ? matrix.filter(({ name }) => picomatch.isMatch(name, pattern)) : matrix;
+  const usual = [...matrix, ...scenarios.filter(({ alone }) => !alone)];
+  return pattern ? [...matrix, ...scenarios].filter(({ name }) => picomatch.isMatch(name, pattern)) : usual;
 }
 
 function whole(text: string, name: string): number {

@@ -3,7 +3,7 @@
  * deployment on real servers, held at a failpoint while the victim is struck.
  */
 export const victims = ['worker', 'api', 'temporal', 'postgres'] as const;
-export type Victim = (typeof victims)[number];
+export type Victim = (typeof victims)[number] | 'deployment';
 
 /**
  * `kill`: SIGKILL. `term`: asked to end, and started again once it has. `stop`: SIGSTOP for longer than a heartbeat
@@ -11,7 +11,9 @@ export type Victim = (typeof victims)[number];
  * successor first, PostgreSQL by its fast shutdown, Temporal twice in a row.
  */
 export const faults = ['kill', 'term', 'stop', 'restart'] as const;
-export type Fault = (typeof faults)[number];
+/** What befalls the deployment itself; its victim is called `deployment`. */
+export const interruptions = ['cancel', 'cancel-twice', 'terminate'] as const;
+export type Fault = (typeof faults)[number] | (typeof interruptions)[number];
 
 export type Point = 'before' | 'middle' | 'effect-unreported' | 'recorded-unreported' | 'reported';
 interface Step {
@@ -64,19 +66,33 @@ export interface Cell {
   fault: Fault;
 }
 
+const cell = (step: string, point: Point, victim: Victim, fault: Fault): Cell => ({
+  name: [step, point, victim, fault].join('/'),
+  step,
+  point,
+  victim,
+  fault,
+});
 export const matrix: Cell[] = Object.entries(steps).flatMap(([step, { points }]) =>
-  (Object.keys(points) as Point[]).flatMap((point) =>
-    victims.flatMap((victim) =>
-      faults.map((fault) => ({
-        name: [step, point, victim, fault].join('/'),
-        step,
-        point,
-        victim,
-        fault,
-      })),
-    ),
-  ),
+  (Object.keys(points) as Point[]).flatMap((point) => [
+    ...victims.flatMap((victim) => faults.map((fault) => cell(step, point, victim, fault))),
+    // What has ended can not be interrupted.
+    ...(points[point] === 'ended'
+      ? []
+      : interruptions.map((fault) => cell(step, point, 'deployment', fault))),
+  ]),
 );
+
+/** How a cell's deployment may end. A cancel that comes too late, or a recovery that finds it done, deploys it. */
+export function endsOf({ step, point, victim, fault }: Cell): string[] {
+  if (steps[step]!.release === 'sick') return ['rolled-back'];
+  if (victim !== 'deployment') return ['succeeded'];
+  if (step === 'record') return fault === 'terminate' ? ['succeeded', 'rolled-back'] : ['succeeded'];
+  if (step === 'health-check' || (step === 'swap' && point === 'reported'))
+    return ['succeeded', 'rolled-back'];
+  if (step === 'admit' || step === 'lane') return ['cancelled', 'rolled-back'];
+  return ['rolled-back'];
+}
 
 /** Where the API is the victim of a click, it is itself held, not the worker. */
 const inTheApi: Record<string, string> = {
@@ -104,4 +120,5 @@ export const subset = [
   'undo-swap/effect-unreported/worker/kill',
   'undo-migrate/middle/postgres/kill',
   'record-rollback/reported/api/term',
+  'swap/effect-unreported/deployment/cancel',
 ];

@@ -17,17 +17,20 @@ export interface Site {
 export async function serveSite(root: string): Promise<Site> {
   const server: Server = createServer((request, answer) => {
     let link: string;
+    const { pathname, search } = new URL(request.url!, 'http://site');
+    // Other targets are asked for by their folder.
+    const place = decodeURIComponent(search.slice(1)) || root;
     try {
-      link = readlinkSync(join(root, 'current'));
+      link = readlinkSync(join(place, 'current'));
     } catch {
       answer.writeHead(503).end('no release');
       return;
     }
     const release = basename(link);
-    if (request.url === '/version') return void answer.end(release);
+    if (pathname === '/version') return void answer.end(release);
     answer.setHeader('connection', 'close');
     if (site.behave) return site.behave(answer, release);
-    const sick = existsSync(join(root, link, 'sick'));
+    const sick = existsSync(join(place, link, 'sick'));
     answer.writeHead(sick ? 500 : 200).end(JSON.stringify({ release, sick }));
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));

@@ -52,11 +52,18 @@ export interface Stack {
 export interface StackOptions {
   /** Folder of the compiled program. */
   program: string;
-  /** More of the target, as lines of YAML indented by four. */
+  /** How long a build may take. */
+  buildSeconds?: number;
+  /** How long an undo is tried before a person is asked. */
+  undoAlarmSeconds?: number;
+  /** Further targets beside `shop`, each a folder of its own. */
+  targets?: number;
+  /** Of each target, as lines of YAML indented by four. */
   target?: string;
   /** More of the environment of API and worker. */
   env?: Record<string, string>;
-  build?: string;
+  /** Prepares the folder of the servers. @returns what undoes it, once they have stopped. */
+  prepare?(servers: string): () => void;
 }
 
 const people: Record<string, Grant[]> = {
@@ -72,7 +79,7 @@ fs.cpSync('src', 'dist', { recursive: true });
 fs.copyFileSync('migrate.js', 'dist/migrate.js');
 for (let n = 1; n <= 200; n++) console.log('compiled module ' + n + ' of 200');`;
 const migrate = `const fs = require('node:fs');
-fs.appendFileSync(process.argv[2], 'migrated to ' + fs.readFileSync('version.txt', 'utf8'));`;
+fs.appendFileSync(process.argv[2], Date.now() + ' migrated to ' + fs.readFileSync('version.txt', 'utf8'));`;
 
 export async function startStack(options: StackOptions): Promise<Stack> {
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-faults-'));
@@ -82,6 +89,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   for (const name of [state, logs, at('data'), at('barriers')]) mkdirSync(name);
   writeFileSync(join(at('data'), 'orders.txt'), 'one order\n');
 
+  const undoPreparation = options.prepare?.(at('servers'));
   const processes = createProcesses(at('servers'), (line) =>
     writeFileSync(join(logs, 'servers.log'), `${line}\n`, { flag: 'a' }),
   );
@@ -91,22 +99,22 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     startTemporalServer(at('servers'), ports, processes, 'default'),
   ]);
   const repository = await makeRepository(at('repository'));
-  repository.write('build.js', options.build ?? build);
+  repository.write('build.js', build);
   repository.write('migrate.js', migrate);
   const site = await serveSite(at('target'));
-  writeFileSync(
-    at('config.yaml'),
-    `targets:
-  shop:
+  const targetOf = (name: string, root: string) => `  ${name}:
     repository: repository
-    build: { argv: ["${process.execPath}", build.js], timeoutSeconds: 120 }
-    driver: { kind: directory, root: target }
+    build: { argv: ["${process.execPath}", build.js], timeoutSeconds: ${options.buildSeconds ?? 120} }
+    driver: { kind: directory, root: "${root}" }
     backup: { kind: files, paths: [data] }
     migrate: { argv: ["${process.execPath}", migrate.js, "${join(at('data'), 'orders.txt')}"], restoreDataOnRollback: true }
-    health: { kind: http, url: "http://127.0.0.1:${site.port}/health", successes: 2, intervalMs: 20, deadlineSeconds: 3 }
-    undoAlarmSeconds: 300
-${options.target ?? ''}`,
+    health: { kind: http, url: "http://127.0.0.1:${site.port}/health?${root}", successes: 2, intervalMs: 20, deadlineSeconds: 3 }
+    undoAlarmSeconds: ${options.undoAlarmSeconds ?? 300}
+${options.target ?? ''}`;
+  const others = Array.from({ length: options.targets ?? 0 }, (_, n) =>
+    targetOf(`shop-${n + 1}`, at(`target-${n + 1}`)),
   );
+  writeFileSync(at('config.yaml'), ['targets:', targetOf('shop', at('target')), ...others].join('\n'));
 
   const barrier = barriers(at('barriers'));
   const env = {
@@ -155,6 +163,7 @@ ${options.target ?? ''}`,
     },
     async commit(tag, release, more = {}) {
       rmSync(join(repository.folder, 'src'), { recursive: true, force: true });
+      repository.write('build.js', build);
       repository.write('src/version.txt', `${tag}\n`);
       if (release === 'sick') repository.write('src/sick', '');
       for (const [name, text] of Object.entries(more)) repository.write(name, text);
@@ -199,6 +208,7 @@ ${options.target ?? ''}`,
       await temporal.connection.close().catch(() => undefined);
       await Promise.all([processes.stop('temporal'), processes.stop('postgres')]);
       site.close();
+      undoPreparation?.();
       if (!keep) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   } as Stack;

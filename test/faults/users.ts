@@ -8,7 +8,7 @@ import type { DeploymentView } from '../../domain/schemas';
  */
 export interface Users {
   /** Ships and approves a revision. @returns the promotion's key. */
-  approved(revision: string): Promise<string>;
+  approved(revision: string, target?: string): Promise<string>;
   /** Deploy Now. @returns the attempt's key. */
   deploy(promotion: string): Promise<string>;
   /** Waits until an attempt has ended. @throws with how it stands when it takes too long. */
@@ -60,9 +60,9 @@ export function createUsers(api: () => string, tokens: Record<string, string>): 
   const over = ['succeeded', 'rolled-back', 'rollback-failed', 'refused', 'cancelled', 'superseded'];
   return {
     ask,
-    async approved(revision) {
+    async approved(revision, target = 'shop') {
       const { key } = await ask<{ key: string }>('carla', 'POST', '/promotions', {
-        target: 'shop',
+        target,
         revision,
         title: revision,
         change: { type: 'normal' },

@@ -1,0 +1,75 @@
+'use strict';
+/**
+ * Fencing numbers, kept beside what they guard: `fence.json` is the highest that ever acted there, `journal.jsonl` who
+ * acted, `holder.json` who holds the OS lock (which ends with its holder, however it ends).
+ *
+ * Used by short processes of their own, so that a stopped one can be killed without killing a worker. A higher number
+ * kills a lower one that still holds the lock: that one has lost, wherever it stands.
+ */
+const fs = require('node:fs');
+const path = require('node:path');
+const { tryLock } = require('fs-native-extensions');
+
+/** Tells a process from a later one with the same number; empty where the system does not say. */
+const startOf = (pid) => {
+  try {
+    return fs
+      .readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ')[19];
+  } catch {
+    return '';
+  }
+};
+const readJson = (file) => {
+  try {
+    return JSON.parse(fs.readFileSync(file, 'utf8'));
+  } catch (thrown) {
+    if (thrown.code === 'ENOENT' || thrown instanceof SyntaxError) return undefined;
+    throw thrown;
+  }
+};
+const sync = (file) => {
+  const fd = fs.openSync(file, 'r');
+  fs.fsyncSync(fd);
+  fs.closeSync(fd);
+};
+const wait = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+
+/** Waits for the lock of a room. @returns what lets it go. @throws when a higher number keeps it for too long. */
+function lock(room, fence) {
+  fs.mkdirSync(room, { recursive: true });
+  const fd = fs.openSync(path.join(room, 'lock'), 'a+');
+  const holderFile = path.join(room, 'holder.json');
+  const deadline = Date.now() + 30_000;
+  while (!tryLock(fd)) {
+    const holder = readJson(holderFile);
+    if (holder && holder.fence < fence && holder.start === startOf(holder.pid)) {
+      try {
+        process.kill(holder.pid, 'SIGKILL');
+      } catch {
+        // It let go meanwhile.
+      }
+    }
+    if (Date.now() > deadline) throw new Error(`the lock of ${room} is held by ${JSON.stringify(holder)}`);
+    wait(10);
+  }
+  fs.writeFileSync(holderFile, JSON.stringify({ pid: process.pid, start: startOf(process.pid), fence }));
+  return () => fs.closeSync(fd);
+}
+
+/** The highest number that acted in a room. */
+const highestIn = (room) => readJson(path.join(room, 'fence.json'))?.fence ?? 0;
+
+/** Notes a number: from here on nothing older can act, even if this process ends now. The lock has to be held. */
+function note(room, fence, entry) {
+  const noted = path.join(room, 'fence.json');
+  fs.writeFileSync(`${noted}.new`, JSON.stringify({ fence, by: entry.by }));
+  sync(`${noted}.new`);
+  fs.renameSync(`${noted}.new`, noted);
+  sync(room);
+  const line = JSON.stringify({ at: new Date().toISOString(), fence, ...entry });
+  fs.appendFileSync(path.join(room, 'journal.jsonl'), `${line}\n`);
+}
+
+module.exports = { lock, highestIn, note, sync };

@@ -1,0 +1,21 @@
+import type { Scenario } from '../scenario';
+import { backups } from './backups';
+import { builds } from './builds';
+import { disks } from './disks';
+import { health } from './health';
+import { lost } from './lost';
+import { many } from './many';
+import { races } from './races';
+import { undos } from './undo';
+
+/** Everything besides the matrix. */
+export const scenarios: Scenario[] = [
+  ...builds,
+  ...disks,
+  ...backups,
+  ...health,
+  ...undos,
+  ...races,
+  ...lost,
+  ...many,
+];
