@@ -58,7 +58,7 @@ async function versionOf(deps: Deps, deployment: number): Promise<Version> {
 async function untilHealthy({ step, target, note, signal }: StepContext, version: Version): Promise<string> {
   const { health } = target;
   const expected = health.version === 'none' ? undefined : version[health.version];
-  const deadline = Date.now() + health.deadlineSeconds * 1000;
+  let deadline = Date.now() + health.deadlineSeconds * 1000;
   note(
     `health check: ${health.url} has to answer ${health.successes} times in a row${expected ? ` as ${expected}` : ''}`,
   );
@@ -67,6 +67,7 @@ async function untilHealthy({ step, target, note, signal }: StepContext, version
   let last = '';
   while (Date.now() < deadline) {
     if (signal.aborted) throw cancelled();
+    const asked = Date.now();
     const wrong = await probe(health, expected, signal);
     if (signal.aborted) throw cancelled();
     tries += 1;
@@ -76,6 +77,10 @@ async function untilHealthy({ step, target, note, signal }: StepContext, version
     row = wrong ? 0 : row + 1;
     if (row >= health.successes) return `healthy: ${row} answers in a row after ${tries} tries`;
     await sleep(health.intervalMs, undefined, { signal }).catch(() => undefined);
+    // While this worker stood still (a paused machine, a database that was away) nobody asked: that time says nothing
+    // about the release.
+    const stoodStill = Date.now() - asked - (health.requestTimeoutMs + health.intervalMs + slackMs);
+    if (stoodStill > 0) deadline += stoodStill;
   }
   throw verdict(
     'Unhealthy',
@@ -83,6 +88,8 @@ async function untilHealthy({ step, target, note, signal }: StepContext, version
   );
 }
 
+/** What a try may take beyond its own limits. */
+const slackMs = 500;
 const maxBody = 65_536;
 
 /** Asks once. @returns what is wrong, or undefined when it is healthy. */
