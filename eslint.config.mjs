@@ -1,7 +1,7 @@
 import js from 'typescript-eslint';
 
 export default js.config(
-  { ignores: ['dist/**', 'dist-failpoints/**', 'node_modules/**', '.signalbox/**'] },
+  { ignores: ['dist/**', 'dist-failpoints/**', 'node_modules/**', '.signalbox/**', '.mutants/**'] },
   ...js.configs.recommended,
   {
     files: ['**/*.ts', '**/*.tsx'],

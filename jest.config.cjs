@@ -13,7 +13,12 @@ module.exports = {
   transformIgnorePatterns: [
     '/node_modules/(?!(openid-client|oauth4webapi|jose|ical\\.js|fractional-indexing)/)',
   ],
-  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/dist-failpoints', '<rootDir>/.signalbox'],
+  modulePathIgnorePatterns: [
+    '<rootDir>/dist',
+    '<rootDir>/dist-failpoints',
+    '<rootDir>/.signalbox',
+    '<rootDir>/.mutants',
+  ],
   globalSetup: '<rootDir>/test/helpers/global-setup.ts',
   globalTeardown: '<rootDir>/test/helpers/global-teardown.ts',
   maxWorkers: 2,

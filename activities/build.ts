@@ -123,9 +123,10 @@ export async function runTargetCommand(
   cwd: string,
   env: Record<string, string>,
   fence?: number,
+  more: object = {},
 ): Promise<void> {
   await mkdir(context.room.workspace, { recursive: true });
-  const number = { room: context.driver.room, fence, by: `${context.key} ${context.step}` };
+  const number = { room: context.driver.room, fence, by: `${context.key} ${context.step}`, ...more };
   const end = await runCommand({
     argv:
       fence === undefined

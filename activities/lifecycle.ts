@@ -32,7 +32,7 @@ import {
 import { removeTree } from './archive';
 import { short } from './build';
 import type { Deps } from './deps';
-import { directoryDriver } from './drivers/directory';
+import { createDriver } from './drivers/driver';
 import type { Heard } from './heard';
 import { lost } from './lost';
 import { targetOf } from './step';
@@ -148,7 +148,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       const target = targetOf(deps, ended.target);
       const row = await currentOf(db, ended.target);
       if (!row) return;
-      const removed = await directoryDriver(target.driver.root).prune(
+      const removed = await createDriver(target.driver).prune(
         target.driver.keepReleases,
         [row.to_release, row.from_release].filter((digest) => digest !== null),
       );
@@ -255,7 +255,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     /** An SRE leaves the target as it is: what is really current is observed and recorded. */
     acceptRollback: (plan: Plan, outcome: string, asked: Resolution) =>
       owned(async (owner) => {
-        const release = await directoryDriver(targetOf(deps, plan.target).driver.root).observe();
+        const release = await createDriver(targetOf(deps, plan.target).driver).observe();
         const told = `${outcome} Current: ${release ? `release ${short(release)}` : 'no release'}.`;
         return afterEnd(
           await recordEnd(db, plan.deployment, owner, 'rolled-back', told, {
@@ -296,12 +296,18 @@ export function createLifecycle(deps: Deps, heard: Heard) {
 
 const moveOf = ({ by, reason, request }: Resolution) => ({ by, why: reason, request });
 
+/** Seconds that switching the target may take by its own commands. */
+const longestHook = ({ driver }: TargetConfig) =>
+  driver.kind === 'command'
+    ? Math.max(driver.swap.timeoutSeconds, driver.restore.timeoutSeconds)
+    : (driver.reload?.timeoutSeconds ?? 0);
+
 const marginMs = 60_000;
 const limitsOf = (target: TargetConfig): Plan['limits'] => ({
   buildMs: target.build.timeoutSeconds * 1000 + marginMs,
   backupMs: 3_600_000,
   migrateMs: (target.migrate?.timeoutSeconds ?? 0) * 1000 + marginMs,
-  swapMs: (target.driver.reload?.timeoutSeconds ?? 0) * 1000 + 3_600_000,
+  swapMs: longestHook(target) * 1000 + 3_600_000,
   healthMs: target.health.deadlineSeconds * 1000 + marginMs,
   undoAlarmMs: target.undoAlarmSeconds * 1000,
   windowHoldMs: target.windowHoldSeconds * 1000,

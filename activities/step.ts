@@ -12,7 +12,7 @@ import { beginStep, finishStep, takeFence, type Try } from '../db/steps';
 import { removeTree } from './archive';
 import type { Deps } from './deps';
 import { windowClosed } from './windows';
-import { directoryDriver, type Driver } from './drivers/directory';
+import { createDriver, type Driver } from './drivers/driver';
 import { openLog, type StepLog } from './log';
 import { reap } from './process';
 import { redactor, shortestSecret, type Redactor } from './redact';
@@ -106,7 +106,7 @@ export function createStepRunner(deps: Deps) {
           key: input.key,
           row,
           target,
-          driver: directoryDriver(target.driver.root),
+          driver: createDriver(target.driver),
           log,
           note,
           signal,

@@ -63,32 +63,32 @@ export const createUndoSwap =
     runStep('undo-swap', ['rolling-back'], input, async (context) => {
       const before = context.row.from_release;
       if (before) await context.driver.install(before, await archiveOf(context, before));
-      return { value: undefined, detail: await makeCurrent(context, before, input.key) };
+      return { value: undefined, detail: await makeCurrent(context, before, input.key, true) };
     });
 
-async function makeCurrent(context: StepContext, release: string | null, key: string): Promise<string> {
+async function makeCurrent(
+  context: StepContext,
+  release: string | null,
+  key: string,
+  undo = false,
+): Promise<string> {
   const fence = await context.fence();
   await failpoint(`${context.step}/middle`);
-  const switched = await context.driver.switchTo(release, fence, `${key} ${context.step}`);
+  const switched = await context.driver.switchTo(
+    release,
+    { fence, by: `${key} ${context.step}`, undo },
+    (what, command, env, more) =>
+      runTargetCommand(context, what, command, context.target.driver.root, env, fence, more),
+  );
   if (switched.result === 'refused')
     throw verdict(
       'Fenced',
       `Fencing number ${fence} was refused: ${switched.fence} already acted on ${context.target.name}. Nothing was changed.`,
     );
-  const { reload } = context.target.driver;
-  if (reload)
-    await runTargetCommand(
-      context,
-      'reload',
-      reload,
-      context.target.driver.root,
-      { SIGNALBOX_RELEASE: release ?? '' },
-      fence,
-    );
   if (release === null)
     return switched.result === 'already'
       ? 'no release was current before, and none is now'
-      : `removed the current link: before this first deployment there was no release (fence ${fence})`;
+      : `no release is current: before this first deployment there was none (fence ${fence})`;
   return switched.result === 'already'
     ? `release ${short(release)} was current already (fence ${fence})`
     : `release ${short(release)} is current, before it ${short(switched.from)} (fence ${fence})`;

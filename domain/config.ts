@@ -82,6 +82,12 @@ const riskPolicy = strict({
   ]),
 }).prefault({});
 
+const releases = {
+  /** Holds `releases/<digest>`, for a directory also the `current` link, and what Signalbox keeps with the target. */
+  root: path,
+  keepReleases: z.number('allowed: a number').int('allowed: a whole number').min(1).max(1000).default(5),
+};
+
 const target = strict({
   environment: text('a name such as production').default('production'),
   /** A path (relative to the targets file) or a URL that git reads. */
@@ -100,13 +106,15 @@ const target = strict({
     /** What is larger does not become a release. */
     maxBytes: z.number('allowed: bytes').int('allowed: a whole number').min(1).default(4_294_967_296),
   }),
-  driver: strict({
-    kind: z.literal('directory', 'allowed: "directory"'),
-    /** Holds `releases/<digest>` and the `current` link. */
-    root: path,
-    keepReleases: z.number('allowed: a number').int('allowed: a whole number').min(1).max(1000).default(5),
-    reload: command.optional(),
-  }),
+  driver: z.discriminatedUnion(
+    'kind',
+    [
+      strict({ kind: z.literal('directory'), ...releases, reload: command.optional() }),
+      // What makes a release live, puts back the one from before, and prints the digest of the one that is live.
+      strict({ kind: z.literal('command'), ...releases, swap: command, restore: command, observe: command }),
+    ],
+    'allowed: kind "directory" or "command"',
+  ),
   backup: strict({
     kind: z.literal('files', 'allowed: "files"'),
     paths: z.array(path, 'allowed: a list of paths').min(1, 'allowed: at least one path'),

@@ -36,8 +36,12 @@ const sync = (file) => {
 };
 const wait = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
-/** Waits for the lock of a room. @returns what lets it go. @throws when a higher number keeps it for too long. */
-function lock(room, fence) {
+/**
+ * Waits for the lock of a room.
+ * @param leads whether this process leads a group, which is then what a higher number kills.
+ * @throws when a higher number keeps it for too long.
+ */
+function lock(room, fence, leads = false) {
   fs.mkdirSync(room, { recursive: true });
   const fd = fs.openSync(path.join(room, 'lock'), 'a+');
   const holderFile = path.join(room, 'holder.json');
@@ -45,17 +49,20 @@ function lock(room, fence) {
   while (!tryLock(fd)) {
     const holder = readJson(holderFile);
     if (holder && holder.fence < fence && holder.start === startOf(holder.pid)) {
-      try {
-        process.kill(holder.pid, 'SIGKILL');
-      } catch {
-        // It let go meanwhile.
-      }
+      for (const pid of holder.leads ? [-holder.pid, holder.pid] : [holder.pid])
+        try {
+          process.kill(pid, 'SIGKILL');
+        } catch {
+          // It let go meanwhile.
+        }
     }
     if (Date.now() > deadline) throw new Error(`the lock of ${room} is held by ${JSON.stringify(holder)}`);
     wait(10);
   }
-  fs.writeFileSync(holderFile, JSON.stringify({ pid: process.pid, start: startOf(process.pid), fence }));
-  return () => fs.closeSync(fd);
+  fs.writeFileSync(
+    holderFile,
+    JSON.stringify({ pid: process.pid, start: startOf(process.pid), fence, leads }),
+  );
 }
 
 /** The highest number that acted in a room. */

@@ -3,16 +3,17 @@
  * Runs a command that changes a target, unless a higher fencing number has acted there: a worker that was stopped just
  * before it started the command, and wakes up when the deployment is long over, starts this instead, and changes nothing.
  *
- * Input: argv[2], JSON {room, fence, by}; the command from argv[3] on. Ends as the command ends; refused: exit 77.
+ * Leads a process group, with the command in it. Input: argv[2], JSON {room, fence, by, ...}; the command from argv[3] on. Ends as the command ends; refused: exit 77.
  */
 const { spawn } = require('node:child_process');
 const { highestIn, lock, note } = require('./numbers');
 
 const refused = 77;
-const { room, fence, by } = JSON.parse(process.argv[2]);
+const { room, fence, ...entry } = JSON.parse(process.argv[2]);
 const [program, ...args] = process.argv.slice(3);
 
-const letGo = lock(room, fence);
+// Held until the command has ended: who comes with a higher number ends it, and never acts beside it.
+lock(room, fence, true);
 const highest = highestIn(room);
 if (fence < highest) {
   process.stderr.write(
@@ -20,8 +21,7 @@ if (fence < highest) {
   );
   process.exit(refused);
 }
-note(room, fence, { by });
-letGo();
+note(room, fence, entry);
 
 const child = spawn(program, args, { stdio: 'inherit' });
 // The whole group is asked to end; this waits for the command to do so.

@@ -13,10 +13,48 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packCanonical } from '../../activities/archive';
-import { directoryDriver, type Driver } from '../../activities/drivers/directory';
+import { commandDriver } from '../../activities/drivers/command';
+import { directoryDriver } from '../../activities/drivers/directory';
+import type { Driver, Hook } from '../../activities/drivers/driver';
+
+/** Runs a target's command as a step does: under its number, in a group of its own. */
+const hookOf =
+  (room: string, fence: number): Hook =>
+  (what, { argv }, env, more) =>
+    new Promise((resolve, reject) => {
+      const number = JSON.stringify({ room, fence, by: what, ...more });
+      const fenced = require.resolve('../../activities/drivers/run-fenced.js');
+      const child = spawn(process.execPath, [fenced, number, ...argv], {
+        env: { PATH: process.env.PATH, ...env },
+        detached: true,
+        stdio: 'ignore',
+      });
+      child.once('close', (code) => (code === 0 ? resolve() : reject(new Error(`${what}: ${code}`))));
+    });
+const switchTo = (driver: Driver, release: string | null, fence: number, by: string) =>
+  driver.switchTo(release, { fence, by, undo: release === null }, hookOf(driver.room, fence));
+
+/** A command of the operator's: what is live stands in a file, replaced in one step; it wants the release installed. */
+const commandOf = (root: string) => {
+  const script = `const fs = require('node:fs'); const { SIGNALBOX_RELEASE: release, SIGNALBOX_RELEASE_DIR: folder } = process.env;
+    if (folder && !fs.existsSync(folder)) { console.error('not installed'); process.exit(1); }
+    fs.writeFileSync('${root}/live.' + process.pid, release); fs.renameSync('${root}/live.' + process.pid, '${root}/live');`;
+  const command = (...argv: string[]) => ({ argv: [process.execPath, '-e', ...argv], timeoutSeconds: 20 });
+  return commandDriver({
+    kind: 'command',
+    root,
+    keepReleases: 5,
+    swap: command(script),
+    restore: command(script),
+    observe: command(`try { console.log(require('node:fs').readFileSync('${root}/live', 'utf8')) } catch {}`),
+  });
+};
 
 /** What every driver has to do; a new kind of target passes the same list. */
-const kinds: [string, (root: string) => Driver][] = [['directory', directoryDriver]];
+const kinds: [string, (root: string) => Driver][] = [
+  ['directory', (root) => directoryDriver({ root })],
+  ['command', commandOf],
+];
 
 describe.each(kinds)('%s', (_kind, make) => {
   let folder: string;
@@ -53,33 +91,33 @@ describe.each(kinds)('%s', (_kind, make) => {
   it('switches, says what was before, and does nothing when it is so already', async () => {
     await install(0);
     await install(1);
-    expect(await driver.switchTo(digest(0), 1, 'a')).toMatchObject({ result: 'switched', from: null });
-    expect(await driver.switchTo(digest(1), 2, 'a')).toMatchObject({ result: 'switched', from: digest(0) });
-    expect(await driver.switchTo(digest(1), 3, 'a')).toMatchObject({ result: 'already' });
+    expect(await switchTo(driver, digest(0), 1, 'a')).toMatchObject({ result: 'switched', from: null });
+    expect(await switchTo(driver, digest(1), 2, 'a')).toMatchObject({ result: 'switched', from: digest(0) });
+    expect(await switchTo(driver, digest(1), 3, 'a')).toMatchObject({ result: 'already' });
     expect(await driver.observe()).toBe(digest(1));
   });
 
   it('refuses a lower fencing number and changes nothing; the same number may repeat', async () => {
     await install(0);
     await install(1);
-    await driver.switchTo(digest(0), 7, 'a');
-    expect(await driver.switchTo(digest(1), 6, 'zombie')).toMatchObject({ result: 'refused', fence: 7 });
+    await switchTo(driver, digest(0), 7, 'a');
+    expect(await switchTo(driver, digest(1), 6, 'zombie')).toMatchObject({ result: 'refused', fence: 7 });
     expect(await driver.observe()).toBe(digest(0));
-    expect(await driver.switchTo(digest(0), 7, 'a')).toMatchObject({ result: 'already' });
+    expect(await switchTo(driver, digest(0), 7, 'a')).toMatchObject({ result: 'already' });
   });
 
   it('goes back to no release, twice without harm', async () => {
     await install(0);
-    await driver.switchTo(digest(0), 1, 'a');
-    expect(await driver.switchTo(null, 2, 'undo')).toMatchObject({ result: 'switched', from: digest(0) });
-    expect(await driver.switchTo(null, 3, 'undo')).toMatchObject({ result: 'already' });
+    await switchTo(driver, digest(0), 1, 'a');
+    expect(await switchTo(driver, null, 2, 'undo')).toMatchObject({ result: 'switched', from: digest(0) });
+    expect(await switchTo(driver, null, 3, 'undo')).toMatchObject({ result: 'already' });
     expect(await driver.observe()).toBeNull();
   });
 
   it('refuses a release that is not installed and leaves what runs', async () => {
     await install(0);
-    await driver.switchTo(digest(0), 1, 'a');
-    await expect(driver.switchTo(digest(1), 2, 'b')).rejects.toThrow('not installed');
+    await switchTo(driver, digest(0), 1, 'a');
+    await expect(switchTo(driver, digest(1), 2, 'b')).rejects.toThrow(/not installed|swap: 1/);
     expect(await driver.observe()).toBe(digest(0));
   });
 
@@ -87,7 +125,7 @@ describe.each(kinds)('%s', (_kind, make) => {
     await Promise.all([0, 1, 2].map(install));
     // A lower number is refused, or killed where it stands by a higher one that needs the lock.
     await Promise.allSettled(
-      [3, 9, 5, 1, 7].map((fence) => driver.switchTo(digest(fence % 3), fence, `try ${fence}`)),
+      [3, 9, 5, 1, 7].map((fence) => switchTo(driver, digest(fence % 3), fence, `try ${fence}`)),
     );
     expect(await driver.observe()).toBe(digest(9 % 3));
     const fences = readFileSync(join(root, '.signalbox', 'journal.jsonl'), 'utf8')
@@ -131,21 +169,21 @@ describe('directory, beneath', () => {
     );
     const ended = new Promise((resolve) => holder.once('exit', (_code, signal) => resolve(signal)));
     while (!existsSync(join(root, '.signalbox', 'holder.json'))) await sleep(10);
-    expect(await directoryDriver(root).switchTo('r2', 2, 'newer')).toMatchObject({ result: 'switched' });
+    expect(await switchTo(directoryDriver({ root }), 'r2', 2, 'newer')).toMatchObject({ result: 'switched' });
     expect(await ended).toBe('SIGKILL');
   });
 
   it('says so when something else stands where its link belongs, and leaves it', async () => {
     mkdirSync(join(root, 'releases', 'r1'), { recursive: true });
     mkdirSync(join(root, 'current'));
-    await expect(directoryDriver(root).switchTo('r1', 1, 'a')).rejects.toThrow('is not a link');
+    await expect(switchTo(directoryDriver({ root }), 'r1', 1, 'a')).rejects.toThrow('is not a link');
     expect(existsSync(join(root, 'current'))).toBe(true);
   });
 
   it('never shows a moment without a release', async () => {
-    const driver = directoryDriver(root);
+    const driver = directoryDriver({ root });
     for (const name of ['a', 'b']) mkdirSync(join(root, 'releases', name), { recursive: true });
-    await driver.switchTo('a', 1, 'first');
+    await switchTo(driver, 'a', 1, 'first');
     let looks = 0;
     let stop = false;
     const seen = new Set<string>();
@@ -156,7 +194,7 @@ describe('directory, beneath', () => {
         if (looks % 200 === 0) await sleep(0);
       }
     })();
-    for (let fence = 2; fence < 12; fence++) await driver.switchTo(fence % 2 ? 'a' : 'b', fence, 'flip');
+    for (let fence = 2; fence < 12; fence++) await switchTo(driver, fence % 2 ? 'a' : 'b', fence, 'flip');
     stop = true;
     await prober;
     expect(looks).toBeGreaterThan(1000);

@@ -1,0 +1,69 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { TargetConfig } from '../../domain/config';
+import type { Driver } from './driver';
+import { releasesIn } from './releases';
+
+/**
+ * A target that the operator's own commands switch: `swap` makes a release live, `restore` puts back the one from before
+ * (or takes the first one away), `observe` prints the digest of the one that is live. Each may run again, and is told by
+ * its environment what to do. A process that is meant to stay (a server) has to be started in a session of its own,
+ * without SIGNALBOX_WORK in its environment: whatever else a command leaves running is ended with its step.
+ */
+export type CommandConfig = Extract<TargetConfig['driver'], { kind: 'command' }>;
+const run = promisify(execFile);
+
+export function commandDriver(config: CommandConfig): Driver {
+  const { root, swap, restore, observe: observer } = config;
+  const { install, prune, folderOf } = releasesIn(root);
+  const room = join(root, '.signalbox');
+
+  async function observe(): Promise<string | null> {
+    const [program, ...args] = observer.argv as [string, ...string[]];
+    const { stdout } = await run(program, args, {
+      cwd: root,
+      env: { PATH: process.env.PATH, LANG: 'C.UTF-8' },
+      timeout: observer.timeoutSeconds * 1000,
+      killSignal: 'SIGKILL',
+    }).catch((thrown: unknown) => {
+      throw new Error(`driver.observe (${program}) could not say what is live`, { cause: thrown });
+    });
+    return stdout.trim().split('\n').at(-1) || null;
+  }
+  async function highest(): Promise<number> {
+    const text = await readFile(join(room, 'fence.json'), 'utf8').catch(() => '{}');
+    return (JSON.parse(text) as { fence?: number }).fence ?? 0;
+  }
+
+  return {
+    room,
+    install,
+    prune,
+    observe,
+    async switchTo(release, { fence, undo }, hook) {
+      const from = await observe();
+      const before = await highest();
+      if (fence < before) return { result: 'refused', from, fence: before };
+      // Run also when it is live already: the number is noted, and a command that was stopped half-way comes to its end.
+      await hook(
+        undo ? 'restore' : 'swap',
+        undo ? restore : swap,
+        {
+          SIGNALBOX_RELEASE: release ?? '',
+          SIGNALBOX_RELEASE_DIR: release ? folderOf(release) : '',
+          SIGNALBOX_RELEASE_BEFORE: from ?? '',
+          SIGNALBOX_FENCE: String(fence),
+        },
+        { from, to: release },
+      );
+      const now = await observe();
+      if (now !== release)
+        throw new Error(
+          `the ${undo ? 'restore' : 'swap'} command succeeded, but driver.observe says that ${now ?? 'nothing'} is live, not ${release ?? 'nothing'}`,
+        );
+      return { result: from === release ? 'already' : 'switched', from, fence: before };
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+/** Commands that change a target: each shows its fencing number there first. */
+let folder: string;
+let room: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'signalbox-fenced-'));
+  room = join(folder, 'room');
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const run = (fence: number, ...command: string[]) =>
+  spawnSync(
+    process.execPath,
+    [
+      resolve('activities/drivers/run-fenced.js'),
+      JSON.stringify({ room, fence, by: `try ${fence}` }),
+      ...(command.length
+        ? command
+        : [process.execPath, '-e', `require('fs').appendFileSync('${folder}/did', '${fence} ')`]),
+    ],
+    { encoding: 'utf8' },
+  );
+const did = () => (existsSync(join(folder, 'did')) ? readFileSync(join(folder, 'did'), 'utf8') : '');
+
+it('runs under a number that is as high as any before, and again under the same', () => {
+  expect(run(3).status).toBe(0);
+  expect(run(3).status).toBe(0);
+  expect(run(5).status).toBe(0);
+  expect(did()).toBe('3 3 5 ');
+});
+
+it('changes nothing under a lower one, and says so', () => {
+  run(5);
+  const late = run(4);
+  expect([late.status, late.stderr]).toEqual([
+    77,
+    'Fencing number 4 was refused: 5 has acted here. Nothing was changed.\n',
+  ]);
+  expect(did()).toBe('5 ');
+});
+
+it('notes who acted', () => {
+  run(2);
+  run(1);
+  const journal = readFileSync(join(room, 'journal.jsonl'), 'utf8').trim().split('\n');
+  expect(journal.map((line) => JSON.parse(line) as object)).toEqual([
+    { at: expect.any(String), fence: 2, by: 'try 2' },
+  ]);
+});
+
+it.each([
+  ['its exit code', ['-e', 'process.exit(7)'], { status: 7, signal: null }],
+  ['its signal', ['-e', "process.kill(process.pid, 'SIGKILL')"], { status: null, signal: 'SIGKILL' }],
+])('ends as the command ends: %s', (_what, args, end) => {
+  expect(run(1, process.execPath, ...args)).toMatchObject(end);
+});
+
+it('says when there is no such program', () => {
+  expect(run(1, '/no/such/program')).toMatchObject({
+    status: 127,
+    stderr: expect.stringContaining('could not be started'),
+  });
+});

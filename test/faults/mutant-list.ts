@@ -1,0 +1,181 @@
+/** Each safeguard, how it is removed from a copy of the sources, and what has to notice. */
+export type Killer =
+  | { cell: string; seed?: number }
+  | { test: string; named?: string; /** It runs the compiled program. */ built?: true };
+export interface Mutant {
+  name: string;
+  /** What is missing then. */
+  without: string;
+  file: string;
+  /** Text that stands there once, and what it becomes. */
+  from: string;
+  to: string;
+  killer: Killer;
+}
+
+export const mutants: Mutant[] = [
+  {
+    name: 'non-cancellable-scope',
+    without: 'undoing in a scope that no cancel reaches',
+    file: 'workflows/saga.ts',
+    from: 'return await CancellationScope.nonCancellable(() => unwind(plan, undos, why, 1));',
+    to: 'return await unwind(plan, undos, why, 1);',
+    killer: { cell: 'swap/effect-unreported/deployment/cancel-twice' },
+  },
+  {
+    name: 'cancellation-type',
+    without: 'waiting for a cancelled step before it is undone',
+    file: 'workflows/activities.ts',
+    from: `    heartbeatTimeout,
+    retry,
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+  });
+
+/** Undo has`,
+    to: `    heartbeatTimeout,
+    retry,
+    cancellationType: ActivityCancellationType.TRY_CANCEL,
+  });
+
+/** Undo has`,
+    killer: { test: 'test/workflows/sweep', named: 'an undo waits for a step' },
+  },
+  {
+    name: 'undo-before-step',
+    without: 'registering the undo before the swap',
+    file: 'workflows/deploy-promotion.ts',
+    from: `        undo('undoSwap');
+        await whenOpen((round) =>
+          step('Swap: make the new release current', plan.limits.swapMs).swap({ ...input, round }),
+        );
+`,
+    to: `        await whenOpen((round) =>
+          step('Swap: make the new release current', plan.limits.swapMs).swap({ ...input, round }),
+        );
+        undo('undoSwap');
+`,
+    killer: { test: 'test/workflows/sweep', named: 'swap fails after its effect' },
+  },
+  {
+    name: 'fence',
+    without: 'refusing a swap with a lower fencing number',
+    file: 'activities/drivers/switch-current.js',
+    from: 'if (fence < highest)',
+    to: 'if (fence < 0)',
+    killer: { cell: 'swap/middle/worker/stop' },
+  },
+  {
+    name: 'fence-of-commands',
+    without: 'refusing a migration with a lower fencing number',
+    file: 'activities/drivers/run-fenced.js',
+    from: 'if (fence < highest)',
+    to: 'if (fence < 0)',
+    killer: { test: 'test/activities/fenced' },
+  },
+  {
+    name: 'lease-of-the-end',
+    without: 'refusing the record of a try that lost its step',
+    file: 'activities/step.ts',
+    from: "if (!(await finishStep(tx, mine, 'done', detail))) throw supersededTry(name, input.key);",
+    to: "await finishStep(tx, mine, 'done', detail);",
+    killer: { cell: 'backup/middle/worker/stop', seed: 3 },
+  },
+  {
+    name: 'unique-index',
+    without: 'the index that allows one open attempt',
+    file: 'db/migrations/001-deploy-now.ts',
+    from: 'CREATE UNIQUE INDEX one_open_attempt',
+    to: 'CREATE INDEX one_open_attempt',
+    killer: { test: 'test/db/deployments', named: 'cannot make a second open attempt' },
+  },
+  {
+    name: 'status-guard',
+    without: 'the legal predecessors in a change of status',
+    file: 'db/transition.ts',
+    from: "    .whereIn('status', predecessorsOf(machine, to))\n",
+    to: "    .whereNotNull('status')\n    .modify(() => void predecessorsOf(machine, to))\n",
+    killer: { test: 'test/db/deployments', named: 'status' },
+  },
+  {
+    name: 'rename',
+    without: 'replacing the link in one step',
+    file: 'activities/drivers/switch-current.js',
+    from: 'fs.renameSync(fresh, current);',
+    to: 'fs.rmSync(current, { force: true }); fs.renameSync(fresh, current);',
+    killer: { test: 'test/activities/driver', named: 'never shows a moment without a release' },
+  },
+  {
+    name: 'lane',
+    without: 'waiting behind the deployment that holds the lane',
+    file: 'db/admission.ts',
+    from: 'if (holder || ahead.length > 0) {',
+    to: 'if (ahead.length > 1_000_000) {',
+    killer: { test: 'test/db/deployments', named: 'the lane' },
+  },
+  {
+    name: 'redaction',
+    without: 'taking secrets out of the log',
+    file: 'activities/redact.ts',
+    from: 'const redact = (text: string): string => without(text, found(text));',
+    to: 'const redact = (text: string): string => text;',
+    killer: { test: 'test/unit/redact' },
+  },
+  {
+    name: 'signature',
+    without: "verifying the API's signature",
+    file: 'temporal-config/signing.ts',
+    from: 'return given.length === right.length && timingSafeEqual(given, right)',
+    to: 'return given.length >= 0 || timingSafeEqual(given, right)',
+    killer: { test: 'test/unit/signing' },
+  },
+  {
+    name: 'idle-transactions',
+    without: 'ending the transaction of a process that was stopped in it',
+    file: 'db/connect.ts',
+    from: ' -c idle_in_transaction_session_timeout=${idleInTransactionMs}',
+    to: ' -c idle_in_transaction_session_timeout=${idleInTransactionMs * 0}',
+    killer: { cell: 'admit/middle/worker/stop', seed: 1 },
+  },
+  {
+    name: 'stood-still',
+    without: 'not counting the time in which health could not be asked',
+    file: 'activities/health-check.ts',
+    from: 'if (stoodStill > 0) deadline += stoodStill;',
+    to: 'if (stoodStill > 0) deadline += 0;',
+    killer: { cell: 'health-check/middle/api/stop' },
+  },
+  {
+    name: 'reaping',
+    without: 'killing what a build left running',
+    file: 'activities/process.ts',
+    from: '    await reap(command.mark);\n',
+    to: '',
+    killer: { cell: 'besides/build-double-forks' },
+  },
+  {
+    name: 'verified-backup',
+    without: 'reading a backup again before it is restored',
+    file: 'activities/backup.ts',
+    from: `      if (!backup || !(await verify(backup.reference, backup)))
+        throw verdict(`,
+    to: `      if (!backup)
+        throw verdict(`,
+    killer: { cell: 'besides/backup-of-another-deployment' },
+  },
+  {
+    name: 'reconcile',
+    without: 'looking for workflows that were lost',
+    file: 'activities/reconcile.ts',
+    from: 'const why = await lost(temporal, row.owner, row.run_id);\n',
+    to: "const why = row.owner === '' ? await lost(temporal, row.owner, row.run_id) : undefined;\n",
+    killer: { test: 'test/workflows/recover', named: 'terminated in build' },
+  },
+  {
+    name: 'verified-rollback',
+    without: 'checking what a rollback restored',
+    file: 'workflows/saga.ts',
+    from: "if (undos.includes('undoSwap')) order.push('verifyRollback');",
+    to: '',
+    killer: { test: 'test/workflows/undo' },
+  },
+];
