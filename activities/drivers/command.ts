@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { TargetConfig } from '../../domain/config';
@@ -21,6 +21,7 @@ export function commandDriver(config: CommandConfig): Driver {
   const room = join(root, '.signalbox');
 
   async function observe(): Promise<string | null> {
+    await mkdir(root, { recursive: true });
     const [program, ...args] = observer.argv as [string, ...string[]];
     const { stdout } = await run(program, args, {
       cwd: root,

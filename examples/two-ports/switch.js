@@ -1,0 +1,88 @@
+'use strict';
+// Makes $SIGNALBOX_RELEASE live, or nothing when it is empty. Runs in the driver's root, also again after a fault: what is
+// there already is found and kept.
+const { spawn } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const { setTimeout: sleep } = require('node:timers/promises');
+
+const { SIGNALBOX_RELEASE: release, SIGNALBOX_RELEASE_DIR: folder } = process.env;
+const ports = (process.env.PORTS ?? '8081,8082').split(',').map(Number);
+
+const running = () => {
+  try {
+    return JSON.parse(fs.readFileSync('running.json', 'utf8'));
+  } catch {
+    return {};
+  }
+};
+const write = (name, value) => {
+  fs.writeFileSync(`${name}.new`, JSON.stringify(value));
+  fs.renameSync(`${name}.new`, name);
+};
+const alive = (pid) => {
+  try {
+    process.kill(pid, 0);
+    return !/\) Z /.test(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    return false;
+  }
+};
+/** Asks a service to finish what it has begun and to end. */
+async function end(port) {
+  const { pid } = running()[port] ?? {};
+  if (!pid || !alive(pid)) return;
+  process.kill(pid, 'SIGTERM');
+  for (let waited = 0; alive(pid) && waited < 10_000; waited += 50) await sleep(50);
+  if (alive(pid)) process.kill(pid, 'SIGKILL');
+}
+const healthy = (port) =>
+  fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(1_000) }).then(
+    (answer) => answer.ok,
+    () => false,
+  );
+
+async function main() {
+  let live;
+  try {
+    live = JSON.parse(fs.readFileSync('live.json', 'utf8'));
+  } catch {
+    // Nothing is deployed yet.
+  }
+  if (!release) {
+    fs.rmSync('live.json', { force: true });
+    for (const port of ports) await end(port);
+    return;
+  }
+  const there = live?.release === release && alive(running()[live.port]?.pid);
+  const port = there ? live.port : ports.find((one) => one !== live?.port);
+  if (!there) {
+    // What an earlier try may have left there.
+    await end(port);
+    const env = { ...process.env, RELEASE: release };
+    delete env.SIGNALBOX_WORK;
+    const log = fs.openSync(`service-${port}.log`, 'a');
+    const service = spawn(process.execPath, [path.join(folder, 'service.js'), String(port)], {
+      cwd: folder,
+      env,
+      detached: true,
+      stdio: ['ignore', log, log],
+    });
+    service.unref();
+    write('running.json', { ...running(), [port]: { pid: service.pid, release } });
+    for (let waited = 0; !(await healthy(port)); waited += 50) {
+      if (waited > 20_000 || !alive(service.pid))
+        throw new Error(`the service does not answer on port ${port}`);
+      await sleep(50);
+    }
+    // From here on the proxy sends requests to the new one.
+    write('live.json', { port, release });
+    console.log(`${release.slice(0, 12)} is live on port ${port}`);
+  }
+  for (const other of ports) if (other !== port) await end(other);
+}
+
+main().catch((thrown) => {
+  console.error(thrown.message);
+  process.exitCode = 1;
+});
