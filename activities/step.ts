@@ -6,6 +6,7 @@ import type { TargetConfig } from '../domain/config';
 import { messageOf, SignalboxError } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import type { DeploymentStatus } from '../domain/machines';
+import type { Reference } from '../domain/service-config';
 import type { Tx } from '../db/connect';
 import type { DeploymentRow } from '../db/deployments';
 import { beginStep, finishStep, takeFence, type Try } from '../db/steps';
@@ -88,7 +89,7 @@ export function createStepRunner(deps: Deps) {
       if (!row) throw supersededTry(name, input.key);
       const target = targetOf(deps, input.target);
       const secrets = readSecrets(target);
-      const redact = redactor(secrets);
+      const redact = redactor({ ...secrets, ...hiddenOf(target) });
       const log = openLog(deps.db, input.deployment, name, redact, signal);
       const note = (text: string) => log.write('note', text);
       if (info.attempt > 1) note(`${name}: try ${info.attempt}; looking at what the last one left behind`);
@@ -215,30 +216,40 @@ export function targetOf(deps: Deps, name: string): TargetConfig {
   return target;
 }
 
-function readSecrets(target: TargetConfig): Record<string, string> {
+/** A value that the targets file refers to. @throws a verdict when it is not there. */
+export function valueOf(name: string, target: string, reference: Reference): string {
+  if ('file' in reference) {
+    try {
+      return readFileSync(reference.file, 'utf8').trimEnd();
+    } catch (thrown) {
+      throw verdict('MissingSecret', `Secret ${name} of ${target}: ${messageOf(thrown)}`);
+    }
+  }
+  const value = process.env[reference.env];
+  if (!value)
+    throw verdict('MissingSecret', `Secret ${name} of ${target}: the variable ${reference.env} is not set.`);
+  return value;
+}
+
+function readSecrets({ name: target, secrets }: TargetConfig): Record<string, string> {
   const read = Object.fromEntries(
-    Object.entries(target.secrets).map(([name, reference]) => {
-      if ('file' in reference) {
-        try {
-          return [name, readFileSync(reference.file, 'utf8').trimEnd()];
-        } catch (thrown) {
-          throw verdict('MissingSecret', `Secret ${name} of ${target.name}: ${messageOf(thrown)}`);
-        }
-      }
-      const value = process.env[reference.env];
-      if (!value)
-        throw verdict(
-          'MissingSecret',
-          `Secret ${name} of ${target.name}: the variable ${reference.env} is not set.`,
-        );
-      return [name, value];
-    }),
+    Object.entries(secrets).map(([name, reference]) => [name, valueOf(name, target, reference)]),
   );
   for (const [name, value] of Object.entries(read))
     if (value.length < shortestSecret)
       throw verdict(
         'MissingSecret',
-        `Secret ${name} of ${target.name} is shorter than ${shortestSecret} characters, so it could not be kept out of the log; use a longer one.`,
+        `Secret ${name} of ${target} is shorter than ${shortestSecret} characters, so it could not be kept out of the log; use a longer one.`,
       );
   return read;
+}
+
+/** What no command is given but must not stand in the log either: passwords of databases that are backed up. */
+function hiddenOf({ name: target, backup }: TargetConfig): Record<string, string> {
+  if (backup.kind !== 'postgres') return {};
+  const urls = [backup.database, ...(backup.scratch ? [backup.scratch] : [])];
+  const passwords = urls
+    .map((reference) => decodeURIComponent(new URL(valueOf('backup.database', target, reference)).password))
+    .filter((password) => password.length >= shortestSecret);
+  return Object.fromEntries(passwords.map((password, n) => [`DATABASE_PASSWORD_${n}`, password]));
 }

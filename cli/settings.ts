@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { ConfigError, parseConfig, type Config, type Targets } from '../domain/config';
+import { ConfigError, parseConfig, type Config, type TargetConfig, type Targets } from '../domain/config';
 import type { Reference } from '../domain/service-config';
 import { messageOf } from '../domain/errors';
 
@@ -27,6 +27,15 @@ export function readConfig(file: string): Config {
   const at = <P extends string | undefined>(path: P) =>
     (path === undefined ? path : resolve(folder, path)) as P;
   const from = (secret: Reference) => ('file' in secret ? { file: at(secret.file) } : secret);
+  const backupAt = (backup: TargetConfig['backup']): TargetConfig['backup'] =>
+    backup.kind === 'files'
+      ? { ...backup, paths: backup.paths.map((path) => resolve(folder, path)) }
+      : {
+          ...backup,
+          database: from(backup.database),
+          scratch: backup.scratch && from(backup.scratch),
+          binaries: at(backup.binaries),
+        };
   const targets = new Map(
     [...config.targets].map(([name, target]) => [
       name,
@@ -34,7 +43,7 @@ export function readConfig(file: string): Config {
         ...target,
         repository: isLocal(target.repository) ? resolve(folder, target.repository) : target.repository,
         driver: { ...target.driver, root: resolve(folder, target.driver.root) },
-        backup: { ...target.backup, paths: target.backup.paths.map((path) => resolve(folder, path)) },
+        backup: backupAt(target.backup),
         secrets: Object.fromEntries(
           Object.entries(target.secrets).map(([secret, reference]) => [secret, from(reference)]),
         ),

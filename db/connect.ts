@@ -5,6 +5,7 @@ import * as accountable from './migrations/002-accountable';
 import * as governed from './migrations/003-governed';
 import * as backlog from './migrations/004-backlog';
 import * as operations from './migrations/005-operations';
+import * as backups from './migrations/006-backups';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -56,6 +57,7 @@ const migrations: Record<string, Knex.Migration> = {
   '003-governed': governed,
   '004-backlog': backlog,
   '005-operations': operations,
+  '006-backups': backups,
 };
 
 const migrationLock = 4_600_001;

@@ -51,14 +51,16 @@ export async function takeFence(db: Db, t: Try): Promise<number | undefined> {
 
 /**
  * Closes the step and writes its last log line, in one statement; belongs into the transaction that records what
- * the step did. @returns false when a newer try holds the step: nothing was written.
+ * the step did. @returns false when a newer try holds the step, or a recovery the attempt: nothing was written.
  */
 export async function finishStep(tx: Tx, t: Try, to: 'done' | 'failed', detail: string): Promise<boolean> {
   const { rowCount } = await tx.raw(
     `WITH closed AS (
-            UPDATE deployment_steps SET status = ?, detail = ?, finished_at = now()
-             WHERE deployment = ? AND name = ? AND round = ? AND attempt = ? AND status = ANY (?)
-            RETURNING deployment),
+            UPDATE deployment_steps s SET status = ?, detail = ?, finished_at = now()
+              FROM deployments d
+             WHERE s.deployment = ? AND s.name = ? AND s.round = ? AND s.attempt = ? AND s.status = ANY (?)
+               AND d.id = s.deployment AND d.owner = ?
+            RETURNING s.deployment),
           counted AS (
             UPDATE deployments SET log_seq = log_seq + 1 FROM closed WHERE id = closed.deployment
             RETURNING id, log_seq)
@@ -72,6 +74,7 @@ export async function finishStep(tx: Tx, t: Try, to: 'done' | 'failed', detail: 
       t.round,
       t.attempt,
       predecessorsOf('step', to),
+      t.owner,
       t.step,
       `${t.step}: ${detail}`,
     ],

@@ -88,6 +88,11 @@ const releases = {
   keepReleases: z.number('allowed: a number').int('allowed: a whole number').min(1).max(1000).default(5),
 };
 
+const retention = {
+  /** Backups are kept for so long, and as long as a release could still return to what they belong to. */
+  keepDays: z.number('allowed: a number of days').min(1, 'allowed: at least 1').max(3650).default(30),
+};
+
 const target = strict({
   environment: text('a name such as production').default('production'),
   /** A path (relative to the targets file) or a URL that git reads. */
@@ -115,10 +120,28 @@ const target = strict({
     ],
     'allowed: kind "directory" or "command"',
   ),
-  backup: strict({
-    kind: z.literal('files', 'allowed: "files"'),
-    paths: z.array(path, 'allowed: a list of paths').min(1, 'allowed: at least one path'),
-  }),
+  backup: z.discriminatedUnion(
+    'kind',
+    [
+      strict({
+        kind: z.literal('files'),
+        paths: z.array(path, 'allowed: a list of paths').min(1, 'allowed: at least one path'),
+        ...retention,
+      }),
+      strict({
+        kind: z.literal('postgres'),
+        /** Its URL. The login owns what is backed up, and may make databases where backups are verified. */
+        database: reference,
+        /** URL of another server on which backups are verified; left out: on the same. */
+        scratch: reference.optional(),
+        /** Folder of pg_dump, pg_restore and psql; left out: as PATH has them. */
+        binaries: path.optional(),
+        timeoutSeconds: seconds(3600),
+        ...retention,
+      }),
+    ],
+    'allowed: kind "files" or "postgres"',
+  ),
   migrate: strict({
     argv,
     timeoutSeconds: seconds(600),

@@ -22,10 +22,13 @@ export interface Binaries {
 }
 const oldest = 15;
 
-/** @returns binaries that fit the data folder. @throws one error that names every way to provide them. */
-export async function findPostgres(dataDir: string): Promise<Binaries> {
+/**
+ * @param major the version wanted for a new data folder; left out: the newest that Signalbox brings along.
+ * @returns binaries that fit the data folder. @throws one error that names every way to provide them.
+ */
+export async function findPostgres(dataDir: string, major?: number): Promise<Binaries> {
   const versionFile = join(dataDir, 'PG_VERSION');
-  const made = existsSync(versionFile) ? Number(readFileSync(versionFile, 'utf8')) : undefined;
+  const made = existsSync(versionFile) ? Number(readFileSync(versionFile, 'utf8')) : major;
   const found = [await fromNpm(), await fromSystem()].filter((binaries) => binaries !== undefined);
   const fitting = found.find((binaries) => made === undefined || binaries.major === made);
   if (fitting) return fitting;
@@ -101,10 +104,11 @@ export async function startPostgres(
   stateDir: string,
   port: number,
   processes: Processes,
+  major?: number,
 ): Promise<EmbeddedDatabase> {
   const home = join(stateDir, 'postgres');
   const data = join(home, 'data');
-  const binaries = await findPostgres(data);
+  const binaries = await findPostgres(data, major);
   const user = unprivileged();
   await mkdir(data, { recursive: true, mode: 0o700 });
   if (user) await chown(data, user.uid, user.gid);

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packCanonical } from '../../activities/archive';
 import { commandDriver } from '../../activities/drivers/command';
@@ -178,6 +178,37 @@ describe('directory, beneath', () => {
     mkdirSync(join(root, 'current'));
     await expect(switchTo(directoryDriver({ root }), 'r1', 1, 'a')).rejects.toThrow('is not a link');
     expect(existsSync(join(root, 'current'))).toBe(true);
+  });
+
+  it('no step of a switch leaves it without a release', async () => {
+    const driver = directoryDriver({ root });
+    for (const name of ['a', 'b']) mkdirSync(join(root, 'releases', name), { recursive: true });
+    await switchTo(driver, 'a', 1, 'first');
+    // Looks at the link after each call into the file system.
+    const watcher = join(root, 'watcher.cjs');
+    writeFileSync(
+      watcher,
+      `const fs = require('node:fs'); const { lstatSync, writeFileSync } = fs; const seen = [];
+       for (const [name, call] of Object.entries(fs)) {
+         if (!/^(rename|unlink|rm|symlink|mkdir|open|close)Sync$/.test(name)) continue;
+         fs[name] = (...args) => {
+           const result = call(...args);
+           try { lstatSync('${root}/current'); seen.push(name + ' there'); } catch { seen.push(name + ' GONE'); }
+           return result;
+         };
+       }
+       process.on('exit', () => writeFileSync('${root}/seen', seen.join('\\n')));`,
+    );
+    const { status, stderr } = spawnSync(process.execPath, [
+      '--require',
+      watcher,
+      resolve('activities/drivers/switch-current.js'),
+      JSON.stringify({ root, release: 'b', fence: 2, by: 'watched' }),
+    ]);
+    expect([status, String(stderr), await driver.observe()]).toEqual([0, '', 'b']);
+    const seen = readFileSync(join(root, 'seen'), 'utf8').trim().split('\n');
+    expect(seen).toContain('renameSync there');
+    expect(seen.filter((line) => line.endsWith('GONE'))).toEqual([]);
   });
 
   it('never shows a moment without a release', async () => {

@@ -20,7 +20,7 @@ export const mutants: Mutant[] = [
     file: 'workflows/saga.ts',
     from: 'return await CancellationScope.nonCancellable(() => unwind(plan, undos, why, 1));',
     to: 'return await unwind(plan, undos, why, 1);',
-    killer: { cell: 'swap/effect-unreported/deployment/cancel-twice' },
+    killer: { test: 'test/workflows/sweep', named: 'swap is cancelled from Temporal after its effect' },
   },
   {
     name: 'cancellation-type',
@@ -78,7 +78,7 @@ export const mutants: Mutant[] = [
     file: 'activities/step.ts',
     from: "if (!(await finishStep(tx, mine, 'done', detail))) throw supersededTry(name, input.key);",
     to: "await finishStep(tx, mine, 'done', detail);",
-    killer: { cell: 'backup/middle/worker/stop', seed: 3 },
+    killer: { test: 'test/workflows/lease' },
   },
   {
     name: 'unique-index',
@@ -102,7 +102,7 @@ export const mutants: Mutant[] = [
     file: 'activities/drivers/switch-current.js',
     from: 'fs.renameSync(fresh, current);',
     to: 'fs.rmSync(current, { force: true }); fs.renameSync(fresh, current);',
-    killer: { test: 'test/activities/driver', named: 'never shows a moment without a release' },
+    killer: { test: 'test/activities/driver', named: 'no step of a switch leaves it without a release' },
   },
   {
     name: 'lane',
@@ -156,7 +156,7 @@ export const mutants: Mutant[] = [
     name: 'verified-backup',
     without: 'reading a backup again before it is restored',
     file: 'activities/backup.ts',
-    from: `      if (!backup || !(await verify(backup.reference, backup)))
+    from: `      if (!backup || !(await kind.isWhole(backup.reference, backup)))
         throw verdict(`,
     to: `      if (!backup)
         throw verdict(`,

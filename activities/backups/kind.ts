@@ -1,0 +1,34 @@
+import type { TargetConfig } from '../../domain/config';
+import type { StepContext } from '../step';
+import { filesBackup } from './files';
+import { postgresBackup } from './postgres';
+
+/**
+ * How a target's data is backed up: one file for each kind. A backup is one file; what is written beside it in the record
+ * says when it is still what was made.
+ */
+export interface BackupKind {
+  /** What the file's name ends with. */
+  extension: string;
+  /** In plain words, what is backed up. */
+  what: string;
+  /**
+   * Writes a backup and proves that it can be restored.
+   * @param file does not exist yet.
+   * @throws a verdict when there is nothing that could be backed up.
+   */
+  make(context: StepContext, file: string): Promise<Made>;
+  /** Whether the file is what was made. */
+  isWhole(file: string, made: Made): Promise<boolean>;
+  /** Puts the data back, all of it or none. Harmless when repeated. */
+  restore(context: StepContext, file: string, fence: number): Promise<void>;
+}
+export interface Made {
+  sha256: string;
+  bytes: number;
+  /** Files and folders, or tables. */
+  entries: number;
+}
+
+export const backupKind = (config: TargetConfig['backup']): BackupKind =>
+  config.kind === 'postgres' ? postgresBackup(config) : filesBackup(config);

@@ -1,0 +1,187 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import pg from 'pg';
+import type { TargetConfig } from '../../domain/config';
+import { failpoint } from '../../domain/failpoint';
+import { settle } from '../archive';
+import { runTargetCommand } from '../build';
+import { valueOf, verdict, type StepContext } from '../step';
+import { differences, outside, sequencesOf, summaryOf } from './checksums';
+import type { BackupKind } from './kind';
+
+/**
+ * A PostgreSQL database, by pg_dump. It is verified by restoring it into a scratch database and comparing every table
+ * with what the dump's own snapshot held, so that a backup that would not restore stops the deployment before its swap.
+ *
+ * Restored in one transaction: everything that the database holds is dropped and made anew from the dump, or nothing is.
+ */
+export type PostgresConfig = Extract<TargetConfig['backup'], { kind: 'postgres' }>;
+
+const restorer = join(__dirname, 'restore-postgres.js');
+
+/** As pg_dump and its like take it: never as an argument, which everybody on the host could read. */
+export function connectionEnv(url: string): Record<string, string> {
+  const { hostname, port, username, password, pathname, searchParams } = new URL(url);
+  const sslmode = searchParams.get('sslmode');
+  return {
+    PGHOST: searchParams.get('host') ?? hostname,
+    PGPORT: port || '5432',
+    PGUSER: decodeURIComponent(username),
+    PGPASSWORD: decodeURIComponent(password),
+    PGDATABASE: decodeURIComponent(pathname.slice(1)),
+    PGAPPNAME: 'signalbox-backup',
+    ...(sslmode ? { PGSSLMODE: sslmode } : {}),
+  };
+}
+export const programOf = ({ binaries }: PostgresConfig, name: string) =>
+  binaries ? join(binaries, name) : name;
+
+export function postgresBackup(config: PostgresConfig): BackupKind {
+  const timeoutSeconds = config.timeoutSeconds;
+  const urlOf = ({ target }: StepContext) => valueOf('backup.database', target.name, config.database);
+  const tool = (context: StepContext, program: string, args: string[], url: string) =>
+    runTargetCommand(
+      context,
+      'backup',
+      { argv: [programOf(config, program), ...args], timeoutSeconds },
+      context.room.workspace,
+      connectionEnv(url),
+    );
+
+  return {
+    extension: 'dump',
+    what: 'its PostgreSQL database',
+    async make(context, file) {
+      const url = urlOf(context);
+      await mkdir(dirname(file), { recursive: true });
+      const fresh = `${file}.new`;
+      const source = await connected(url);
+      try {
+        // What the dump sees and what is compared with it are one snapshot, whatever is written meanwhile.
+        await source.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+        await source.query('SET LOCAL idle_in_transaction_session_timeout = 0');
+        const first = await sequencesOf(source);
+        const { rows } = await source.query<{ snapshot: string }>('SELECT pg_export_snapshot() AS snapshot');
+        await tool(
+          context,
+          'pg_dump',
+          ['--format=custom', '--no-password', `--snapshot=${rows[0]!.snapshot}`, `--file=${fresh}`],
+          url,
+        );
+        await settle(fresh, file);
+        await failpoint('backup/middle');
+        const before = await summaryOf(source);
+        const last = await sequencesOf(source);
+        await source.query('COMMIT');
+        const scratchUrl = config.scratch
+          ? valueOf('backup.scratch', context.target.name, config.scratch)
+          : url;
+        await withScratch(scratchUrl, url, context.key, context.tryName, async (scratch) => {
+          await tool(
+            context,
+            'pg_restore',
+            ['--exit-on-error', '--no-password', ...scratchArgs, `--dbname=${databaseOf(scratch)}`, file],
+            scratch,
+          );
+          const restored = await connected(scratch);
+          try {
+            const wrong = [
+              ...differences(before, await summaryOf(restored)),
+              ...outside(first, last, await sequencesOf(restored)),
+            ];
+            if (wrong.length > 0)
+              throw verdict(
+                'BackupFailed',
+                `The backup does not restore to what the database held: ${wrong.slice(0, 5).join('; ')}.`,
+              );
+          } finally {
+            await restored.end();
+          }
+        });
+        return { ...(await digestOf(file)), entries: Object.keys(before).length };
+      } finally {
+        await source.end();
+      }
+    },
+    async isWhole(file, made) {
+      if (!existsSync(file)) return false;
+      const { sha256, bytes } = await digestOf(file);
+      return sha256 === made.sha256 && bytes === made.bytes;
+    },
+    async restore(context, file, fence) {
+      const order = JSON.stringify({
+        file,
+        pgRestore: programOf(config, 'pg_restore'),
+        psql: programOf(config, 'psql'),
+      });
+      await runTargetCommand(
+        context,
+        'restore',
+        { argv: [process.execPath, restorer, order], timeoutSeconds },
+        context.room.backups,
+        connectionEnv(urlOf(context)),
+        fence,
+      );
+    },
+  };
+}
+
+/** Publications and subscriptions belong to the server's own set-up, and stay as they are. */
+const scratchArgs = ['--no-owner', '--no-acl', '--no-publications', '--no-subscriptions'];
+const databaseOf = (url: string) => decodeURIComponent(new URL(url).pathname.slice(1));
+
+/** @throws an error without the URL in it, which holds a password. */
+export async function connected(url: string): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'signalbox-backup',
+    connectionTimeoutMillis: 10_000,
+  });
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+/** Makes a scratch database beside the one backed up, and drops it, whatever happens; also what an earlier try left. */
+async function withScratch(
+  serverUrl: string,
+  sourceUrl: string,
+  key: string,
+  tryName: string,
+  work: (url: string) => Promise<void>,
+): Promise<void> {
+  const family = `signalbox_scratch_${key}_`.toLowerCase();
+  const name = `${family}${tryName}`;
+  const admin = await connected(serverUrl);
+  const drop = (database: string) => admin.query(`DROP DATABASE IF EXISTS "${database}" WITH (FORCE)`);
+  try {
+    const left = await admin.query<{ datname: string }>(
+      'SELECT datname FROM pg_database WHERE starts_with(datname, $1)',
+      [family],
+    );
+    for (const { datname } of left.rows) await drop(datname);
+    const source = await connected(sourceUrl);
+    const { rows } = await source
+      .query<{ encoding: string; collate: string; ctype: string }>(
+        `SELECT pg_encoding_to_char(encoding) AS encoding, datcollate AS collate, datctype AS ctype
+           FROM pg_database WHERE datname = current_database()`,
+      )
+      .finally(() => source.end());
+    const { encoding, collate, ctype } = rows[0]!;
+    await admin.query(
+      `CREATE DATABASE "${name}" TEMPLATE template0 ENCODING '${encoding}' LC_COLLATE '${collate}' LC_CTYPE '${ctype}'`,
+    );
+    await work(Object.assign(new URL(serverUrl), { pathname: `/${name}` }).href);
+  } finally {
+    await drop(name).catch(() => undefined);
+    await admin.end();
+  }
+}
+
+async function digestOf(file: string): Promise<{ sha256: string; bytes: number }> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+  return { sha256: hash.digest('hex'), bytes: (await stat(file)).size };
+}

@@ -1,0 +1,230 @@
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  truncateSync,
+  statSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import pg from 'pg';
+import { backupKind, type Made } from '../../activities/backups/kind';
+import { connectionEnv } from '../../activities/backups/postgres';
+import { summaryOf } from '../../activities/backups/checksums';
+import { whyUnusable } from '../../activities/backups/tools';
+import type { StepContext } from '../../activities/step';
+import type { TargetConfig } from '../../domain/config';
+import { rememberedPorts } from '../../cli/embedded/ports';
+import { startPostgres } from '../../cli/embedded/postgres-server';
+import { createProcesses } from '../../cli/embedded/processes';
+import { redactor } from '../../activities/redact';
+
+/** The postgres backup with real tools and a real server of a version that they can dump. */
+const majorOf = (program: string) =>
+  Number(/\s(\d+)/.exec(spawnSync(program, ['--version'], { encoding: 'utf8' }).stdout ?? '')?.[1] ?? 0);
+const tools = majorOf('pg_dump');
+const servers = [18, 17, 16, 15].filter((major) => major <= tools);
+const major = servers.find((one) => one === 18 || existsSync(`/usr/lib/postgresql/${one}/bin/postgres`));
+if (major === undefined)
+  console.log(
+    'skipped: postgres backups: no pg_dump with a PostgreSQL server that is not newer is installed here',
+  );
+const suite = major === undefined ? describe.skip : describe;
+
+suite('the postgres backup', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'signalbox-pgbackup-'));
+  const processes = createProcesses(join(folder, 'server'), () => undefined);
+  let url: string;
+  let client: pg.Client;
+  let tries = 0;
+  const lines: string[] = [];
+  const config = (more = {}): TargetConfig['backup'] => ({
+    kind: 'postgres',
+    database: { env: 'SHOP_DATABASE' },
+    timeoutSeconds: 60,
+    keepDays: 30,
+    ...more,
+  });
+  beforeAll(async () => {
+    // Older servers want to enter their folder, as whoever they run as.
+    mkdirSync(join(folder, 'server', 'postgres'), { recursive: true });
+    chmodSync(folder, 0o755);
+    const port = await rememberedPorts(folder).take('postgres');
+    const { databaseOwnerUrl } = await startPostgres(join(folder, 'server'), port, processes, major);
+    const admin = new pg.Client({ connectionString: databaseOwnerUrl });
+    await admin.connect();
+    await admin.query('CREATE DATABASE shop');
+    await admin.query("CREATE ROLE reader LOGIN PASSWORD 'reader'");
+    await admin.end();
+    url = Object.assign(new URL(databaseOwnerUrl), { pathname: '/shop' }).href;
+    process.env.SHOP_DATABASE = url;
+    client = new pg.Client({ connectionString: url });
+    await client.connect();
+    await client.query(`
+      CREATE TABLE orders (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, total numeric, at timestamptz DEFAULT now(), tags text[]);
+      INSERT INTO orders (total, tags) SELECT n * 1.25, ARRAY['a', 'ü ''', NULL] FROM generate_series(1, 1000) n;
+      CREATE SCHEMA stock;
+      CREATE TABLE stock.items (name text PRIMARY KEY, photo bytea, weight double precision);
+      INSERT INTO stock.items VALUES ('nut', '\\xdeadbeef', 0.1), ('bolt', NULL, 'NaN');
+      CREATE TABLE parted (day date, n integer) PARTITION BY RANGE (day);
+      CREATE TABLE parted_2026 PARTITION OF parted FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+      INSERT INTO parted VALUES ('2026-11-25', 1), ('2026-11-26', 2);
+      CREATE VIEW totals AS SELECT sum(total) AS total FROM orders;
+      GRANT USAGE ON SCHEMA public TO reader; GRANT SELECT ON orders TO reader;
+      SELECT lo_from_bytea(0, '\\x0102');`);
+  }, 60_000);
+  afterAll(async () => {
+    await client.end();
+    await processes.stop('postgres');
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const contextOf = (): StepContext => {
+    const tryName = `backup-1-${++tries}`;
+    return {
+      step: 'backup',
+      key: 'CP-1.1',
+      tryName,
+      target: { name: 'shop' },
+      driver: { room: join(folder, 'room') },
+      room: { workspace: join(folder, 'work', tryName), backups: join(folder, 'backups') },
+      log: { write: (_stream: string, text: string) => void lines.push(text), ready: () => undefined },
+      signal: new AbortController().signal,
+      secrets: {},
+      redact: redactor({}),
+    } as unknown as StepContext;
+  };
+  const file = () => join(folder, 'backups', `CP-1.1.backup-1-${tries + 1}.dump`);
+  async function make(more = {}) {
+    const place = file();
+    const context = contextOf();
+    const made = (await new MockActivityEnvironment().run(() =>
+      backupKind(config(more)).make(context, place),
+    )) as Made;
+    return { place, made, context };
+  }
+  const restore = (place: string, fence: number) =>
+    new MockActivityEnvironment().run(() => backupKind(config()).restore(contextOf(), place, fence));
+  const databases = async () =>
+    (await client.query("SELECT datname FROM pg_database WHERE datname LIKE 'signalbox_scratch%'")).rows;
+  const now = async () => {
+    const other = new pg.Client({ connectionString: url });
+    await other.connect();
+    try {
+      return await summaryOf(other);
+    } finally {
+      await other.end();
+    }
+  };
+
+  it('is proven to restore before it counts, and leaves nothing behind', async () => {
+    const { place, made } = await make();
+    // orders, stock.items, the partition, and the large objects.
+    expect(made).toMatchObject({ entries: 4, bytes: statSync(place).size });
+    expect(await backupKind(config()).isWhole(place, made)).toBe(true);
+    expect(await databases()).toEqual([]);
+    expect(existsSync(`${place}.new`)).toBe(false);
+    // Passwords are nobody's to read: neither in the log nor among the processes' arguments.
+    expect(lines.join('\n')).not.toContain(new URL(url).password);
+  });
+
+  it('holds one moment, whatever is written while it is taken', async () => {
+    let stop = false;
+    const writer = new pg.Client({ connectionString: url });
+    await writer.connect();
+    const writing = (async () => {
+      while (!stop) await writer.query('INSERT INTO orders (total) VALUES (1)');
+    })();
+    await make();
+    stop = true;
+    await writing;
+    await writer.end();
+  });
+
+  it('is not whole any more when a bit or its end is missing', async () => {
+    const { place, made } = await make();
+    const bytes = readFileSync(place);
+    bytes[Math.floor(bytes.length / 2)]! ^= 1;
+    writeFileSync(place, bytes);
+    expect(await backupKind(config()).isWhole(place, made)).toBe(false);
+    truncateSync(place, 100);
+    expect(await backupKind(config()).isWhole(place, made)).toBe(false);
+    rmSync(place);
+    expect(await backupKind(config()).isWhole(place, made)).toBe(false);
+  });
+
+  it('stops the deployment when it would not restore as it was', async () => {
+    // A check that depends on another table holds here, and can not hold while the tables come one after the other.
+    await client.query(`
+      CREATE FUNCTION known(text) RETURNS boolean LANGUAGE sql AS 'SELECT EXISTS (SELECT FROM stock.items WHERE name = $1)';
+      CREATE TABLE a_first (item text CHECK (public.known(item))); INSERT INTO a_first VALUES ('nut')`);
+    await expect(make()).rejects.toThrow(/backup failed: pg_restore .* exited with 1/);
+    expect(await databases()).toEqual([]);
+    await client.query('DROP TABLE a_first; DROP FUNCTION known');
+  });
+
+  it('restores everything as it was, also what the migration added, dropped and changed', async () => {
+    const { place } = await make();
+    const before = await now();
+    await client.query(`
+      DELETE FROM orders WHERE id < 500; DROP TABLE stock.items; CREATE TABLE added (n integer); CREATE SCHEMA more;
+      ALTER TABLE orders ADD COLUMN note text; SELECT lo_from_bytea(0, '\\x03'); UPDATE parted SET n = 9`);
+    expect(await now()).not.toEqual(before);
+    await restore(place, 1);
+    expect(await now()).toEqual(before);
+    // Grants are there again, also on the schema that no dump makes.
+    const reader = new pg.Client({
+      connectionString: Object.assign(new URL(url), { username: 'reader', password: 'reader' }).href,
+    });
+    await reader.connect();
+    expect((await reader.query('SELECT count(*)::int AS n FROM orders')).rows[0].n).toBeGreaterThan(999);
+    await reader.end();
+    // Again without harm; under a lower number not at all.
+    await restore(place, 2);
+    await client.query('INSERT INTO orders (total) VALUES (7)');
+    const since = await now();
+    await expect(restore(place, 1)).rejects.toThrow('exited with 77');
+    expect(await now()).toEqual(since);
+  });
+
+  it('changes nothing when the dump ends early', async () => {
+    const { place } = await make();
+    truncateSync(place, Math.floor(statSync(place).size * 0.8));
+    await client.query('INSERT INTO orders (total) VALUES (8)');
+    const before = await now();
+    await expect(restore(place, 10)).rejects.toThrow('restore failed');
+    expect(await now()).toEqual(before);
+  });
+
+  it('its tools are looked at before anything is deployed', async () => {
+    const target = (backup: TargetConfig['backup']) => ({ name: 'shop', backup }) as TargetConfig;
+    expect(await whyUnusable(target(config()))).toBeUndefined();
+    expect(await whyUnusable(target(config({ binaries: '/no/such/folder' })))).toBe(
+      'Target shop backs up a PostgreSQL database, but /no/such/folder/pg_dump could not be run. Install the client tools of PostgreSQL, or name their folder in backup.binaries.',
+    );
+    const old = join(folder, 'old');
+    spawnSync('mkdir', ['-p', old]);
+    for (const name of ['pg_dump', 'pg_restore', 'psql'])
+      writeFileSync(join(old, name), `#!/bin/sh\necho "${name} (PostgreSQL) 9.6.1"\n`, { mode: 0o755 });
+    expect(await whyUnusable(target(config({ binaries: old })))).toBe(
+      `Target shop backs up a PostgreSQL ${major} database, but ${old}/pg_dump is of version 9, which can not dump it. Install the client tools of PostgreSQL ${major} or newer, or name their folder in backup.binaries.`,
+    );
+  });
+});
+
+it('a URL is passed to the tools by the environment, its parts decoded', () => {
+  expect(connectionEnv('postgres://a%40b:p%2Fw@db.example:5433/my%20shop?sslmode=require')).toMatchObject({
+    PGHOST: 'db.example',
+    PGPORT: '5433',
+    PGUSER: 'a@b',
+    PGPASSWORD: 'p/w',
+    PGDATABASE: 'my shop',
+    PGSSLMODE: 'require',
+  });
+});
