@@ -1,4 +1,5 @@
 import { createBackup, createRestoreData } from './backup';
+import { createBackupKeeping } from './backups/by-hand';
 import { createBuild } from './build';
 import type { Deps } from './deps';
 import { createChangeRequestActivities } from './governance';
@@ -30,6 +31,7 @@ export function createActivities(deps: Deps) {
     ...createWindowActivities(deps),
     ...createNotifyActivities(deps),
     ...createReconcileActivities(deps),
+    ...createBackupKeeping(deps),
   };
 }
 

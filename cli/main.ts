@@ -268,6 +268,28 @@ client('verify', 'check the whole chain; names the first entry that is wrong', a
   .option('--heads <file>', 'exported heads (default: audit-heads.jsonl in the state directory)')
   .action(async (options) => exit(await access.verifyAudit(options)));
 
+const backup = program
+  .command('backup')
+  .description('backups, on the host where the worker runs and they lie');
+const backups = (name: string, description: string) =>
+  client(name, description, backup).option('--config <file>', 'targets file');
+backups('list', 'which there are, the newest first')
+  .option('--target <name>')
+  .option('--limit <n>', 'at most so many', '50')
+  .action(async (options) => exit(await (await import('./backups.js')).listBackups(options)));
+backups('verify', 'whether a backup is still what was made and verified')
+  .argument('<deployment>', 'CP-7.1')
+  .action(async (key: string, options) =>
+    exit(await (await import('./backups.js')).verifyBackup(key, options)),
+  );
+backups('restore', "put a target's data back as it was before a deployment")
+  .argument('<deployment>', 'CP-7.1')
+  .option('--in-place', 'replace the data of the target; what was written since is lost', false)
+  .option('--reason <text>', 'why, for the audit trail')
+  .action(async (key: string, options) =>
+    exit(await (await import('./backups.js')).restoreBackup(key, options)),
+  );
+
 const keys = program.command('keys').description('the keys that sign what is said to workflows');
 keys
   .command('list')

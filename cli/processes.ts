@@ -3,7 +3,16 @@ import { resolve } from 'node:path';
 import { connectTemporal } from '../temporal-config/connection';
 import { setUpTemporal } from '../temporal-config/setup';
 import { routeTemporalLogs } from '../worker/worker';
-import { openDatabase, openLog, rereadOnHangup, serveApi, serveWorker, takeTargets } from './serve';
+import type { Targets } from '../domain/config';
+import {
+  demandTools,
+  openDatabase,
+  openLog,
+  rereadOnHangup,
+  serveApi,
+  serveWorker,
+  takeTargets,
+} from './serve';
 import { readConfig, readTargets, required } from './settings';
 import { signingKeys } from './state-dir';
 
@@ -27,10 +36,12 @@ async function open({ state, config }: Alone) {
   const db = await openDatabase(databaseUrl, targets);
   await setUpTemporal(temporal);
   const say = (line: string) => log.info(line);
-  const reread = () =>
+  /** @param demand what has to hold for a file that was read again. */
+  const reread = (demand?: (targets: Targets) => Promise<void>) =>
     rereadOnHangup(
       () => readTargets(config),
       async (next) => {
+        await demand?.(next);
         await takeTargets(db, next);
         targets = next;
       },
@@ -69,7 +80,7 @@ export async function runApi(options: Alone & { port: number }): Promise<number>
 export async function runWorker(options: Alone & { graceSeconds: number }): Promise<number> {
   const { shared, say, reread, close } = await open(options);
   const worker = await serveWorker({ ...shared, graceMs: options.graceSeconds * 1000 });
-  reread();
+  reread(demandTools);
   say('worker is polling');
   await Promise.race([stopped(), worker.broken]);
   say('worker is stopping: running steps may finish');

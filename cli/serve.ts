@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import pino, { type Logger } from 'pino';
 import { createApp } from '../api/app';
 import type { ApiDeps, OidcSignIn } from '../api/deps';
+import { whyUnusable } from '../activities/backups/tools';
 import { createSource } from '../activities/git';
 import type { Config, Targets } from '../domain/config';
 import type { OidcConfig } from '../domain/service-config';
@@ -49,6 +50,13 @@ export async function openDatabase(url: string, targets: Targets, ownerUrl?: str
       cause: thrown,
     });
   }
+}
+
+/** Looks whether this host has what the targets' backups need. @throws naming each target that lacks something. */
+export async function demandTools(targets: Targets): Promise<void> {
+  const wrong = await Promise.all([...targets.values()].map(whyUnusable));
+  const told = wrong.filter((why) => why !== undefined);
+  if (told.length > 0) throw new Error(told.join('\n'));
 }
 
 /** Takes over what the targets file says. */
@@ -174,6 +182,7 @@ export async function serveWorker(options: {
   graceMs: number;
 }): Promise<SignalboxWorker> {
   const { temporal, stateDir } = options;
+  await demandTools(options.targets());
   const worker = await startWorker({
     temporal,
     workflowBundle,

@@ -16,6 +16,7 @@ import { startTemporalServer } from './embedded/temporal-server';
 import { makeSample } from './sample/sample';
 import { deploySample } from './sample/first-deployment';
 import {
+  demandTools,
   openDatabase,
   openLog,
   portTaken,
@@ -159,6 +160,7 @@ export async function up(options: UpOptions): Promise<number> {
       rereadOnHangup(
         read,
         async (next) => {
+          await demandTools(next);
           await takeTargets(db, next);
           targets = next;
         },

@@ -306,5 +306,7 @@ const viewBackup = (row: Record<string, unknown>) => ({
   reference: row.reference as string,
   sha256: row.sha256 as string,
   bytes: row.bytes as number,
+  kind: row.kind as 'files' | 'postgres',
   verifiedAt: (row.verified_at as Date).toISOString(),
+  removedAt: iso(row.removed_at as Date | null),
 });

@@ -207,7 +207,15 @@ export const stepView = z
   .meta({ id: 'Step' });
 
 export const backupView = z
-  .object({ reference: z.string(), sha256: z.string(), bytes: z.number(), verifiedAt: at })
+  .object({
+    reference: z.string(),
+    kind: z.enum(['files', 'postgres']),
+    sha256: z.string(),
+    bytes: z.number(),
+    verifiedAt: at,
+    /** When it was removed because it was old. */
+    removedAt: at.nullable(),
+  })
   .meta({ id: 'Backup' });
 
 export const deploymentView = z

@@ -46,25 +46,43 @@ export async function keepSchedules(temporal: Temporal, log: Logger): Promise<{ 
   };
 }
 
+/** What runs by itself, and how often. */
+const schedules = [
+  {
+    scheduleId,
+    workflowType: 'reconcile',
+    everyMs,
+    summary: 'Compare the record with Temporal and mend what drifted apart',
+  },
+  {
+    scheduleId: 'signalbox-prune-backups',
+    workflowType: 'pruneBackups',
+    everyMs: 3_600_000,
+    summary: 'Remove backups that are old enough and that nothing can need any more',
+  },
+];
+
 /** Registers the schedules that the worker owns, or brings them up to date. */
 export async function registerSchedules(client: Client): Promise<void> {
-  const options = {
-    scheduleId,
-    spec: { intervals: [{ every: everyMs }] },
-    policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '10 seconds' },
-    action: {
-      type: 'startWorkflow' as const,
-      workflowType: 'reconcile',
-      workflowId: 'reconcile',
-      taskQueue: controlQueue,
-      args: [],
-      staticSummary: 'Compare the record with Temporal and mend what drifted apart',
-    },
-  };
-  try {
-    await client.schedule.create(options);
-  } catch (thrown) {
-    if (!(thrown instanceof ScheduleAlreadyRunning)) throw thrown;
-    await client.schedule.getHandle(options.scheduleId).update((old) => ({ ...old, ...options }));
+  for (const schedule of schedules) {
+    const options = {
+      scheduleId: schedule.scheduleId,
+      spec: { intervals: [{ every: schedule.everyMs }] },
+      policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '10 seconds' },
+      action: {
+        type: 'startWorkflow' as const,
+        workflowType: schedule.workflowType,
+        workflowId: schedule.scheduleId.replace('signalbox-', ''),
+        taskQueue: controlQueue,
+        args: [],
+        staticSummary: schedule.summary,
+      },
+    };
+    try {
+      await client.schedule.create(options);
+    } catch (thrown) {
+      if (!(thrown instanceof ScheduleAlreadyRunning)) throw thrown;
+      await client.schedule.getHandle(options.scheduleId).update((old) => ({ ...old, ...options }));
+    }
   }
 }

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { git } from '../../activities/git';
 
+export const sampleConfigFile = (stateDir: string) => join(stateDir, 'sample', 'signalbox.config.yaml');
+
 /**
  * The sample target `shop`: a small repository of its own with the tags `v1`, `v2` and `broken`, the folder it
  * is deployed to, and its data. Everything lies under `sample/` in the state directory.
@@ -26,7 +28,7 @@ export async function makeSample(stateDir: string, sitePort: number): Promise<Sa
     await writeFile(orders, '{"at":"2026-01-01T00:00:00.000Z","note":"the first order"}\n');
   if (!existsSync(repository)) await makeRepository(home, repository);
 
-  const configFile = join(home, 'signalbox.config.yaml');
+  const configFile = sampleConfigFile(stateDir);
   const config = {
     targets: {
       shop: {

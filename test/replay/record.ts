@@ -99,6 +99,30 @@ export async function recordHistories(folder: string): Promise<void> {
     await world.client.workflow.getHandle(recoverWorkflowId(promotion, attempt)).result();
     await save('recovered', recoverWorkflowId(promotion, attempt));
     await save('reconciled', 'reconcile-recorded');
+    await world.client.workflow.execute('pruneBackups', {
+      taskQueue: controlQueue,
+      workflowId: 'prune-recorded',
+    });
+    await save('pruned', 'prune-recorded');
+
+    // Its rollback has failed when its workflow is lost: the recovery waits for an SRE.
+    world.faults.undoSwap = () => Promise.reject(ApplicationFailure.nonRetryable('it can not be undone'));
+    const beaten = await world.start(await world.approved('sick'));
+    await world.until('the rollback to fail', async () => (await beaten.row())?.status === 'rollback-failed');
+    await beaten.handle.terminate('recorded');
+    delete world.faults.undoSwap;
+    await world.db('deployments').update({ created_at: new Date(0) });
+    await world.client.workflow.execute('reconcile', {
+      taskQueue: controlQueue,
+      workflowId: 'reconcile-again',
+    });
+    const stuck = await beaten.row();
+    const recovery = recoverWorkflowId(stuck.promotion, stuck.attempt);
+    const recovering = world.client.workflow.getHandle(recovery);
+    await world.until('the recovery to have it', async () => (await beaten.row()).owner === recovery);
+    await recovering.signal('resolveRollback', world.resolutionOf(recovery, 'retry'));
+    await recovering.result();
+    await save('recovered-once-resolved', recovery);
 
     const request = await world.shipped('v3');
     const id = changeRequestWorkflowId(request, 1);

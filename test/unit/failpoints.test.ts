@@ -30,6 +30,7 @@ it('the harness has these', () => {
     'api-deploy/before',
     'api-deploy/started-unanswered',
     'backup/middle',
+    'backup/middle',
     'begin-rollback/before',
     'begin-rollback/middle',
     'begin-rollback/recorded-unreported',

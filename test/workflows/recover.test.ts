@@ -1,4 +1,4 @@
-import { Context } from '@temporalio/activity';
+import { ApplicationFailure, Context } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -79,6 +79,47 @@ it.each([
     expect(world.current()).toBe(before);
   },
 );
+
+it('its rollback had failed when it was terminated: the recovery waits for an SRE, and tries nothing by itself', async () => {
+  let undos = 0;
+  world.faults.undoSwap = async (run) => {
+    undos += 1;
+    if (undos === 1) throw ApplicationFailure.nonRetryable('it can not be undone');
+    return run();
+  };
+  const d = await world.start(await world.approved('sick'));
+  await world.until('the rollback to fail', async () => (await d.row())?.status === 'rollback-failed');
+  await d.handle.terminate('by hand');
+  await reconcile();
+  const { promotion, attempt } = await d.row();
+  const recovery = recoverWorkflowId(promotion, attempt);
+  const handle = world.client.workflow.getHandle(recovery);
+  await world.until('the recovery to have it', async () => (await d.row()).owner === recovery);
+  // Its first task is over: whatever it wanted to do by itself it has asked for.
+  await world.until('it to wait', async () =>
+    (await handle.fetchHistory()).events?.some((event) => event.workflowTaskCompletedEventAttributes),
+  );
+  expect(await d.row()).toMatchObject({
+    status: 'rollback-failed',
+    waiting_for: expect.stringContaining('an SRE'),
+  });
+  expect(undos).toBe(1);
+  // Forged, it changes nothing.
+  await handle.signal('resolveRollback', { action: 'accept', by: 'sven', reason: 'forged' });
+  await handle.signal('resolveRollback', world.resolutionOf(recovery, 'retry'));
+  await handle.result();
+  expect(undos).toBe(2);
+  expect(await d.row()).toMatchObject({
+    status: 'rolled-back',
+    outcome: expect.stringContaining('terminated'),
+  });
+  expect(world.version()).toBe('v1');
+  await world.checkEnded(await d.row());
+  const taken = await world
+    .db('audit')
+    .where({ action: 'deployment.taken-over', subject: `CP-${promotion}.${attempt}` });
+  expect(taken).toHaveLength(1);
+});
 
 it('an admission that comes late, after a recovery took the attempt over, leaves its workspace alone', async () => {
   const there = hold('build', false);

@@ -54,6 +54,11 @@ export function Promotion({ promotionKey }: { promotionKey: string }) {
             <>
               <code>{p.backup.reference}</code> {bytes(p.backup.bytes)}, sha256 {short(p.backup.sha256)},
               verified <Time at={p.backup.verifiedAt} />
+              {p.backup.removedAt && (
+                <>
+                  , removed <Time at={p.backup.removedAt} />, because it was old
+                </>
+              )}
             </>
           ) : (
             'none yet; one is made and verified before every swap'

@@ -1,0 +1,96 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { backupsToRemove, backupRemoved, laneHolder, type BackupOf } from '../../db/backups';
+import { recordAudit } from '../../db/audit';
+import { raiseFence, rowKey } from '../../db/deployments';
+import type { TargetConfig } from '../../domain/config';
+import { SignalboxError } from '../../domain/errors';
+import type { Db } from '../../db/connect';
+import { removeTree } from '../archive';
+import type { Deps } from '../deps';
+import { createDriver } from '../drivers/driver';
+import { redactor } from '../redact';
+import type { StepContext } from '../step';
+import { backupKind } from './kind';
+
+/** What is done with backups outside of a deployment: removing old ones, and restoring one by hand. */
+export function createBackupKeeping({ db, targets, log }: Pick<Deps, 'db' | 'targets' | 'log'>) {
+  return {
+    /** Removes what nothing can need any more, by each target's `backup.keepDays`. @returns each in plain words. */
+    async pruneBackups(): Promise<string[]> {
+      const removed: string[] = [];
+      for (const target of targets().values()) {
+        const before = new Date(Date.now() - target.backup.keepDays * 86_400_000);
+        for (const backup of await backupsToRemove(db, target.name, before)) {
+          // The file first: noted as removed while it is there it would stay for ever.
+          await removeTree(backup.reference);
+          await backupRemoved(db, backup.deployment);
+          removed.push(`${rowKey(backup)}: ${backup.reference}, older than ${target.backup.keepDays} days`);
+        }
+      }
+      for (const line of removed) log.info({ backup: line }, 'removed an old backup');
+      return removed;
+    },
+  };
+}
+
+/**
+ * Restores a backup in place, when no deployment runs. Like each change of a target it takes a fencing number, so that a
+ * deployment that begins meanwhile ends it.
+ * @param say gets the lines that the tools print. @throws SignalboxError when it may not be restored now.
+ */
+export async function restoreByHand(options: {
+  db: Db;
+  target: TargetConfig;
+  backup: BackupOf;
+  stateDir: string;
+  by: string;
+  reason: string;
+  say(line: string): void;
+}): Promise<void> {
+  const { db, target, backup, stateDir, by, reason, say } = options;
+  const key = rowKey(backup);
+  const holder = await laneHolder(db, target.name);
+  if (holder)
+    throw new SignalboxError(
+      'illegal-transition',
+      `${rowKey(holder)} is ${holder.status} on ${target.name}; wait for its end, or cancel it first.`,
+    );
+  if (target.backup.kind !== backup.kind)
+    throw new SignalboxError(
+      'invalid-input',
+      `The backup of ${key} is of kind ${backup.kind}, but ${target.name} is backed up as ${target.backup.kind} now.`,
+    );
+  const kind = backupKind(target.backup);
+  if (!(await kind.isWhole(backup.reference, backup)))
+    throw new SignalboxError(
+      'illegal-transition',
+      `The backup ${backup.reference} is missing or altered; nothing was restored.`,
+    );
+  const fence = await db.transaction((tx) => raiseFence(tx, target.name));
+  const workspace = join(stateDir, 'work', `by-hand-${fence}`);
+  await mkdir(workspace, { recursive: true });
+  const context = {
+    step: 'restore',
+    key,
+    target,
+    driver: createDriver(target.driver),
+    room: { workspace, backups: join(stateDir, 'backups', target.name) },
+    log: { write: (_stream: string, text: string) => say(text), ready: () => undefined },
+    signal: new AbortController().signal,
+    secrets: {},
+    redact: redactor({}),
+  } as unknown as StepContext;
+  try {
+    await kind.restore(context, backup.reference, fence);
+  } finally {
+    await removeTree(workspace);
+  }
+  await recordAudit(db, {
+    actor: by,
+    action: 'backup.restored',
+    subject: key,
+    why: reason,
+    after: { target: target.name, reference: backup.reference, fence },
+  });
+}

@@ -1,0 +1,65 @@
+import { laneHolding, machines } from '../domain/machines';
+import type { Db, Tx } from './connect';
+import type { DeploymentRow } from './deployments';
+
+/** Backups, one for each deployment that came so far; which of them may go. */
+export interface BackupRow {
+  deployment: number;
+  reference: string;
+  kind: 'files' | 'postgres';
+  sha256: string;
+  bytes: number;
+  entries: number;
+  verified_at: Date;
+  removed_at: Date | null;
+}
+export type BackupOf = BackupRow & Pick<DeploymentRow, 'promotion' | 'attempt' | 'target' | 'status'>;
+
+const backupsOf = (tx: Tx) =>
+  tx('backups')
+    .join('deployments', 'deployments.id', 'backups.deployment')
+    .select('backups.*', 'promotion', 'attempt', 'target', 'status');
+
+export const listBackups = async (db: Db, target: string | undefined, limit: number): Promise<BackupOf[]> =>
+  (await backupsOf(db)
+    .where(target === undefined ? {} : { target })
+    .orderBy('verified_at', 'desc')
+    .limit(limit)) as BackupOf[];
+
+export const findBackup = async (db: Db, promotion: number, attempt: number) =>
+  (await backupsOf(db).where({ promotion, attempt }).first()) as BackupOf | undefined;
+
+/**
+ * Backups of a target that nothing can need any more: older than `before`, of deployments that are over. Never the newest
+ * one, and never those of the release that is live or of the one to which it would be rolled back.
+ */
+export async function backupsToRemove(db: Db, target: string, before: Date): Promise<BackupOf[]> {
+  const over = Object.entries(machines.deployment)
+    .filter(([, { to }]) => to.length === 0)
+    .map(([status]) => status);
+  return (await backupsOf(db)
+    .where({ target })
+    .whereNull('removed_at')
+    .where('verified_at', '<', before)
+    .whereIn('status', over)
+    .whereRaw(
+      `NOT EXISTS (SELECT 1 FROM targets t JOIN deployments live ON live.id = t.current_deployment
+                    WHERE t.name = deployments.target AND deployments.id IN (live.id, live.from_deployment))`,
+    )
+    .whereRaw(
+      `backups.deployment <> (SELECT b.deployment FROM backups b JOIN deployments d ON d.id = b.deployment
+                               WHERE d.target = deployments.target AND b.removed_at IS NULL
+                               ORDER BY b.verified_at DESC LIMIT 1)`,
+    )
+    .orderBy('verified_at')) as BackupOf[];
+}
+
+export const backupRemoved = (db: Db, deployment: number) =>
+  db('backups').where({ deployment }).whereNull('removed_at').update({ removed_at: db.fn.now() });
+
+/** The attempt that holds a target's lane, if one does. */
+export const laneHolder = async (db: Db, target: string) =>
+  (await db('deployments')
+    .where({ target })
+    .whereIn('status', [...laneHolding])
+    .first()) as DeploymentRow | undefined;
