@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
@@ -17,6 +17,7 @@ npm run faults -- --cell swap/middle/worker/kill  one cell, or those that a patt
 npm run faults -- --list                          their names
   --seed N      repeats the chances of a run (printed at its begin)
   --lanes N     so many side by side, each on servers of its own (3)
+  --document    puts the tables into docs/reliability.md
   --out FOLDER  where report.json and report.md are written (.faults)`;
 
 async function main(): Promise<number> {
@@ -26,6 +27,7 @@ async function main(): Promise<number> {
       subset: { type: 'boolean' },
       list: { type: 'boolean' },
       help: { type: 'boolean' },
+      document: { type: 'boolean' },
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
       lanes: { type: 'string', default: '3' },
       out: { type: 'string', default: '.faults' },
@@ -88,10 +90,21 @@ async function main(): Promise<number> {
   mkdirSync(values.out, { recursive: true });
   writeFileSync(`${values.out}/report.json`, JSON.stringify(run, null, 1));
   writeFileSync(`${values.out}/report.md`, `${report(run)}\n`);
+  if (values.document) document(report(run));
   say(`\n${report(run)}\n\nWritten to ${values.out}/.`);
   const wrong = wrongOf(results).length;
   say(`${results.length} cells, ${wrong} violations`);
   return wrong > 0 || results.length < cells.length ? 1 : 0;
+}
+
+function document(tables: string): void {
+  const file = 'docs/reliability.md';
+  const text = readFileSync(file, 'utf8');
+  const between = /<!-- report -->[^]*<!-- \/report -->/;
+  writeFileSync(
+    file,
+    text.replace(between, () => `<!-- report -->\n\n${tables}\n\n<!-- /report -->`),
+  );
 }
 
 const say = (line: string): number => {
