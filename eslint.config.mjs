@@ -1,7 +1,16 @@
 import js from 'typescript-eslint';
 
 export default js.config(
-  { ignores: ['dist/**', 'dist-failpoints/**', 'node_modules/**', '.signalbox/**', '.mutants/**'] },
+  {
+    ignores: [
+      'dist/**',
+      'dist-failpoints/**',
+      'node_modules/**',
+      '.signalbox/**',
+      '.mutants/**',
+      '.versions/**',
+    ],
+  },
   ...js.configs.recommended,
   {
     files: ['**/*.ts', '**/*.tsx'],

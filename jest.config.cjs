@@ -18,6 +18,7 @@ module.exports = {
     '<rootDir>/dist-failpoints',
     '<rootDir>/.signalbox',
     '<rootDir>/.mutants',
+    '<rootDir>/.versions',
   ],
   globalSetup: '<rootDir>/test/helpers/global-setup.ts',
   globalTeardown: '<rootDir>/test/helpers/global-teardown.ts',

@@ -28,3 +28,10 @@ it('a lock row that a killed process left does not stand in the way', async () =
   await pools[0]!('knex_migrations_lock').update({ is_locked: 1 });
   await migrate(pools[1]!);
 });
+
+it('starts on the schema of a later version, and leaves it as it is', async () => {
+  await migrate(pools[0]!);
+  await pools[0]!('knex_migrations').insert({ name: '999-of-a-later-version', batch: 9 });
+  await migrate(pools[1]!);
+  expect(await pools[0]!('knex_migrations').where({ name: '999-of-a-later-version' })).toHaveLength(1);
+});

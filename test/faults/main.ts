@@ -62,7 +62,8 @@ async function main(): Promise<number> {
       if (scenario) stack = await stack?.stop().then(() => undefined);
       let result: CellResult;
       try {
-        stack ??= await startStack({ program: resolve(values.program), ...scenario?.stack });
+        const program = scenario?.program?.() ?? resolve(values.program);
+        stack ??= await startStack({ program, ...scenario?.stack });
         result = await (isScenario(cell) ? runScenario(stack, cell, seed) : runCell(stack, cell, seed));
       } catch (thrown) {
         result = broken(cell.name, seed, thrown);

@@ -12,6 +12,8 @@ export interface Scenario {
   stack?: Partial<StackOptions>;
   /** Takes long: only run when it is named. */
   alone?: true;
+  /** The program that its stack begins with, when that is not the one at work. */
+  program?(): string;
   /** Why it can not be run on this machine; it is skipped by name then. */
   whyNot?(): string | undefined;
   run(scene: Scene): Promise<void>;

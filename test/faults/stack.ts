@@ -36,8 +36,9 @@ export interface Stack {
   databaseUrl: string;
   worker: Member;
   api: Member;
-  startWorker(): Promise<Member>;
-  startApi(): Promise<Member>;
+  /** @param program of another version. */
+  startWorker(program?: string): Promise<Member>;
+  startApi(program?: string): Promise<Member>;
   /** A database connection, while it is needed. */
   withDb<T>(work: (db: Db) => Promise<T>): Promise<T>;
   /** Commits a release under a tag. @param more further files of the commit. */
@@ -125,9 +126,9 @@ ${options.target ?? ''}`;
     ...options.env,
   };
   const places = ['--config', at('config.yaml'), '--state', state];
-  const start = (name: string, args: string[]) =>
+  const start = (name: string, args: string[], program = options.program) =>
     startMember({
-      program: options.program,
+      program,
       args: [name, ...args, ...places],
       env,
       logFile: join(logs, `${name}.log`),
@@ -143,13 +144,13 @@ ${options.target ?? ''}`;
     barrier,
     temporal,
     databaseUrl,
-    async startWorker() {
-      const worker = start('worker', ['--grace-seconds', graceSeconds]);
+    async startWorker(program) {
+      const worker = start('worker', ['--grace-seconds', graceSeconds], program);
       await worker.says(/polling/);
       return worker;
     },
-    async startApi() {
-      const api = start('api', ['--port', String(apiPort)]);
+    async startApi(program) {
+      const api = start('api', ['--port', String(apiPort)], program);
       await api.says(/API and page on/);
       return api;
     },

@@ -14,8 +14,9 @@ import { makeWorld } from '../helpers/world';
 const hidden: Record<string, string> = { identity: 'worker', stackTrace: '' };
 
 /**
- * Records one history per outcome into `histories/`: RECORD_HISTORIES=FOLDER npm test -- replay. What is new
- * belongs into `histories/`; what is there is replaced only when a change of a workflow is meant to be incompatible.
+ * Records one history per outcome: RECORD_HISTORIES=FOLDER npm test -- replay. What is new belongs into the folder of the
+ * version at work, `histories/<major.minor>/`; a release begins the next folder with a whole set. What is there is never
+ * replaced: it is what runs somewhere.
  */
 export async function recordHistories(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });

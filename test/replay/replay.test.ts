@@ -2,10 +2,16 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { DeterminismViolationError } from '@temporalio/workflow';
+import manifest from '../../package.json';
 import { recordHistories } from './record';
 
-/** Histories of every outcome replay on today's workflows: what is in flight survives an upgrade. */
+/**
+ * Histories of every outcome, of every version that was released, replay on today's workflows: what is in flight survives
+ * an upgrade. A folder for each version; those of the version at work are in the last one.
+ */
 const folder = join(__dirname, 'histories');
+const versions = readdirSync(folder).sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
+const newest = versions.at(-1)!;
 const outcomes = [
   'cancelled-in-build',
   'cancelled-while-waiting',
@@ -39,22 +45,27 @@ beforeAll(async () => {
   });
 }, 120_000);
 
-const read = (name: string): unknown => JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8'));
+const read = (version: string, name: string): unknown =>
+  JSON.parse(readFileSync(join(folder, version, `${name}.json`), 'utf8'));
 const replay = (history: unknown) => Worker.runReplayHistory({ workflowBundle }, history);
 
-it('there is one for each outcome', () => {
-  expect(readdirSync(folder).sort()).toEqual(outcomes.map((name) => `${name}.json`).sort());
+it('there is one for each outcome of the version at work', () => {
+  expect(`${manifest.version}.`.startsWith(`${newest}.`)).toBe(true);
+  expect(readdirSync(join(folder, newest)).sort()).toEqual(outcomes.map((name) => `${name}.json`).sort());
 });
 
-it.each(outcomes)('%s', (name) => replay(read(name)));
+describe.each(versions)('%s', (version) => {
+  const names = readdirSync(join(folder, version)).map((name) => name.replace('.json', ''));
+  it.each(names)('%s', (name) => replay(read(version, name)));
+});
 
 it.each([
   ['another activity', 'backup', 'swap'],
   ['another order', 'healthCheck', 'build'],
 ])('a history altered to %s fails', async (_name, from, to) => {
   const history = JSON.parse(
-    JSON.stringify(read('deployed')).replaceAll(`"name":"${from}"`, `"name":"${to}"`),
+    JSON.stringify(read(newest, 'deployed')).replaceAll(`"name":"${from}"`, `"name":"${to}"`),
   ) as object;
-  expect(JSON.stringify(history)).not.toBe(JSON.stringify(read('deployed')));
+  expect(JSON.stringify(history)).not.toBe(JSON.stringify(read(newest, 'deployed')));
   await expect(replay(history)).rejects.toThrow(DeterminismViolationError);
 });

@@ -7,6 +7,7 @@ import { lost } from './lost';
 import { many } from './many';
 import { races } from './races';
 import { undos } from './undo';
+import { upgrades } from './upgrade';
 
 /** Everything besides the matrix. */
 export const scenarios: Scenario[] = [
@@ -18,4 +19,5 @@ export const scenarios: Scenario[] = [
   ...races,
   ...lost,
   ...many,
+  ...upgrades,
 ];

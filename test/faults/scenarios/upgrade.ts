@@ -1,0 +1,96 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { Scenario, Scene } from '../scenario';
+import { shipped } from '../stack';
+
+/** Signalbox's own upgrade: the version before and the one at work, side by side on one database, forth and back. */
+
+/** The last state before migration 006-backups. */
+const before = '2548c3d92b';
+
+const git = (...args: string[]) => spawnSync('git', args, { encoding: 'utf8', maxBuffer: 2 ** 28 });
+
+/** Builds the version before from the repository's own history, once. @returns the folder of its program. */
+function built(): string {
+  const folder = resolve('.versions', before);
+  const program = join(folder, 'dist-failpoints');
+  if (existsSync(join(folder, 'dist', 'built'))) return program;
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const archive = spawnSync('git', ['archive', before], { maxBuffer: 2 ** 28 });
+  spawnSync('tar', ['-x', '-C', folder], { input: archive.stdout });
+  symlinkSync(resolve('node_modules'), join(folder, 'node_modules'));
+  const { status, stderr, stdout } = spawnSync(process.execPath, ['scripts/build.mjs'], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`the version before could not be built: ${stdout}${stderr}`);
+  return program;
+}
+
+const whyNot = () =>
+  git('cat-file', '-e', `${before}^{commit}`).status === 0
+    ? undefined
+    : `the history of this repository does not go back to ${before}`;
+
+/** Holds a deployment at a point, in whichever worker has it. */
+async function heldAt({ stack, start }: Scene, point: string, release: 'well' | 'sick') {
+  stack.barrier.arm(point);
+  const started = await start(release);
+  await stack.barrier.reached(point);
+  return started;
+}
+const migrations = ({ stack }: Scene) =>
+  stack.withDb(async (db) => Number((await db('knex_migrations').count('* as n').first())?.n));
+
+async function ended(
+  scene: Scene,
+  worker: Scene['stack']['worker'],
+  who: string,
+  meanwhile?: () => void,
+): Promise<void> {
+  worker.signal('SIGTERM');
+  meanwhile?.();
+  const code = await worker.ended;
+  scene.demand(code === 0, `${who} ended with ${code}`);
+}
+
+export const upgrades: Scenario[] = (
+  [
+    ['build/middle', 'well', 'succeeded'],
+    ['swap/middle', 'well', 'succeeded'],
+    ['undo-swap/middle', 'sick', 'rolled-back'],
+  ] as const
+).map(([point, release, status]) => ({
+  name: `besides/upgraded-in-${point.replace('/', '-')}-and-back`,
+  program: built,
+  whyNot,
+  async run(scene) {
+    const { stack, demand } = scene;
+    // Forth: the new API migrates while the old worker is at work, then a new worker stands beside it.
+    const first = await heldAt(scene, point, release);
+    const old = { api: stack.api, worker: stack.worker };
+    const schema = await migrations(scene);
+    await ended(scene, old.api, 'the old API');
+    stack.api = await stack.startApi(shipped);
+    demand((await migrations(scene)) > schema, 'nothing was migrated, so nothing was upgraded');
+    stack.worker = await stack.startWorker(shipped);
+    stack.barrier.open(point);
+    await first.ends(status);
+    // And once more with both there, whoever gets which step.
+    await scene.deploy('succeeded');
+
+    // Back: what either has begun the old one takes to its end, on the new schema.
+    const second = await heldAt(scene, point, release);
+    await ended(scene, stack.worker, 'the new worker', () => stack.barrier.open(point));
+    stack.worker = old.worker;
+    await second.ends(status);
+    await scene.deploy('succeeded');
+
+    // And forth for good.
+    stack.worker = await stack.startWorker(shipped);
+    await ended(scene, old.worker, 'the old worker');
+    await scene.deploy('succeeded');
+  },
+}));
