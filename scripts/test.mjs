@@ -1,6 +1,6 @@
 // npm test            everything          npm test -- unit db     some parts
 // Prints which parts it ran and closes with "N passed, N failed".
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -44,14 +44,44 @@ if (!run(['scripts/build.mjs'])) {
   console.log('The build failed; nothing was tested.\n0 passed, 1 failed');
   process.exit(1);
 }
+/** Runs a program beside others; what it says is kept together. */
+const beside = (args) =>
+  new Promise((done) => {
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk) => (output += chunk.toString()));
+    child.once('close', (code) => done({ good: code === 0, output }));
+  });
+
+// The faults wait for most of their time; so do the checks not wait for them.
+const faults = wants('faults') ? beside(['dist-failpoints/test/faults/main.js', '--subset']) : undefined;
 if (wants('static')) {
-  for (const [name, args] of Object.entries(checks)) {
-    const good = run(args);
-    console.log(`static: ${name} ${good ? 'passed' : 'FAILED'}`);
-    if (good) passed += 1;
-    else failed += 1;
-  }
+  const queue = Object.entries(checks);
+  const lane = async () => {
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      const [name, args] = next;
+      const { good, output } = await beside(args);
+      if (!good) console.log(output);
+      console.log(`static: ${name} ${good ? 'passed' : 'FAILED'}`);
+      if (good) passed += 1;
+      else failed += 1;
+    }
+  };
+  await Promise.all([lane(), lane()]);
   ran.push('static');
+}
+if (faults) {
+  // Closes with "N cells, N violations".
+  const { output } = await faults;
+  console.log(output);
+  const [, cells, violations] = /^(\d+) cells, (\d+) violations$/m.exec(output) ?? [];
+  if (cells === undefined) failed += 1;
+  else {
+    passed += Number(cells) - Number(violations);
+    failed += Number(violations);
+  }
+  ran.push('faults');
 }
 const chosen = suites.filter(wants);
 if (chosen.length > 0) {
@@ -76,22 +106,6 @@ if (chosen.length > 0) {
   }
   rmSync(folder, { recursive: true, force: true });
   ran.push(...chosen);
-}
-if (wants('faults')) {
-  // A program of its own: it strikes real processes, and closes with "N cells, N violations".
-  const { stdout } = spawnSync(process.execPath, ['dist-failpoints/test/faults/main.js', '--subset'], {
-    stdio: ['inherit', 'pipe', 'inherit'],
-    encoding: 'utf8',
-    maxBuffer: 2 ** 26,
-  });
-  console.log(stdout);
-  const [, cells, violations] = /^(\d+) cells, (\d+) violations$/m.exec(stdout) ?? [];
-  if (cells === undefined) failed += 1;
-  else {
-    passed += Number(cells) - Number(violations);
-    failed += Number(violations);
-  }
-  ran.push('faults');
 }
 console.log(`Parts: ${ran.join(', ')} (${((Date.now() - started) / 1000).toFixed(0)} s)`);
 console.log(`${passed} passed, ${failed} failed`);
