@@ -119,7 +119,7 @@ const fenced = join(__dirname, 'drivers', 'run-fenced.js');
 export async function runTargetCommand(
   context: StepContext,
   what: string,
-  command: { argv: string[]; timeoutSeconds: number },
+  command: { argv: string[]; timeoutSeconds: number; /** What people are told it is. */ shown?: string },
   cwd: string,
   env: Record<string, string>,
   fence?: number,
@@ -153,7 +153,7 @@ export async function runTargetCommand(
   if (end.kind !== 'exited' || end.code !== 0)
     throw verdict(
       `${what}-failed`,
-      `${what} failed: ${command.argv.join(' ')} ${describe(end, command.timeoutSeconds)}.`,
+      `${what} failed: ${command.shown ?? command.argv.join(' ')} ${describe(end, command.timeoutSeconds)}.`,
     );
 }
 

@@ -47,7 +47,11 @@ export function filesBackup({ paths }: FilesConfig): BackupKind {
         paths: paths.map((path) => resolve(path)),
         key: context.key,
       });
-      const command = { argv: [process.execPath, replacer, order], timeoutSeconds: restoreSeconds };
+      const command = {
+        argv: [process.execPath, replacer, order],
+        timeoutSeconds: restoreSeconds,
+        shown: `putting back ${file}`,
+      };
       await runTargetCommand(context, 'restore', command, context.room.backups, {}, fence);
     },
   };

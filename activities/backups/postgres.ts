@@ -119,7 +119,7 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
       await runTargetCommand(
         context,
         'restore',
-        { argv: [process.execPath, restorer, order], timeoutSeconds },
+        { argv: [process.execPath, restorer, order], timeoutSeconds, shown: `putting back ${file}` },
         context.room.backups,
         connectionEnv(urlOf(context)),
         fence,

@@ -4,7 +4,8 @@ import { chance } from './chance';
 import { agrees, checksums, violations } from './invariants';
 import { interrupt } from './interrupt';
 import { endsOf, failpointOf, steps, type Cell } from './matrix';
-import { until, type Stack } from './stack';
+import type { Stack } from './stack';
+import { until } from './until';
 import { strike } from './strike';
 
 export interface CellResult {

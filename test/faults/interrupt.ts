@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { deployWorkflowId } from '../../workflows/messages';
 import type { Chance } from './chance';
 import type { Cell } from './matrix';
-import { until, type Stack } from './stack';
+import type { Stack } from './stack';
+import { until } from './until';
 import type { Struck } from './strike';
 
 /**

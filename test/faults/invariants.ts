@@ -7,7 +7,8 @@ import { sealAudit, verifyAudit } from '../../db/audit';
 import type { Db } from '../../db/connect';
 import type { DeploymentRow } from '../../db/deployments';
 import { machines } from '../../domain/machines';
-import { until, type Stack } from './stack';
+import type { Stack } from './stack';
+import { until } from './until';
 
 /** What must hold after every cell, whatever was struck: I1 to I9. Each answers with what is wrong, in plain words. */
 export interface Expected {

@@ -3,7 +3,8 @@ import { basename, join } from 'node:path';
 import type { DeploymentView } from '../../domain/schemas';
 import type { CellResult } from './cell';
 import { agrees, checksums, violations } from './invariants';
-import { until, type Stack, type StackOptions } from './stack';
+import type { Stack, StackOptions } from './stack';
+import { until } from './until';
 
 /** What the matrix does not hold: one story each, on a stack of its own, under the same invariants. */
 export interface Scenario {

@@ -1,7 +1,6 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { rememberedPorts } from '../../cli/embedded/ports';
 import { startPostgres } from '../../cli/embedded/postgres-server';
@@ -16,6 +15,7 @@ import { barriers } from '../helpers/barriers';
 import { makeRepository } from '../helpers/repository';
 import { startMember, type Member } from './member';
 import { serveSite, startProber, type Prober, type Site } from './site';
+import { until } from './until';
 import { createUsers, type Users } from './users';
 
 /**
@@ -260,21 +260,6 @@ const childrenOf = (parent: number): number[] =>
       }
     })
     .map(Number);
-
-/** Waits for a condition. @throws naming it when it does not come. */
-export async function until<T>(
-  what: string,
-  read: () => Promise<T | undefined | false> | T | undefined | false,
-  withinMs = 60_000,
-): Promise<T> {
-  const deadline = Date.now() + withinMs;
-  for (;;) {
-    const found = await read();
-    if (found) return found;
-    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
-    await sleep(20);
-  }
-}
 
 /** The compiled program with its failpoints left in. */
 export const shipped = resolve('dist-failpoints');

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Chance } from './chance';
 import type { Fault, Victim } from './matrix';
-import { until, type Stack } from './stack';
+import type { Stack } from './stack';
+import { until } from './until';
 
 /**
  * How each victim is struck and helped up again, as its supervisor would: what dies is started again, a stopped worker

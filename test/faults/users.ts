@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DeploymentView } from '../../domain/schemas';
+import { until } from './until';
 
 /**
  * The people of a stack, over HTTP as they are: whoever gets no answer asks again with the same Idempotency-Key,
@@ -68,8 +69,12 @@ export function createUsers(api: () => string, tokens: Record<string, string>): 
         change: { type: 'normal' },
         submit: true,
       });
-      await ask('amir', 'POST', `/change-requests/${key.replace('CP', 'RFC')}/decisions`, {
-        decision: 'approve',
+      const request = `/change-requests/${key.replace('CP', 'RFC')}`;
+      await ask('amir', 'POST', `${request}/decisions`, { decision: 'approve' });
+      // Accepted is not yet recorded, when a worker is busy.
+      await until(`${key} to be approved`, async () => {
+        const { status } = await ask<{ status: string }>('carla', 'GET', request);
+        return status === 'approved';
       });
       return key;
     },

@@ -3,7 +3,8 @@ import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Scenario } from '../scenario';
-import { until, type Stack } from '../stack';
+import type { Stack } from '../stack';
+import { until } from '../until';
 
 /** Full disks: small file systems in memory, mounted where something is written, and filled. */
 const mounted = (place: string, megabytes: number) => {

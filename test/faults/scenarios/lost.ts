@@ -1,7 +1,8 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Scenario, Scene } from '../scenario';
-import { until, type Stack } from '../stack';
+import type { Stack } from '../stack';
+import { until } from '../until';
 
 /** Temporal loses everything: its file is gone, and the namespace is made anew, empty. */
 async function loseTemporal(stack: Stack): Promise<void> {

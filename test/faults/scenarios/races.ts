@@ -1,7 +1,8 @@
 import { machines } from '../../../domain/machines';
 import { chance } from '../chance';
 import type { Scenario } from '../scenario';
-import { until, type Stack } from '../stack';
+import type { Stack } from '../stack';
+import { until } from '../until';
 import { Refused } from '../users';
 
 /** Many hands at once. */

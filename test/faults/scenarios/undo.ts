@@ -1,7 +1,8 @@
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Scenario } from '../scenario';
-import { until, type Stack } from '../stack';
+import type { Stack } from '../stack';
+import { until } from '../until';
 
 /** Undos that can not be done, for a while or until a person has seen to it: a folder lies where a file has to. */
 const inTheWay = (stack: Stack) => join(stack.root, '.signalbox', 'fence.json.new');
