@@ -88,7 +88,7 @@ async function makeCurrent(
   if (release === null)
     return switched.result === 'already'
       ? 'no release was current before, and none is now'
-      : `no release is current: before this first deployment there was none (fence ${fence})`;
+      : `no release is current: before this first deployment there was no release (fence ${fence})`;
   return switched.result === 'already'
     ? `release ${short(release)} was current already (fence ${fence})`
     : `release ${short(release)} is current, before it ${short(switched.from)} (fence ${fence})`;

@@ -18,6 +18,11 @@ export interface ProcessSpec {
   gid?: number;
   /** What asks it to end. */
   stopSignal: NodeJS.Signals;
+  /**
+   * Puts away what a start that was killed left half made, when that is why the next one ended.
+   * @param why what the program said. @returns whether it is worth starting again.
+   */
+  mend?(why: string): boolean;
 }
 export interface Processes {
   /**
@@ -123,7 +128,7 @@ export function createProcesses(stateDir: string, say: (line: string) => void): 
       const watch = (starts: number, { exited }: { exited: Promise<End> }): void => {
         void exited.then(async ({ code, signal }) => {
           if (started.has(spec.name)) return;
-          const crashed = signal !== null || code === panicked;
+          const crashed = signal !== null || code === panicked || (spec.mend?.(whyIn(log)) ?? false);
           if (!crashed || starts === mostStarts || stopping.has(spec.name))
             return dead!(
               new Error(`${spec.name} ended before it was ready; its log is ${log}. ${whyIn(log)}`),

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync } from 'node:fs';
+import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { access, chmod, constants, copyFile, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -138,6 +138,14 @@ export async function startTemporalServer(
     // The server looks its user up, and one without a name (in a container) has none but this.
     env: { USER: 'signalbox', HOME: folder, PATH: process.env.PATH },
     stopSignal: 'SIGTERM' as const,
+    // Killed while it made its tables, it left some of them out; nothing was in them yet. It is kept, aside.
+    mend(why: string) {
+      if (!why.includes('no such table')) return false;
+      const aside = `unfinished-${Date.now()}`;
+      for (const name of readdirSync(folder).filter((name) => name.startsWith('temporal.db')))
+        renameSync(join(folder, name), join(folder, `${aside}-${name}`));
+      return true;
+    },
   };
   const temporal = await processes.start(server, () =>
     untilReady({ address: `127.0.0.1:${port}`, namespace }),

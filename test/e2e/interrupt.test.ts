@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cleanUp, newFolder, processesOf, program, startUp, until } from '../helpers/up';
 
@@ -40,6 +40,20 @@ it('a part that is killed while it starts is started again', async () => {
   process.kill(temporal, 'SIGKILL');
   await up.says('temporal crashed while it started');
   await up.says('Signalbox is ready');
+  up.kill('SIGINT');
+  expect(await up.ended).toBe(0);
+});
+
+it('what Temporal left half made when it was killed in its first start is put aside', async () => {
+  const state = join(newFolder(), 'state');
+  mkdirSync(join(state, 'temporal'), { recursive: true });
+  // As it is when the file was made and its tables were not.
+  writeFileSync(join(state, 'temporal', 'temporal.db'), '');
+  const up = await startUp({ state, args: ['--no-sample'] });
+  expect(up.output()).toMatch(/temporal crashed while it started .*no such table/);
+  expect(readdirSync(join(state, 'temporal')).filter((name) => name.startsWith('unfinished-'))).not.toEqual(
+    [],
+  );
   up.kill('SIGINT');
   expect(await up.ended).toBe(0);
 });

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
@@ -7,9 +6,8 @@ import { makeRepository } from '../helpers/repository';
 import { cleanUp, elsewhere, newFolder, runAlone, runProgram, startUp, until, type Up } from '../helpers/up';
 
 /**
- * Workers killed and stopped with the swap done but unreported; the API killed between start and answer. In the
- * swap, the target's reload command is the barrier: it runs after the link was switched, says so, and waits for a
- * gate. Elsewhere it is a failpoint. All other points and victims: test/faults.
+ * A worker killed while the target's reload command runs, which is then the barrier: it says so and waits for a gate; and
+ * approvals whose API or worker is killed. All other points and victims: test/faults.
  */
 let host: Up;
 let folder: string;
@@ -95,14 +93,8 @@ const status = async (key: string) =>
   };
 const reloads = () =>
   existsSync(at('said')) ? readFileSync(at('said'), 'utf8').trim().split('\n').map(Number) : [];
-const fences = () =>
-  readFileSync(join(at('site'), '.signalbox', 'journal.jsonl'), 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => (JSON.parse(line) as { fence: number }).fence);
 const current = () => readlinkSync(join(at('site'), 'current')).replace('releases/', '');
 const openGate = () => writeFileSync(at('gate'), '');
-const shutGate = () => spawnSync('rm', ['-f', at('gate'), at('said')]);
 const alive = (pid: number) =>
   existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z ');
 
@@ -123,66 +115,6 @@ it('killed: another worker looks at the target, finds the swap done, and takes i
   expect(current()).toBe(release);
   second.child.kill('SIGTERM');
   expect(await second.ended).toBe(0);
-}, 120_000);
-
-it('stopped: another worker takes over; continued, the first one changes nothing', async () => {
-  shutGate();
-  const first = await worker();
-  const key = await started('v2');
-  await until('the swap', () => reloads().length === 1);
-  first.child.kill('SIGSTOP');
-  const second = await worker();
-  await until('the second try', () => reloads().length === 2);
-  openGate();
-  await until('its end', async () => (await status(key)).status === 'succeeded');
-  const after = { ...(await status(key)), current: current() };
-  first.child.kill('SIGCONT');
-  // The continued worker works again: the next deployment may be its own.
-  const next = await started('v3');
-  await until('the next', async () => (await status(next)).status === 'succeeded');
-  expect(await status(key)).toEqual({ ...after, current: undefined });
-  expect(current()).toBe((await status(next)).to);
-  expect(fences()).toEqual([...fences()].sort((a, b) => a - b));
-  for (const { child } of [first, second]) child.kill('SIGTERM');
-  expect(await Promise.all([first.ended, second.ended])).toEqual([0, 0]);
-}, 180_000);
-
-it('the API killed between start and answer: a retry finds the attempt that it started', async () => {
-  openGate();
-  const barrier = barriers();
-  const first = await worker();
-  const mortal = api(barrier.env);
-  const click = (base: string, key: string) =>
-    fetch(`${base}/api/promotions/${key}/deploy`, {
-      method: 'POST',
-      headers: {
-        authorization: `Bearer ${people.carla!.SIGNALBOX_TOKEN}`,
-        'idempotency-key': 'the-click',
-        'content-type': 'application/json',
-      },
-      body: '{}',
-    });
-  const base = await mortal.says(listening);
-  const key = await approved('v2');
-  barrier.arm('api-deploy/started-unanswered');
-  const lost = click(base, key).then(
-    (answer) => answer.status,
-    () => 'no answer',
-  );
-  await barrier.reached('api-deploy/started-unanswered');
-  mortal.child.kill('SIGKILL');
-  expect(await lost).toBe('no answer');
-
-  const answers = await Promise.all([click(address, key), click(address, key)]);
-  expect(answers.map(({ status }) => status)).toEqual([202, 202]);
-  for (const answer of answers) expect(await answer.json()).toMatchObject({ key: `${key}.1` });
-  await until('its end', async () => (await status(`${key}.1`)).status === 'succeeded');
-  const { deployments } = JSON.parse((await as('carla', 'status', key, '--json')).out) as {
-    deployments: unknown[];
-  };
-  expect(deployments).toHaveLength(1);
-  first.child.kill('SIGTERM');
-  await first.ended;
 }, 120_000);
 
 describe('a decision', () => {
