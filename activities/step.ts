@@ -130,10 +130,11 @@ export function createStepRunner(deps: Deps) {
         await log.close();
         const { record } = result;
         // All or nothing: what a try did that lost its step meanwhile is not recorded.
-        await deps.db.transaction(async (tx) => {
+        const finish = async (tx: Tx) => {
           await record?.(tx);
           if (!(await finishStep(tx, mine, 'done', detail))) throw supersededTry(name, input.key);
-        });
+        };
+        await (record ? deps.db.transaction(finish) : finish(deps.db));
         await failpoint(`${name}/recorded-unreported`);
         return result.value;
       } catch (thrown) {

@@ -1,4 +1,4 @@
-import { laneHolding, machines } from '../domain/machines';
+import { laneHolding, openAttempt } from '../domain/machines';
 import type { Db, Tx } from './connect';
 import type { DeploymentRow } from './deployments';
 
@@ -34,14 +34,11 @@ export const findBackup = async (db: Db, promotion: number, attempt: number) =>
  * one, and never those of the release that is live or of the one to which it would be rolled back.
  */
 export async function backupsToRemove(db: Db, target: string, before: Date): Promise<BackupOf[]> {
-  const over = Object.entries(machines.deployment)
-    .filter(([, { to }]) => to.length === 0)
-    .map(([status]) => status);
   return (await backupsOf(db)
     .where({ target })
     .whereNull('removed_at')
     .where('verified_at', '<', before)
-    .whereIn('status', over)
+    .whereNotIn('status', [...openAttempt])
     .whereRaw(
       `NOT EXISTS (SELECT 1 FROM targets t JOIN deployments live ON live.id = t.current_deployment
                     WHERE t.name = deployments.target AND deployments.id IN (live.id, live.from_deployment))`,

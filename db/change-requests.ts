@@ -9,6 +9,7 @@ import type { Db, Tx } from './connect';
 import { contentDigest, type BoundContent } from './digest';
 import { findPerson, whyMayNotNow } from './people';
 import type { PromotionRow } from './promotions';
+import { partOf } from './sweep';
 import { bySignalbox, transition, type Move } from './transition';
 
 /** Change requests and the decisions on them. What they say is in `change-content`, their deadlines in `deadlines`. */
@@ -308,22 +309,15 @@ export const endedUnfollowed = async (db: Db): Promise<ChangeRequestRow[]> =>
     .whereNull('followed_at')
     .limit(100)) as ChangeRequestRow[];
 
-/**
- * Requests whose workflow has to be there, some at a time.
- * @param pass which part of them: with each higher number the next part, and after the last the first again.
- */
-export async function followedRequests(db: Db, atOnce: number, pass: number): Promise<ChangeRequestRow[]> {
-  const open = () =>
+/** Requests whose workflow has to be there, a part of them at a time. */
+export const followedRequests = (db: Db, atOnce: number, pass: number) =>
+  partOf<ChangeRequestRow>(
     db('change_requests')
       .whereIn('status', ['submitted', 'approved', 'in-progress'])
-      .andWhere('submission', '>', 0);
-  const { count } = (await open().count('* as count').first()) as { count: number };
-  const parts = Math.max(1, Math.ceil(Number(count) / atOnce));
-  return (await open()
-    .orderBy('id')
-    .offset((pass % parts) * atOnce)
-    .limit(atOnce)) as ChangeRequestRow[];
-}
+      .andWhere('submission', '>', 0),
+    atOnce,
+    pass,
+  );
 
 /** After its deployment ended well: completed, or held for the review that has to follow. */
 export async function deployed(

@@ -1,6 +1,7 @@
 import { predecessorsOf, type State } from '../domain/machines';
 import type { NotificationsConfig } from '../domain/service-config';
 import type { Db, Tx } from './connect';
+import { partOf } from './sweep';
 
 /**
  * What others are told. Triggers write one row for each webhook in the transaction of what happened; a worker hands each
@@ -52,16 +53,10 @@ export const deliveriesToHandOver = async (db: Db): Promise<DeliveryRow[]> =>
 export const handedOver = (db: Db, { id, round }: Pick<DeliveryRow, 'id' | 'round'>) =>
   db('deliveries').where({ id, round }).update({ handed_over: true });
 
-/** Deliveries under way, some at a time, as `followedRequests`. */
-export async function deliveriesUnderWay(db: Db, atOnce: number, pass: number): Promise<DeliveryRow[]> {
-  const underWay = () => db('deliveries').where({ status: 'pending', handed_over: true });
-  const { count } = (await underWay().count('* as count').first()) as { count: number };
-  const parts = Math.max(1, Math.ceil(Number(count) / atOnce));
-  return (await underWay()
-    .orderBy('id')
-    .offset((pass % parts) * atOnce)
-    .limit(atOnce)) as DeliveryRow[];
-}
+/** Deliveries under way, a part of them at a time. */
+export const deliveriesUnderWay = (db: Db, atOnce: number, pass: number) =>
+  partOf<DeliveryRow>(db('deliveries').where({ status: 'pending', handed_over: true }), atOnce, pass);
+
 /** Its workflow was lost: it is handed over once more. */
 export const handOverAgain = (db: Db, { id, round }: Pick<DeliveryRow, 'id' | 'round'>) =>
   db('deliveries').where({ id, round, status: 'pending' }).update({ handed_over: false });

@@ -1,7 +1,7 @@
 import { CancellationScope, setCurrentDetails, TemporalFailure } from '@temporalio/workflow';
 import { onTarget, record } from './activities';
 import type { DeploymentOutcome, RecoveryRequest } from './messages';
-import { rootMessage, unwind, unwindOnceResolved, type UndoName } from './saga';
+import { rootMessage, unwind, type UndoName } from './saga';
 import { ignoreUnknownSignals } from './signals';
 
 /**
@@ -26,7 +26,7 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
       if (began.includes('migrate')) undos.push('undoMigrate');
       if (began.includes('swap')) undos.push('undoSwap');
       // Its undo failed before its workflow was lost: whether to try again is still a person's to say.
-      if (status === 'rollback-failed') return unwindOnceResolved(plan, undos, request.why, round);
+      if (status === 'rollback-failed') return unwind(plan, undos, request.why, round, true);
       if (status === 'running' && began.includes('health-check')) {
         try {
           const check = onTarget('Observe: is the new release current and healthy?', plan.limits.healthMs);

@@ -47,36 +47,24 @@ export async function saga(
   }
 }
 
-/** Undoes in reverse order. @param round the first number for these tries; higher than any before. */
+/**
+ * Undoes in reverse order.
+ * @param round the first number for these tries; higher than any before.
+ * @param failed whether its rollback has failed before: then it goes on once an SRE has decided.
+ */
 export async function unwind(
   plan: Plan,
   undos: UndoName[],
   why: string,
   round: number,
+  failed = false,
 ): Promise<DeploymentOutcome> {
   const resolved = hearResolutions(plan);
-  await record.beginRollback(plan, why);
-  return undoAll(plan, undos, why, round, resolved);
-}
+  if (failed) {
+    const accepted = await decided(plan, why, resolved);
+    if (accepted) return accepted;
+  } else await record.beginRollback(plan, why);
 
-/** The same for one whose rollback has failed already: it goes on once an SRE has decided. */
-export async function unwindOnceResolved(
-  plan: Plan,
-  undos: UndoName[],
-  why: string,
-  round: number,
-): Promise<DeploymentOutcome> {
-  const resolved = hearResolutions(plan);
-  return (await decided(plan, why, resolved)) ?? undoAll(plan, undos, why, round, resolved);
-}
-
-async function undoAll(
-  plan: Plan,
-  undos: UndoName[],
-  why: string,
-  round: number,
-  resolved: () => Promise<Resolution>,
-): Promise<DeploymentOutcome> {
   const order = undos.toReversed();
   // Before the swap's undo was registered nothing was touched, so there is nothing to check.
   if (undos.includes('undoSwap')) order.push('verifyRollback');

@@ -5,7 +5,7 @@ import { agrees, checksums, violations } from './invariants';
 import { interrupt } from './interrupt';
 import { endsOf, failpointOf, steps, type Cell } from './matrix';
 import type { Stack } from './stack';
-import { until } from './until';
+import { until } from '../helpers/until';
 import { strike } from './strike';
 
 export interface CellResult {

@@ -3,7 +3,7 @@ import { deployWorkflowId } from '../../workflows/messages';
 import type { Chance } from './chance';
 import type { Cell } from './matrix';
 import type { Stack } from './stack';
-import { until } from './until';
+import { until } from '../helpers/until';
 import type { Struck } from './strike';
 
 /**

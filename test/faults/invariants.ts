@@ -8,7 +8,7 @@ import type { Db } from '../../db/connect';
 import type { DeploymentRow } from '../../db/deployments';
 import { machines } from '../../domain/machines';
 import type { Stack } from './stack';
-import { until } from './until';
+import { until } from '../helpers/until';
 
 /** What must hold after every cell, whatever was struck: I1 to I9. Each answers with what is wrong, in plain words. */
 export interface Expected {

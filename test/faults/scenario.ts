@@ -4,7 +4,7 @@ import type { DeploymentView } from '../../domain/schemas';
 import type { CellResult } from './cell';
 import { agrees, checksums, violations } from './invariants';
 import type { Stack, StackOptions } from './stack';
-import { until } from './until';
+import { until } from '../helpers/until';
 
 /** What the matrix does not hold: one story each, on a stack of its own, under the same invariants. */
 export interface Scenario {
@@ -103,3 +103,11 @@ export async function runScenario(stack: Stack, scenario: Scenario, seed: number
     tookMs: Date.now() - began,
   };
 }
+
+/** Waits until some deployment's log says this. */
+export const told = (stack: Stack, text: string) =>
+  until(`the log to say ${text}`, () =>
+    stack.withDb(
+      async (db) => (await db('deployment_log').where('text', 'like', `%${text}%`).first()) !== undefined,
+    ),
+  );

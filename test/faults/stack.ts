@@ -15,7 +15,7 @@ import { barriers } from '../helpers/barriers';
 import { makeRepository } from '../helpers/repository';
 import { startMember, type Member } from './member';
 import { serveSite, startProber, type Prober, type Site } from './site';
-import { until } from './until';
+import { until } from '../helpers/until';
 import { createUsers, type Users } from './users';
 
 /**

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Chance } from './chance';
 import type { Fault, Victim } from './matrix';
 import type { Stack } from './stack';
-import { until } from './until';
+import { until } from '../helpers/until';
 
 /**
  * How each victim is struck and helped up again, as its supervisor would: what dies is started again, a stopped worker

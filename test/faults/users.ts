@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DeploymentView } from '../../domain/schemas';
-import { until } from './until';
+import { until } from '../helpers/until';
 
 /**
  * The people of a stack, over HTTP as they are: whoever gets no answer asks again with the same Idempotency-Key,

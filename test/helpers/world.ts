@@ -12,7 +12,6 @@ import {
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
@@ -36,6 +35,7 @@ import type { Trigger } from '../../domain/machines';
 import { introducePeople, keyring } from './people';
 import { testDatabase } from './postgres';
 import { makeRepository } from './repository';
+import { until } from './until';
 
 /**
  * A small world with real parts: a Temporal server, a database, a git repository, a site that serves what
@@ -204,19 +204,11 @@ export async function makeWorld(options: { targets?: string[]; extra?: string; t
       await started.handle.result();
       return { promotion, ...started };
     },
-    async until<T>(
+    until: <T>(
       what: string,
       read: () => Promise<T | undefined | false> | T | undefined | false,
       withinMs = 20_000,
-    ): Promise<T> {
-      const deadline = Date.now() + withinMs;
-      for (;;) {
-        const found = await read();
-        if (found) return found;
-        if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
-        await sleep(20);
-      }
-    },
+    ): Promise<T> => until(what, read, withinMs),
     current(target = names[0]!): string | null {
       return existsSync(join(root(target), 'current'))
         ? basename(readlinkSync(join(root(target), 'current')))

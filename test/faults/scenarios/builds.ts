@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Scenario } from '../scenario';
-import { until } from '../until';
+import { until } from '../../helpers/until';
 
 /** Builds that behave badly. Each replaces the repository's build program. */
 const shortly = { buildSeconds: 4 };

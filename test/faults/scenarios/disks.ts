@@ -2,9 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Scenario } from '../scenario';
-import type { Stack } from '../stack';
-import { until } from '../until';
+import { told, type Scenario } from '../scenario';
 
 /** Full disks: small file systems in memory, mounted where something is written, and filled. */
 const mounted = (place: string, megabytes: number) => {
@@ -32,12 +30,6 @@ function fill(place: string): string {
   return file;
 }
 
-const told = (stack: Stack, text: string) =>
-  until(`the log to say ${text}`, () =>
-    stack.withDb(
-      async (db) => (await db('deployment_log').where('text', 'like', `%${text}%`).first()) !== undefined,
-    ),
-  );
 const big = { 'src/big.bin': 'z'.repeat(300_000) };
 
 const ofSteps = [['artifacts', 'build'] as const, ['backups', 'backup'] as const].map(

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Scenario, Scene } from '../scenario';
 import type { Stack } from '../stack';
-import { until } from '../until';
+import { until } from '../../helpers/until';
 
 /** Temporal loses everything: its file is gone, and the namespace is made anew, empty. */
 async function loseTemporal(stack: Stack): Promise<void> {

@@ -2,7 +2,7 @@ import { machines } from '../../../domain/machines';
 import { chance } from '../chance';
 import type { Scenario } from '../scenario';
 import type { Stack } from '../stack';
-import { until } from '../until';
+import { until } from '../../helpers/until';
 import { Refused } from '../users';
 
 /** Many hands at once. */

@@ -1,17 +1,11 @@
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Scenario } from '../scenario';
+import { told, type Scenario } from '../scenario';
 import type { Stack } from '../stack';
-import { until } from '../until';
+import { until } from '../../helpers/until';
 
 /** Undos that can not be done, for a while or until a person has seen to it: a folder lies where a file has to. */
 const inTheWay = (stack: Stack) => join(stack.root, '.signalbox', 'fence.json.new');
-const told = (stack: Stack, text: string) =>
-  until(`the log to say ${text}`, () =>
-    stack.withDb(
-      async (db) => (await db('deployment_log').where('text', 'like', `%${text}%`).first()) !== undefined,
-    ),
-  );
 
 export const undos: Scenario[] = [
   {
