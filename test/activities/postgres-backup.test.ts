@@ -1,16 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-  truncateSync,
-  statSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, rmSync, writeFileSync, truncateSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import pg from 'pg';
@@ -20,26 +9,13 @@ import { summaryOf } from '../../activities/backups/checksums';
 import { whyUnusable } from '../../activities/backups/tools';
 import type { StepContext } from '../../activities/step';
 import type { TargetConfig } from '../../domain/config';
-import { rememberedPorts } from '../../cli/embedded/ports';
-import { startPostgres } from '../../cli/embedded/postgres-server';
-import { createProcesses } from '../../cli/embedded/processes';
 import { redactor } from '../../activities/redact';
+import { describeDumpable, startDumpable, type Dumpable } from '../helpers/dumpable';
 
 /** The postgres backup with real tools and a real server of a version that they can dump. */
-const majorOf = (program: string) =>
-  Number(/\s(\d+)/.exec(spawnSync(program, ['--version'], { encoding: 'utf8' }).stdout ?? '')?.[1] ?? 0);
-const tools = majorOf('pg_dump');
-const servers = [18, 17, 16, 15].filter((major) => major <= tools);
-const major = servers.find((one) => one === 18 || existsSync(`/usr/lib/postgresql/${one}/bin/postgres`));
-if (major === undefined)
-  console.log(
-    'skipped: postgres backups: no pg_dump with a PostgreSQL server that is not newer is installed here',
-  );
-const suite = major === undefined ? describe.skip : describe;
-
-suite('the postgres backup', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'signalbox-pgbackup-'));
-  const processes = createProcesses(join(folder, 'server'), () => undefined);
+describeDumpable()('the postgres backup', () => {
+  let server: Dumpable;
+  let folder: string;
   let url: string;
   let client: pg.Client;
   let tries = 0;
@@ -52,17 +28,9 @@ suite('the postgres backup', () => {
     ...more,
   });
   beforeAll(async () => {
-    // Older servers want to enter their folder, as whoever they run as.
-    mkdirSync(join(folder, 'server', 'postgres'), { recursive: true });
-    chmodSync(folder, 0o755);
-    const port = await rememberedPorts(folder).take('postgres');
-    const { databaseOwnerUrl } = await startPostgres(join(folder, 'server'), port, processes, major);
-    const admin = new pg.Client({ connectionString: databaseOwnerUrl });
-    await admin.connect();
-    await admin.query('CREATE DATABASE shop');
-    await admin.query("CREATE ROLE reader LOGIN PASSWORD 'reader'");
-    await admin.end();
-    url = Object.assign(new URL(databaseOwnerUrl), { pathname: '/shop' }).href;
+    server = await startDumpable();
+    ({ folder, url } = server);
+    await server.asOwner("CREATE ROLE reader LOGIN PASSWORD 'reader'");
     process.env.SHOP_DATABASE = url;
     client = new pg.Client({ connectionString: url });
     await client.connect();
@@ -81,8 +49,7 @@ suite('the postgres backup', () => {
   }, 60_000);
   afterAll(async () => {
     await client.end();
-    await processes.stop('postgres');
-    rmSync(folder, { recursive: true, force: true });
+    await server.stop();
   });
 
   const contextOf = (): StepContext => {
@@ -213,7 +180,7 @@ suite('the postgres backup', () => {
     for (const name of ['pg_dump', 'pg_restore', 'psql'])
       writeFileSync(join(old, name), `#!/bin/sh\necho "${name} (PostgreSQL) 9.6.1"\n`, { mode: 0o755 });
     expect(await whyUnusable(target(config({ binaries: old })))).toBe(
-      `Target shop backs up a PostgreSQL ${major} database, but ${old}/pg_dump is of version 9, which can not dump it. Install the client tools of PostgreSQL ${major} or newer, or name their folder in backup.binaries.`,
+      `Target shop backs up a PostgreSQL ${server.major} database, but ${old}/pg_dump is of version 9, which can not dump it. Install the client tools of PostgreSQL ${server.major} or newer, or name their folder in backup.binaries.`,
     );
   });
 });

@@ -70,12 +70,15 @@ export function createUsers(api: () => string, tokens: Record<string, string>): 
         submit: true,
       });
       const request = `/change-requests/${key.replace('CP', 'RFC')}`;
-      await ask('amir', 'POST', `${request}/decisions`, { decision: 'approve' });
       // Accepted is not yet recorded, when a worker is busy.
-      await until(`${key} to be approved`, async () => {
-        const { status } = await ask<{ status: string }>('carla', 'GET', request);
-        return status === 'approved';
-      });
+      const recorded = (wanted: string) =>
+        until(`${key} to be ${wanted}`, async () => {
+          const { status } = await ask<{ status: string }>('carla', 'GET', request);
+          return status === wanted;
+        });
+      await recorded('submitted');
+      await ask('amir', 'POST', `${request}/decisions`, { decision: 'approve' });
+      await recorded('approved');
       return key;
     },
     async deploy(promotion) {

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Endpoints } from '../../cli/state-dir';
+import { until as untilThere } from './until';
 
 /** The real program, as a user runs it: `signalbox up` as a process of its own, and its client commands. */
 export const program = resolve('cli/bin.js');
@@ -133,14 +134,19 @@ export function runAlone(env: Record<string, string>, ...args: string[]) {
   let text = '';
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
-  const ended = new Promise<number | null>((done) => child.once('close', done));
+  let over = false;
+  const ended = new Promise<number | null>((done) =>
+    child.once('close', (code) => {
+      over = true;
+      done(code);
+    }),
+  );
   const says = (what: RegExp): Promise<string> =>
-    Promise.race([
-      until(`${args[0]} to say ${what}`, () => what.exec(text)?.[0]),
-      ended.then((code): never => {
-        throw new Error(`${args[0]} ended with ${code}: ${text}`);
-      }),
-    ]);
+    untilThere(`${args[0]} to say ${what}`, async () => {
+      const said = what.exec(text)?.[0];
+      if (said === undefined && over) throw new Error(`${args[0]} ended with ${await ended}: ${text}`);
+      return said;
+    });
   return { child, ended, says };
 }
 
@@ -168,20 +174,13 @@ export function runProgram(args: string[], options: UpOptions = {}): Promise<Ran
 
 export const modeOf = (file: string) => (statSync(file).mode & 0o777).toString(8);
 
-export async function until<T>(
-  what: string,
-  read: () => Promise<T | undefined | false> | T | undefined | false,
-): Promise<T> {
-  const deadline = Date.now() + waitMs;
-  for (;;) {
-    const found = await Promise.resolve()
+/** Waits for a condition of a stack that is coming and going: what can not be read yet is not there yet. */
+export const until = <T>(what: string, read: () => Promise<T | undefined | false> | T | undefined | false) =>
+  untilThere(what, () =>
+    Promise.resolve()
       .then(read)
-      .catch(() => undefined);
-    if (found) return found;
-    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
-    await sleep(50);
-  }
-}
+      .catch(() => undefined),
+  );
 
 /** Ends whatever a failed test left, and removes its folders. */
 export async function cleanUp(): Promise<void> {
