@@ -224,6 +224,11 @@ export function createLifecycle(deps: Deps, heard: Heard) {
         throw thrown;
       });
       await failpoint('admit/recorded-unreported');
+      const about = { deployment: rowKey(row), target: row.target, request: request.request };
+      deps.log.info(
+        { ...about, lane: lane?.kind },
+        lane ? `admitted; its lane: ${lane.kind}` : `${row.status}: ${row.outcome}`,
+      );
       return lane ? { plan: planOf(row, standing), lane: await told(row.id, lane) } : afterEnd(row);
     },
 

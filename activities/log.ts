@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from '../db/connect';
 import { appendLog, type NewLine } from '../db/log';
+import { logLines } from './metrics';
 
 /**
  * Writes a step's output line by line to Postgres, in batches. Memory is bounded: while more than `maxLines` or
@@ -55,6 +56,7 @@ export function openLog(
         continue;
       }
       waiting.splice(0, lines.length);
+      logLines.inc(lines.length);
       chars -= lines.reduce((sum, { text }) => sum + text.length, 0);
       if (!full()) letGo();
     }

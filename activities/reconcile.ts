@@ -25,6 +25,7 @@ import {
 } from '../workflows/messages';
 import type { Deps } from './deps';
 import { lost } from './lost';
+import { reconciledAt, repairs } from './metrics';
 
 /**
  * One pass of reconciling. What holds a lane is always looked at; of what waits, a few each time, so that a thousand
@@ -46,6 +47,10 @@ export function createReconcileActivities(deps: Deps) {
   return {
     async mend(): Promise<string[]> {
       const mended: string[] = [];
+      const put = (kind: string, line: string) => {
+        mended.push(line);
+        repairs.inc({ kind });
+      };
       const rows = new Map<number, DeploymentRow>();
       for (const row of await attemptsToLookAt(db, sweepAtOnce)) rows.set(row.id, row);
       for (const row of await ownedBy(db, await endedBadly())) rows.set(row.id, row);
@@ -62,7 +67,7 @@ export function createReconcileActivities(deps: Deps) {
             args: [{ deployment: row.id, key, why } satisfies RecoveryRequest],
             staticSummary: `Recover ${key}: ${why}`,
           });
-          mended.push(`${key}: ${why} Recovery was started.`);
+          put('deployment', `${key}: ${why} Recovery was started.`);
         }
       }
       await swept(db, [...rows.keys()]);
@@ -76,18 +81,24 @@ export function createReconcileActivities(deps: Deps) {
           args: [],
           staticSummary: 'Wake deployments that wait for a window by an older revision of the windows',
         });
-        mended.push('Deployments that waited for a window by an older revision were told to look again.');
+        put('sleepers', 'Deployments that waited for a window by an older revision were told to look again.');
       }
       for (const request of await endedUnfollowed(db)) {
         const there = await signal(
           changeRequestWorkflowId(request.id, request.submission),
           changeRequestMoved.name,
         );
-        if (there) mended.push(`${changeRequestKey(request.id)}: its workflow was told again that it ended.`);
+        if (there)
+          put(
+            'change-request',
+            `${changeRequestKey(request.id)}: its workflow was told again that it ended.`,
+          );
         else await markFollowed(db, request.id);
       }
-      mended.push(...(await followAgain()), ...(await deliverAgain()));
+      for (const line of await followAgain()) put('change-request', line);
+      for (const line of await deliverAgain()) put('notification', line);
       for (const line of mended) log.warn({ reconcile: true }, line);
+      reconciledAt.setToCurrentTime();
       return mended;
     },
   };

@@ -15,6 +15,7 @@ import type { Deps } from './deps';
 import { windowClosed } from './windows';
 import { createDriver, type Driver } from './drivers/driver';
 import { openLog, type StepLog } from './log';
+import { stepSeconds } from './metrics';
 import { reap } from './process';
 import { redactor, shortestSecret, type Redactor } from './redact';
 
@@ -83,6 +84,18 @@ export function createStepRunner(deps: Deps) {
     const workplace = join(deps.stateDir, 'work', input.key);
     const workspace = join(workplace, tryName);
     const beat = setInterval(() => activity.heartbeat(), heartbeatMs);
+    const took = stepSeconds.startTimer({ target: input.target, step: name });
+    const about = {
+      deployment: input.key,
+      target: input.target,
+      step: name,
+      try: info.attempt,
+      workflow: mine.owner,
+    };
+    const ended = (result: 'done' | 'failed' | 'fault' | 'cancelled', detail: string) => {
+      const seconds = took({ result });
+      deps.log[result === 'fault' ? 'warn' : 'info']({ ...about, result, seconds }, `${name}: ${detail}`);
+    };
     try {
       await failpoint(`${name}/asked`);
       const row = await beginStep(deps.db, mine);
@@ -136,10 +149,15 @@ export function createStepRunner(deps: Deps) {
         };
         await (record ? deps.db.transaction(finish) : finish(deps.db));
         await failpoint(`${name}/recorded-unreported`);
+        ended('done', detail);
         return result.value;
       } catch (thrown) {
         const failure = asFailure(thrown, name, log.clean);
         const isVerdict = failure instanceof ApplicationFailure && failure.nonRetryable;
+        ended(
+          failure instanceof CancelledFailure ? 'cancelled' : isVerdict ? 'failed' : 'fault',
+          failure.message,
+        );
         if (!isVerdict || failure.type === windowClosed)
           note(
             `${name}: ${failure instanceof CancelledFailure ? 'stopped, because it was cancelled' : failure.message}`,

@@ -20,6 +20,9 @@ import type { ApiDeps } from './deps';
 import { windowRoutes } from './deployment-windows';
 import { deploymentRoutes } from './deployments';
 import { eventStream } from './events';
+import { readiness } from './health';
+import { metrics } from './metrics';
+import { observe } from './observe';
 import { openApiDocument } from './openapi';
 import { problemHandler } from './problem';
 import { promotionRoutes } from './promotions';
@@ -57,6 +60,7 @@ export function createApp(deps: ApiDeps): Express {
     response.set('X-Request-Id', response.locals.request as string);
     next();
   });
+  app.use(observe(deps.log));
   app.use(
     helmet({
       contentSecurityPolicy: { useDefaults: false, directives: policy },
@@ -67,17 +71,20 @@ export function createApp(deps: ApiDeps): Express {
   app.use(compression());
 
   app.get('/health/live', (_request, response) => void response.json({ status: 'live' }));
-  app.get('/health/ready', async (_request, response) => {
-    const parts = {
-      database: await answers(deps.db.raw('SELECT 1')),
-      temporal: await answers(deps.temporal.workflowService.getSystemInfo({})),
-    };
-    response.status(Object.values(parts).every((part) => part === 'ready') ? 200 : 503).json(parts);
-  });
+  app.get(
+    '/health/ready',
+    readiness(() => ({
+      database: deps.db.raw('SELECT 1'),
+      temporal: deps.temporal.workflowService.getSystemInfo({}),
+    })),
+  );
+
+  const credentials = createCredentials(deps);
+  // Prometheus reaches each process by an address of its own.
+  app.get('/metrics', authenticate(deps, credentials), metrics(deps));
 
   app.use(ownAddress(deps));
 
-  const credentials = createCredentials(deps);
   const routes = apiRoutes(deps, credentials.forget);
   const document = openApiDocument(routes);
   app.get('/api/openapi.json', (_request, response) => void response.json(document));
@@ -145,12 +152,3 @@ const docsPolicy = helmet.contentSecurityPolicy({
   useDefaults: false,
   directives: { ...policy, 'style-src': ["'self'", "'unsafe-inline'"] },
 });
-
-const answers = (part: PromiseLike<unknown>) =>
-  Promise.race([
-    Promise.resolve(part),
-    new Promise((_, reject) => setTimeout(() => reject(new Error('no answer')), 2_000).unref()),
-  ]).then(
-    () => 'ready',
-    () => 'away',
-  );

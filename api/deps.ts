@@ -47,6 +47,8 @@ export interface ApiDeps {
   signIn?: SignIn;
   /** Where it is reached, such as `https://signalbox.example.com`; the first is the one it calls itself. */
   origins(): readonly string[];
+  /** What Temporal's SDK counts in this process, as Prometheus reads it. */
+  sdkMetrics?(): Promise<string>;
   /** How long a request waits for its verdict before it answers "accepted". */
   verdictMs: number;
   /** How often an open event stream asks whether its reader may still read; 15 s when left out. */

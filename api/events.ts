@@ -2,6 +2,7 @@ import type { RequestHandler } from 'express';
 import { createSession } from 'better-sse';
 import { whoAsks } from './auth';
 import type { ApiDeps } from './deps';
+import { streamClients } from './metrics';
 
 /**
  * GET /api/events: what changes, as server-sent events. `change` carries entity, key and version; `reset` says
@@ -37,7 +38,9 @@ export function eventStream(deps: ApiDeps): RequestHandler {
         () => undefined,
       );
     }, recheckMs);
+    streamClients.inc();
     session.once('disconnected', () => {
+      streamClients.dec();
       clearInterval(recheck);
       stop();
       changes.closing.removeEventListener('abort', end);

@@ -10,7 +10,7 @@ import { migrateAsOwner } from '../cli/database';
 import { connect, type Db } from '../db/connect';
 import type { Temporal } from '../temporal-config/connection';
 import { setUpTemporal } from '../temporal-config/setup';
-import { routeTemporalLogs } from '../worker/worker';
+import { installRuntime } from '../worker/worker';
 
 /** The servers as `signalbox up` runs them, in a temporary folder: both sides of a comparison use the same ones. */
 export interface Servers {
@@ -25,7 +25,7 @@ export interface Servers {
 
 export async function startServers(): Promise<Servers> {
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-bench-'));
-  routeTemporalLogs(openLog(join(folder, 'bench.log')));
+  installRuntime(openLog(join(folder, 'bench.log')));
   const processes = createProcesses(folder, console.error);
   const ports = rememberedPorts(folder);
   const port = await ports.take('postgres');

@@ -53,6 +53,11 @@ program
   .addOption(stateOption())
   .requiredOption('--config <file>', 'targets file')
   .option('--grace-seconds <n>', 'how long running steps may go on when it is stopped', number, 30)
+  .option(
+    '--health-port <n>',
+    'answer /health/live, /health/ready and /metrics here; 0: any free port',
+    number,
+  )
   .action(async (options) => exit(await (await servers()).runWorker(options)));
 const client = (name: string, description: string, parent = program) =>
   parent
@@ -289,6 +294,14 @@ backups('restore', "put a target's data back as it was before a deployment")
   .action(async (key: string, options) =>
     exit(await (await import('./backups.js')).restoreBackup(key, options)),
   );
+
+program
+  .command('temporal')
+  .description('the Temporal server that the environment names')
+  .command('setup')
+  .description('make the namespace and the search attributes that Signalbox needs; safe to repeat')
+  .option('--retention-days <n>', 'how long Temporal keeps a workflow that has ended', whole)
+  .action(async (options) => exit(await (await servers()).setUp(options)));
 
 const keys = program.command('keys').description('the keys that sign what is said to workflows');
 keys

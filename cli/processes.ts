@@ -2,7 +2,10 @@ import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { connectTemporal } from '../temporal-config/connection';
 import { setUpTemporal } from '../temporal-config/setup';
-import { routeTemporalLogs } from '../worker/worker';
+import { installRuntime, sdkMetricsAt } from '../worker/worker';
+import { freePort } from './embedded/ports';
+import { startTracing } from './tracing';
+import { serveHealth } from './worker-health';
 import type { Targets } from '../domain/config';
 import {
   demandTools,
@@ -22,16 +25,17 @@ interface Alone {
   config: string;
 }
 
-async function open({ state, config }: Alone) {
+async function open(service: string, { state, config }: Alone) {
   const configured = readConfig(config);
   let { targets } = configured;
   const databaseUrl = required('DATABASE_URL', 'the PostgreSQL database, postgres://user:password@host/name');
-  required('TEMPORAL_ADDRESS', 'the Temporal server, host:port');
   const stateDir = resolve(state);
   mkdirSync(stateDir, { recursive: true });
   const log = openLog();
   const keyring = signingKeys(stateDir);
-  routeTemporalLogs(log);
+  const sdkPort = await freePort();
+  installRuntime(log, sdkPort);
+  const tracing = startTracing(service);
   const temporal = await connectTemporal();
   const db = await openDatabase(databaseUrl, targets);
   await setUpTemporal(temporal);
@@ -50,9 +54,12 @@ async function open({ state, config }: Alone) {
   const close = async () => {
     await db.destroy();
     await temporal.connection.close();
+    await tracing?.stop();
   };
   return {
     databaseUrl,
+    sdkMetrics: sdkMetricsAt(sdkPort),
+    tracing,
     shared: { db, temporal, targets: () => targets, stateDir, log, keyring, config: configured },
     say,
     reread,
@@ -66,9 +73,9 @@ const stopped = () =>
   });
 
 export async function runApi(options: Alone & { port: number }): Promise<number> {
-  const { databaseUrl, shared, say, reread, close } = await open(options);
+  const { databaseUrl, sdkMetrics, shared, say, reread, close } = await open('signalbox-api', options);
   const temporalUi = process.env.TEMPORAL_UI_URL ?? null;
-  const api = await serveApi({ ...shared, databaseUrl, temporalUi, port: options.port });
+  const api = await serveApi({ ...shared, databaseUrl, temporalUi, sdkMetrics, port: options.port });
   reread();
   say(`API and page on ${api.address}`);
   await stopped();
@@ -77,14 +84,37 @@ export async function runApi(options: Alone & { port: number }): Promise<number>
   return 0;
 }
 
-export async function runWorker(options: Alone & { graceSeconds: number }): Promise<number> {
-  const { shared, say, reread, close } = await open(options);
-  const worker = await serveWorker({ ...shared, graceMs: options.graceSeconds * 1000 });
+export async function runWorker(
+  options: Alone & { graceSeconds: number; healthPort?: number },
+): Promise<number> {
+  const { shared, sdkMetrics, tracing, say, reread, close } = await open('signalbox-worker', options);
+  const worker = await serveWorker({ ...shared, tracing, graceMs: options.graceSeconds * 1000 });
+  const health =
+    options.healthPort === undefined
+      ? undefined
+      : await serveHealth({ ...shared, port: options.healthPort, worker, sdkMetrics });
+  if (health) say(`health and figures on port ${health.port}`);
   reread(demandTools);
   say('worker is polling');
   await Promise.race([stopped(), worker.broken]);
   say('worker is stopping: running steps may finish');
   await worker.stop();
+  health?.stop();
   await close();
   return 0;
+}
+
+/** `signalbox temporal setup`. Temporal takes one day at least. */
+export async function setUp({ retentionDays }: { retentionDays?: number }): Promise<number> {
+  const temporal = await connectTemporal();
+  try {
+    const done = await setUpTemporal(temporal, retentionDays);
+    for (const line of done) console.log(line);
+    console.log(
+      `Temporal at ${temporal.address} has what Signalbox needs in namespace ${temporal.namespace}.`,
+    );
+    return 0;
+  } finally {
+    await temporal.connection.close();
+  }
 }

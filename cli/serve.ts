@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { join } from 'node:path';
+import { trace } from '@opentelemetry/api';
 import pino, { type Logger } from 'pino';
 import { createApp } from '../api/app';
 import type { ApiDeps, OidcSignIn } from '../api/deps';
@@ -14,6 +15,7 @@ import { connect, type Db } from '../db/connect';
 import { noteTargets, registerTargets } from '../db/targets';
 import type { Temporal } from '../temporal-config/connection';
 import type { Keyring } from '../temporal-config/signing';
+import type { Tracing } from '../temporal-config/tracing';
 import { createWindows } from '../db/windows';
 import { rebindAll } from '../db/change-content';
 import { keepAudit } from '../worker/audit-keeper';
@@ -21,7 +23,7 @@ import { startNotifier } from '../worker/notifier';
 import { keepSchedules } from '../worker/schedules';
 import { startWorker, type SignalboxWorker } from '../worker/worker';
 import { migrateAsOwner, operator } from './database';
-import { pageDir, readReference, workflowBundle } from './settings';
+import { pageDir, readReference, tracedWorkflowBundle, workflowBundle } from './settings';
 
 /** What `up`, `signalbox api` and `signalbox worker` are put together from. */
 const verdictMs = 5_000;
@@ -31,6 +33,11 @@ export const openLog = (destination?: string): Logger =>
     {
       level: process.env.SIGNALBOX_LOG_LEVEL ?? 'info',
       base: undefined,
+      // Leads from a line to its trace, where traces are kept.
+      mixin: () => {
+        const span = trace.getActiveSpan()?.spanContext();
+        return span ? { trace_id: span.traceId, span_id: span.spanId } : {};
+      },
       timestamp: pino.stdTimeFunctions.isoTime,
     },
     destination ? pino.destination({ dest: destination, sync: true, mkdir: true }) : pino.destination(1),
@@ -91,6 +98,7 @@ export async function serveApi(options: {
   config: Pick<Config, 'api' | 'identity'>;
   port: number;
   signIn?: ApiDeps['signIn'];
+  sdkMetrics?: ApiDeps['sdkMetrics'];
 }): Promise<ApiServer> {
   const { temporal, temporalUi } = options;
   const source = createSource(join(options.stateDir, 'mirrors', 'api'));
@@ -114,6 +122,7 @@ export async function serveApi(options: {
         .join('/'),
     webDir: pageDir,
     log: options.log,
+    sdkMetrics: options.sdkMetrics,
     verdictMs,
     signIn: identity && publicUrl ? oidcSignIn(identity.oidc, publicUrl) : options.signIn,
     keyring: options.keyring,
@@ -156,7 +165,7 @@ const oidcSignIn = (oidc: OidcConfig, publicUrl: string): OidcSignIn => ({
   clientSecret: () => oidc.clientSecret && readReference(oidc.clientSecret),
 });
 
-const listen = (server: Server, port: number, host: string) =>
+export const listen = (server: Server, port: number, host: string) =>
   new Promise<number>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) =>
       reject(
@@ -180,12 +189,14 @@ export async function serveWorker(options: {
   keyring: Keyring;
   config: Pick<Config, 'audit' | 'notifications'>;
   graceMs: number;
+  tracing?: Tracing;
 }): Promise<SignalboxWorker> {
   const { temporal, stateDir } = options;
   await demandTools(options.targets());
   const worker = await startWorker({
     temporal,
-    workflowBundle,
+    workflowBundle: options.tracing ? tracedWorkflowBundle : workflowBundle,
+    tracing: options.tracing,
     graceMs: options.graceMs,
     deps: {
       db: options.db,
@@ -213,6 +224,7 @@ export async function serveWorker(options: {
     log: options.log,
   });
   return {
+    running: worker.running,
     broken: worker.broken,
     async stop() {
       await schedules.stop();

@@ -7,6 +7,8 @@ import { messageOf } from '../domain/errors';
 /** Where the program itself lies: `dist/`, with the bundled workflows and the built page. */
 export const programDir = join(__dirname, '..');
 export const workflowBundle = join(programDir, 'workflow-bundle.js');
+/** The same, with what passes traces on. */
+export const tracedWorkflowBundle = join(programDir, 'workflow-bundle-traced.js');
 export const pageDir = join(programDir, 'web');
 
 export const defaultConfigFile = 'signalbox.config.yaml';

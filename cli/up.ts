@@ -4,9 +4,10 @@ import type { Role } from '../domain/machines';
 import { parseConfig, type Targets } from '../domain/config';
 import { findPerson, setGrants } from '../db/people';
 import { mintToken } from '../db/tokens';
-import { connectTemporal, type Temporal } from '../temporal-config/connection';
+import { connectTemporal, isConfigured, type Temporal } from '../temporal-config/connection';
 import { setUpTemporal } from '../temporal-config/setup';
-import { routeTemporalLogs } from '../worker/worker';
+import { installRuntime, sdkMetricsAt } from '../worker/worker';
+import { startTracing } from './tracing';
 import { createClient } from './client';
 import { isFree, rememberedPorts } from './embedded/ports';
 import { startPostgres } from './embedded/postgres-server';
@@ -94,8 +95,11 @@ export async function up(options: UpOptions): Promise<number> {
   async function start(): Promise<void> {
     const keyring = signingKeys(state.path);
     const log = openLog(join(state.path, 'logs', 'signalbox.log'));
-    routeTemporalLogs(log);
     const ports = rememberedPorts(state.path);
+    const sdkPort = await ports.take('sdkMetrics');
+    installRuntime(log, sdkPort);
+    const tracing = startTracing('signalbox');
+    undo.push(() => tracing?.stop());
     const processes = createProcesses(state.path, say);
     const embed = (name: string) => void undo.push(() => processes.stop(name));
     const left = await processes.reclaim();
@@ -128,10 +132,7 @@ export async function up(options: UpOptions): Promise<number> {
           return startPostgres(state.path, await ports.take('postgres'), processes);
         },
       ),
-      part(
-        process.env.TEMPORAL_ADDRESS ? 'Using Temporal at TEMPORAL_ADDRESS' : 'Starting Temporal',
-        startTemporal,
-      ),
+      part(isConfigured() ? 'Using Temporal as the environment says' : 'Starting Temporal', startTemporal),
     ]);
     undo.push(() => temporal.connection.close());
 
@@ -150,7 +151,7 @@ export async function up(options: UpOptions): Promise<number> {
     }
     await part('Registering search attributes', () => setUpTemporal(temporal));
     const shared = { db, temporal, targets: () => targets, stateDir: state.path, log, config, keyring };
-    const worker = await part('Starting the worker', () => serveWorker({ ...shared, graceMs }));
+    const worker = await part('Starting the worker', () => serveWorker({ ...shared, tracing, graceMs }));
     undo.push(() => worker.stop());
     worker.broken.catch((thrown: unknown) => {
       say(`The worker broke: ${String(thrown)}. Stopping; start again to go on.`);
@@ -174,7 +175,14 @@ export async function up(options: UpOptions): Promise<number> {
       say('Somebody signed in on the page by the link above; "npx signalbox sign-in" prints the next one.');
     });
     const port = await chosenPort();
-    const api = await serveApi({ ...shared, databaseUrl, temporalUi, port, signIn });
+    const api = await serveApi({
+      ...shared,
+      databaseUrl,
+      temporalUi,
+      port,
+      signIn,
+      sdkMetrics: sdkMetricsAt(sdkPort),
+    });
     undo.push(() => api.stop());
 
     const page = api.address;
@@ -205,7 +213,7 @@ export async function up(options: UpOptions): Promise<number> {
     if (!stopping) say('Running. Ctrl-C stops everything in order.');
 
     async function startTemporal(): Promise<{ temporal: Temporal; temporalUi: string | null }> {
-      if (process.env.TEMPORAL_ADDRESS)
+      if (isConfigured())
         return { temporal: await connectTemporal(), temporalUi: process.env.TEMPORAL_UI_URL ?? null };
       embed('temporal');
       const wanted = process.env.TEMPORAL_NAMESPACE ?? namespace;

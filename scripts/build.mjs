@@ -58,11 +58,21 @@ for (const file of readdirSync('dist', { recursive: true }).filter((name) => nam
 }
 
 const { bundleWorkflowCode } = require('@temporalio/worker');
-const { code } = await bundleWorkflowCode({
-  workflowsPath: join(root, 'dist/workflows/index.js'),
-  payloadConverterPath: join(root, 'dist/workflows/payload-converter.js'),
-  logger: { trace() {}, debug() {}, info() {}, log() {}, warn: console.warn, error: console.error },
-});
-for (const place of ['dist', 'dist-failpoints']) writeFileSync(join(place, 'workflow-bundle.js'), code);
+// Twice: what passes traces on costs something, so it is in the one that a worker with OpenTelemetry loads.
+const bundles = {
+  'workflow-bundle.js': [],
+  'workflow-bundle-traced.js': [
+    require.resolve('@temporalio/interceptors-opentelemetry/lib/workflow-interceptors'),
+  ],
+};
+for (const [file, workflowInterceptorModules] of Object.entries(bundles)) {
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: join(root, 'dist/workflows/index.js'),
+    payloadConverterPath: join(root, 'dist/workflows/payload-converter.js'),
+    workflowInterceptorModules,
+    logger: { trace() {}, debug() {}, info() {}, log() {}, warn: console.warn, error: console.error },
+  });
+  for (const place of ['dist', 'dist-failpoints']) writeFileSync(join(place, file), code);
+}
 writeFileSync(stamp, wanted);
 console.log(`Built in ${((Date.now() - started) / 1000).toFixed(1)} s.`);

@@ -3,25 +3,63 @@ import { temporal as proto } from '@temporalio/proto';
 import type { Temporal } from './connection';
 import { attributes } from './names';
 
-const retentionDays = 7;
+/**
+ * How long Temporal keeps the history of a workflow that has ended, unless told otherwise. Signalbox has no need of it:
+ * it exports the history of each deployment when that ends.
+ */
+const defaultRetentionDays = 7;
+const daySeconds = 86_400;
 const keyword = proto.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
+/** gRPC status codes. */
 const notFound = 5;
 const alreadyExists = 6;
+const denied = [7, 12, 16];
 
-/** Makes sure the namespace and the search attributes exist. Safe to repeat and to run side by side. */
-export async function setUpTemporal({ connection, namespace }: Temporal): Promise<void> {
-  const { workflowService, operatorService } = connection;
+/**
+ * Makes sure the namespace and the search attributes exist. Safe to repeat and to run side by side.
+ * @param retentionDays set on a namespace that is there already, too; left out: a new one gets seven, another keeps its own.
+ * @returns what it did, in words; empty when all was there.
+ * @throws naming what to make by hand, where the server does not let clients make it (Temporal Cloud).
+ */
+export async function setUpTemporal(temporal: Temporal, retentionDays?: number): Promise<string[]> {
+  return [...(await setUpNamespace(temporal, retentionDays)), ...(await setUpAttributes(temporal))];
+}
+
+async function setUpNamespace(
+  { connection, namespace }: Temporal,
+  retentionDays: number | undefined,
+): Promise<string[]> {
+  const { workflowService } = connection;
+  const period = (days: number) => ({ seconds: (days * daySeconds) as never });
+  let known;
   try {
-    await workflowService.describeNamespace({ namespace });
+    known = await workflowService.describeNamespace({ namespace });
   } catch (thrown) {
     if (codeOf(thrown) !== notFound) throw thrown;
+    const days = retentionDays ?? defaultRetentionDays;
     await workflowService
-      .registerNamespace({
-        namespace,
-        workflowExecutionRetentionPeriod: { seconds: (retentionDays * 86_400) as never },
-      })
-      .catch(unless(alreadyExists));
+      .registerNamespace({ namespace, workflowExecutionRetentionPeriod: period(days) })
+      .catch(
+        unless(alreadyExists, `Make the namespace ${namespace}: this server does not let clients do that.`),
+      );
+    return [`namespace ${namespace}: made, ended workflows are kept for ${days} days`];
   }
+  if (retentionDays === undefined) return [];
+  const before = Number(known.config?.workflowExecutionRetentionTtl?.seconds ?? 0) / daySeconds;
+  if (before === retentionDays) return [];
+  await workflowService
+    .updateNamespace({ namespace, config: { workflowExecutionRetentionTtl: period(retentionDays) } })
+    .catch(
+      unless(
+        undefined,
+        `Set the retention of ${namespace} to ${retentionDays} days: this server does not let clients do that.`,
+      ),
+    );
+  return [`namespace ${namespace}: ended workflows are kept for ${retentionDays} days, before ${before}`];
+}
+
+async function setUpAttributes({ connection, namespace }: Temporal): Promise<string[]> {
+  const { operatorService } = connection;
   const wanted = Object.values(attributes).map(({ name }) => name);
   const missing = async () => {
     // A namespace that was just made is known to every part of the server a moment later.
@@ -33,23 +71,32 @@ export async function setUpTemporal({ connection, namespace }: Temporal): Promis
       });
     return wanted.filter((name) => !(name in (customAttributes ?? {})));
   };
+  const made = new Set<string>();
   for (let tries = 0; ; tries++) {
     const names = await missing();
-    if (names.length === 0) return;
+    if (names.length === 0) return [...made].map((name) => `search attribute ${name}: made`);
     if (tries === 100) throw new Error(`The search attributes ${names.join(', ')} could not be registered.`);
+    names.forEach((name) => made.add(name));
     await operatorService
       .addSearchAttributes({
         namespace,
         searchAttributes: Object.fromEntries(names.map((n) => [n, keyword])),
       })
-      .catch((thrown: unknown) => {
-        if (![notFound, alreadyExists].includes(codeOf(thrown) ?? -1)) throw thrown;
-      });
+      .catch(
+        unless(
+          [notFound, alreadyExists],
+          `Make these search attributes of type Keyword in ${namespace}: ${names.join(', ')}. This server does not let clients do that; on Temporal Cloud: tcld namespace search-attributes add${names.map((name) => ` --sa "${name}=Keyword"`).join('')}.`,
+        ),
+      );
     await sleep(100);
   }
 }
 
 const codeOf = (thrown: unknown) => (thrown as { code?: number }).code;
-const unless = (code: number) => (thrown: unknown) => {
-  if (codeOf(thrown) !== code) throw thrown;
+/** @param otherwise what to do when the server refuses to have it done by a client. */
+const unless = (codes: number | number[] | undefined, otherwise: string) => (thrown: unknown) => {
+  const code = codeOf(thrown) ?? -1;
+  if ([codes ?? []].flat().includes(code)) return;
+  if (denied.includes(code)) throw new Error(otherwise, { cause: thrown });
+  throw thrown;
 };

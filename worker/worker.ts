@@ -1,12 +1,20 @@
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import {
+  makeWorkflowExporter,
+  OpenTelemetryActivityInboundInterceptor,
+} from '@temporalio/interceptors-opentelemetry';
 import type { Logger } from 'pino';
+import { collectDefaultMetrics } from 'prom-client';
 import { createActivities } from '../activities';
 import type { Deps } from '../activities/deps';
 import { controlQueue } from '../temporal-config/names';
 import type { Temporal } from '../temporal-config/connection';
+import type { Tracing } from '../temporal-config/tracing';
 
 /** The worker process: workflows, and the activities that act on targets and write the record. */
 export interface SignalboxWorker {
+  /** Whether it takes work. */
+  running(): boolean;
   /** Stops polling, gives running steps their grace, then interrupts them; they go on when a worker is back. */
   stop(): Promise<void>;
   /** Rejects when the worker breaks. */
@@ -18,22 +26,48 @@ export interface WorkerSettings {
   /** Path of the bundled workflows. */
   workflowBundle: string;
   graceMs: number;
+  /** With it the workflows' bundle has to be the traced one. */
+  tracing?: Tracing;
 }
 
-/** Sends Temporal's own log lines into Signalbox's log. Once per process, before the first connection. */
-export function routeTemporalLogs(log: Logger): void {
+/**
+ * Sends Temporal's own log lines into Signalbox's log, and has its SDK show its figures to this host alone. Once per
+ * process, before the first connection.
+ * @param metricsPort of the figures; left out: none are kept.
+ */
+export function installRuntime(log: Logger, metricsPort?: number): void {
+  if (metricsPort !== undefined) collectDefaultMetrics();
   Runtime.install({
     logger: new DefaultLogger('WARN', ({ level, message, meta }) =>
       log[level === 'ERROR' ? 'error' : 'warn']({ temporal: meta }, message),
     ),
+    ...(metricsPort === undefined
+      ? {}
+      : {
+          telemetryOptions: {
+            metrics: {
+              prometheus: {
+                bindAddress: `127.0.0.1:${metricsPort}`,
+                countersTotalSuffix: true,
+                unitSuffix: true,
+                useSecondsForDurations: true,
+              },
+            },
+          },
+        }),
   });
 }
+
+/** The figures of the SDK, as Prometheus reads them. */
+export const sdkMetricsAt = (port: number) => async (): Promise<string> =>
+  (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
 
 export async function startWorker({
   temporal,
   deps,
   workflowBundle,
   graceMs,
+  tracing,
 }: WorkerSettings): Promise<SignalboxWorker> {
   const worker = await Worker.create({
     connection: temporal.connection,
@@ -42,6 +76,12 @@ export async function startWorker({
     workflowBundle: { codePath: workflowBundle },
     dataConverter: { payloadConverterPath: require.resolve('../workflows/payload-converter') },
     activities: createActivities(deps),
+    ...(tracing && {
+      interceptors: {
+        activity: [(ctx) => ({ inbound: new OpenTelemetryActivityInboundInterceptor(ctx) })],
+      },
+      sinks: { exporter: makeWorkflowExporter(tracing.spans, tracing.resource) },
+    }),
     shutdownGraceTime: graceMs,
     shutdownForceTime: graceMs + 20_000,
     // A cancel is noticed with a heartbeat's answer, so heartbeats must not be held back.
@@ -51,6 +91,7 @@ export async function startWorker({
   const broken = done.then(() => new Promise<never>(() => undefined));
   broken.catch(() => undefined);
   return {
+    running: () => worker.getState() === 'RUNNING',
     broken,
     async stop() {
       if (worker.getState() === 'RUNNING') worker.shutdown();

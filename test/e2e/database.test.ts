@@ -108,7 +108,9 @@ describeDumpable()('a target with a database', () => {
     // What is numbered goes on where it was.
     await shop.query("INSERT INTO orders (total, note) VALUES (50, 'after')");
     expect((await orders()).at(-1)).toMatchObject({ id: 5, note: 'after' });
-    expect((await cli(up, 'log', sick.attempt)).out).not.toContain(new URL(database.url).password);
+    const log = (await cli(up, 'watch', sick.attempt)).out;
+    expect(log).toMatch(/undo-migrate: data restored from .*CP-2\.1/);
+    expect(log).not.toContain(new URL(database.url).password);
     const backups = JSON.parse((await cli(up, 'backup', 'list', '--json')).out) as object[];
     expect(backups).toEqual([
       expect.objectContaining({ key: 'CP-2.1', kind: 'postgres' }),
