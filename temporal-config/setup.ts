@@ -11,6 +11,7 @@ const defaultRetentionDays = 7;
 const daySeconds = 86_400;
 const keyword = proto.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
 /** gRPC status codes. */
+const invalidArgument = 3;
 const notFound = 5;
 const alreadyExists = 6;
 const denied = [7, 12, 16];
@@ -74,7 +75,10 @@ async function setUpAttributes({ connection, namespace }: Temporal): Promise<str
   const made = new Set<string>();
   for (let tries = 0; ; tries++) {
     const names = await missing();
-    if (names.length === 0) return [...made].map((name) => `search attribute ${name}: made`);
+    if (names.length === 0) {
+      if (made.size > 0) await untilUsable(connection, namespace, wanted);
+      return [...made].map((name) => `search attribute ${name}: made`);
+    }
     if (tries === 100) throw new Error(`The search attributes ${names.join(', ')} could not be registered.`);
     names.forEach((name) => made.add(name));
     await operatorService
@@ -90,6 +94,22 @@ async function setUpAttributes({ connection, namespace }: Temporal): Promise<str
       );
     await sleep(100);
   }
+}
+
+/** A production server takes attributes in workflows and queries only some seconds after it has listed them. */
+async function untilUsable(
+  { workflowService }: Temporal['connection'],
+  namespace: string,
+  names: string[],
+): Promise<void> {
+  const query = names.map((name) => `${name} = 'none'`).join(' OR ');
+  for (let tries = 0; ; tries++)
+    try {
+      return void (await workflowService.countWorkflowExecutions({ namespace, query }));
+    } catch (thrown) {
+      if (![invalidArgument, notFound].includes(codeOf(thrown) ?? -1) || tries === 600) throw thrown;
+      await sleep(100);
+    }
 }
 
 const codeOf = (thrown: unknown) => (thrown as { code?: number }).code;
