@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { Targets } from '../domain/config';
-import type { NotificationsConfig, Reference } from '../domain/service-config';
+import type { NotificationsConfig, Reference, Service } from '../domain/service-config';
 import type { Db } from '../db/connect';
 import type { Windows } from '../db/windows';
 import type { Keyring } from '../temporal-config/signing';
@@ -15,6 +15,8 @@ export interface Deps {
   windows: Windows;
   /** Where others are told, and the secret by which that is signed. */
   notifications: { config: NotificationsConfig; secretOf(reference: Reference): string };
+  /** How long logs and histories are kept. */
+  retention: Service['retention'];
   source: Source;
   /** Workspaces, artifacts and backups lie here. */
   stateDir: string;

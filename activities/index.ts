@@ -8,6 +8,7 @@ import { createHeard } from './heard';
 import { createHealthCheck, createVerifyRollback } from './health-check';
 import { createLifecycle } from './lifecycle';
 import { createNotifyActivities } from './notify';
+import { createRetention } from './retention';
 import { createStepRunner } from './step';
 import { createWindowActivities } from './windows';
 import { createMigrate, createSwap, createUndoSwap } from './swap';
@@ -32,6 +33,7 @@ export function createActivities(deps: Deps) {
     ...createNotifyActivities(deps),
     ...createReconcileActivities(deps),
     ...createBackupKeeping(deps),
+    ...createRetention(deps),
   };
 }
 

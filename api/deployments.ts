@@ -10,6 +10,7 @@ import { readLog } from '../db/log';
 import { viewDeployment } from '../db/views';
 import { cancelDeployment, resolveRollback } from '../workflows/messages';
 import type { ApiDeps } from './deps';
+import { historyRoutes } from './history';
 import { route, TextStream, type Route } from './route';
 
 const textOf = (lines: LogLine[]) =>
@@ -102,6 +103,7 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
         return { body: new TextStream('text/plain', wholeLog(id)) };
       },
     }),
+    ...historyRoutes(deps, find),
     route({
       method: 'post',
       path: '/deployments/:key/cancel',

@@ -157,6 +157,7 @@ function unanswered(promotion: PromotionRow, request: DeploymentRequest, url: st
     scheduledFor: null,
     waitingFor: 'accepted, no worker is answering; it begins as soon as one does',
     outcome: null,
+    logRemovedAt: null,
     backup: null,
     steps: [],
     temporal: { workflowId: deployWorkflowId(request.promotion, request.attempt), runId: '', url },

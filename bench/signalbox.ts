@@ -50,6 +50,7 @@ export async function startSignalbox(servers: Servers, names: string[], began: (
     db,
     targets: () => targets,
     windows: createWindows(db),
+    retention: {},
     notifications: { config: noNotifications, secretOf: () => '' },
     source,
     stateDir,

@@ -19,6 +19,7 @@ import type { Tracing } from '../temporal-config/tracing';
 import { createWindows } from '../db/windows';
 import { rebindAll } from '../db/change-content';
 import { keepAudit } from '../worker/audit-keeper';
+import { keepWorkflowHistories } from '../worker/history-keeper';
 import { startNotifier } from '../worker/notifier';
 import { keepSchedules } from '../worker/schedules';
 import { startWorker, type SignalboxWorker } from '../worker/worker';
@@ -187,7 +188,7 @@ export async function serveWorker(options: {
   stateDir: string;
   log: Logger;
   keyring: Keyring;
-  config: Pick<Config, 'audit' | 'notifications'>;
+  config: Pick<Config, 'audit' | 'notifications' | 'retention'>;
   graceMs: number;
   tracing?: Tracing;
 }): Promise<SignalboxWorker> {
@@ -203,6 +204,7 @@ export async function serveWorker(options: {
       targets: options.targets,
       windows: createWindows(options.db),
       notifications: { config: options.config.notifications, secretOf: readReference },
+      retention: options.config.retention,
       source: createSource(join(stateDir, 'mirrors', 'worker')),
       stateDir,
       temporal: temporal.client,
@@ -217,6 +219,7 @@ export async function serveWorker(options: {
     config: options.config.notifications,
     log: options.log,
   });
+  const histories = keepWorkflowHistories({ db: options.db, temporal: temporal.client, log: options.log });
   const keeper = keepAudit({
     db: options.db,
     file: options.config.audit.exportFile ?? join(stateDir, 'audit-heads.jsonl'),
@@ -229,6 +232,7 @@ export async function serveWorker(options: {
     async stop() {
       await schedules.stop();
       await notifier.stop();
+      await histories.stop();
       await worker.stop();
       await keeper.stop();
     },

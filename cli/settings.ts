@@ -56,6 +56,7 @@ export function readConfig(file: string): Config {
   return {
     targets,
     groups: config.groups,
+    retention: config.retention,
     notifications: {
       ...config.notifications,
       webhooks: config.notifications.webhooks.map((w) => ({ ...w, secret: from(w.secret) })),

@@ -6,6 +6,7 @@ import * as governed from './migrations/003-governed';
 import * as backlog from './migrations/004-backlog';
 import * as operations from './migrations/005-operations';
 import * as backups from './migrations/006-backups';
+import * as retention from './migrations/007-retention';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -58,6 +59,7 @@ const migrations: Record<string, Knex.Migration> = {
   '004-backlog': backlog,
   '005-operations': operations,
   '006-backups': backups,
+  '007-retention': retention,
 };
 
 const migrationLock = 4_600_001;
@@ -121,6 +123,13 @@ async function grant(owner: Db): Promise<void> {
     GRANT DELETE ON idempotency_keys TO ${applicationRole};
     REVOKE UPDATE ON ${appendOnly.join(', ')} FROM ${applicationRole};
     REVOKE INSERT ON audit FROM ${applicationRole};
+    GRANT EXECUTE ON FUNCTION make_log_partition(integer), drop_logs(timestamptz) TO ${applicationRole};
+    -- Lines are written and read through the whole log; its parts are nobody's to touch.
+    DO $$ DECLARE part regclass; BEGIN
+      FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'deployment_log'::regclass LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM ${applicationRole}', part);
+      END LOOP;
+    END $$;
     REVOKE INSERT, UPDATE ON knex_migrations, knex_migrations_lock FROM ${applicationRole};
   `);
 }

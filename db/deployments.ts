@@ -46,6 +46,8 @@ export interface DeploymentRow {
   window_revision: number | null;
   started_at: Date | null;
   finished_at: Date | null;
+  /** When the log was removed by policy. */
+  log_removed_at: Date | null;
   /** Number of the log's last line. */
   log_seq: number;
   /** Id of the HTTP request that started it. */

@@ -236,6 +236,7 @@ export const deploymentView = z
     scheduledFor: maybeAt,
     waitingFor: z.string().nullable().describe('in plain words'),
     outcome: z.string().nullable().describe('why it ended as it did, in plain words'),
+    logRemovedAt: maybeAt.describe('when its log was removed by policy'),
     backup: backupView.nullable(),
     steps: z.array(stepView),
     temporal: z.object({ workflowId: z.string(), runId: z.string(), url: z.string().nullable() }),
@@ -553,6 +554,26 @@ export const targetView = z
 export const logLine = z
   .object({ seq: z.number().int(), at, step: z.string(), stream: z.string(), text: z.string() })
   .meta({ id: 'LogLine' });
+
+export const historyQuery = strict({
+  run: z.string().max(100).optional().describe('id of the run; left out: the latest'),
+});
+export const historyView = z
+  .object({
+    runs: z
+      .array(
+        z.object({
+          workflowId: z.string(),
+          runId: z.string(),
+          keptAt: maybeAt.describe('when Signalbox kept it; null: read from Temporal now'),
+          none: z.string().nullable().describe('why there is none, in plain words'),
+          events: z.array(z.object({ id: z.number().int(), at, text: z.string() })),
+        }),
+      )
+      .describe('of its workflow, and of each that recovered it, in order'),
+  })
+  .meta({ id: 'History' });
+export type HistoryView = z.infer<typeof historyView>;
 
 export const meView = z
   .object({

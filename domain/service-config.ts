@@ -98,13 +98,23 @@ const notifications = strict({
     .default(72),
 }).prefault({});
 
-export const service = { api, identity, audit, groups, notifications };
+const days = (least: number) =>
+  z.number('allowed: a number of days').int('allowed: a whole number').min(least).max(36_500);
+/** How long what a deployment leaves behind is kept after its end; left out: for ever. The record itself stays. */
+const retention = strict({
+  /** Logs are removed together with those of the 250 deployments around them, when all of them are so old. */
+  logDays: days(30).optional(),
+  historyDays: days(1).optional(),
+}).prefault({});
+
+export const service = { api, identity, audit, groups, notifications, retention };
 export interface Service {
   groups: z.infer<typeof groups>;
   notifications: z.infer<typeof notifications>;
   api: z.infer<typeof api>;
   identity?: z.infer<typeof identity>;
   audit: z.infer<typeof audit>;
+  retention: z.infer<typeof retention>;
 }
 export type OidcConfig = z.infer<typeof oidc>;
 export type NotificationsConfig = Service['notifications'];

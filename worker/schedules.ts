@@ -60,6 +60,12 @@ const schedules = [
     everyMs: 3_600_000,
     summary: 'Remove backups that are old enough and that nothing can need any more',
   },
+  {
+    scheduleId: 'signalbox-prune-record',
+    workflowType: 'pruneRecord',
+    everyMs: 3_600_000,
+    summary: 'Remove logs and histories that policy does not keep any longer',
+  },
 ];
 
 /** Registers the schedules that the worker owns, or brings them up to date. */

@@ -1,7 +1,7 @@
 export { changeRequest } from './change-request';
 export { deliverNotification } from './deliver-notification';
 export { deployPromotion } from './deploy-promotion';
-export { pruneBackups } from './prune-backups';
+export { pruneBackups, pruneRecord } from './prune';
 export { reconcile } from './reconcile';
 export { recoverDeployment } from './recover-deployment';
 export { wakeSleepers } from './wake-sleepers';

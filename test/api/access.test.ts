@@ -58,6 +58,8 @@ const table: [string, string, Role[]][] = [
   ['get', '/deployments/:key', everyRole],
   ['get', '/deployments/:key/log', everyRole],
   ['get', '/deployments/:key/log.txt', everyRole],
+  ['get', '/deployments/:key/history', everyRole],
+  ['get', '/deployments/:key/history.json', everyRole],
   ['post', '/deployments/:key/cancel', ['release-manager', 'sre']],
   ['post', '/deployments/:key/resolve', ['sre']],
   ['get', '/change-requests', everyRole],

@@ -121,6 +121,21 @@ it('says which step failed with its last lines, what was undone, and how what ru
   await happened.getByText(/Checked and healthy/).waitFor();
 });
 
+it('shows what Temporal recorded, also when Temporal has it no more, and gives it to be kept', async () => {
+  await promotion().getByText('What Temporal recorded').click();
+  const history = promotion().getByRole('region', { name: 'deploy/CP-2/1' });
+  await history.getByText('Undo swap: make the release from before current again: done').waitFor();
+  await history.getByText(/kept by Signalbox since/).waitFor();
+  await accessible(page, 'history');
+  const [kept] = await Promise.all([
+    page.waitForEvent('download'),
+    history.getByRole('button', { name: 'Download for the Temporal UI' }).click(),
+  ]);
+  const { events } = JSON.parse(readFileSync(await kept.path(), 'utf8')) as { events: object[] };
+  expect(events.length).toBeGreaterThan(30);
+  await promotion().getByText('What Temporal recorded').click();
+});
+
 it('finds lines in the log, shows what is around them, and gives it to be kept', async () => {
   const log = promotion().getByRole('region', { name: 'Log' });
   await log.getByLabel('Search').fill('INDEX.html');

@@ -106,6 +106,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string; t
     db,
     targets: (): Targets => world.targets,
     windows: createWindows(db),
+    retention: {},
     notifications: {
       config: notifications,
       secretOf: () => `whsec_${Buffer.alloc(32, 7).toString('base64')}`,

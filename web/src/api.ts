@@ -6,6 +6,7 @@ import type {
   CalendarView,
   ChangeRequestView,
   ChangesView,
+  HistoryView,
   LogLine,
   MeView,
   PromotionView,
@@ -190,6 +191,8 @@ export function useStanding(): { error: Error | null; since: number } {
 /** @param from first instant of the range, in UTC. @param to its end, exclusive. */
 export const useCalendar = (from: string, to: string) =>
   usePolled<CalendarView>(['calendar', from, to], `/calendar?from=${from}&to=${to}`);
+export const useHistory = (deployment: string) =>
+  usePolled<HistoryView>(['promotion', 'history', deployment], `/deployments/${deployment}/history`);
 export const useTargets = () => usePolled<Page<TargetView>>(['targets'], '/targets');
 /** Promotions on which somebody, or Signalbox, has still something to do, however old. */
 export const useOpenPromotions = () =>

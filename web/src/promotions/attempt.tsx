@@ -4,7 +4,8 @@ import type { DeploymentView } from '../../../domain/schemas';
 import { Badge } from '../badge';
 import { Keyed } from '../keyed';
 import { Time } from '../time';
-import { elapsed, lasting, short } from '../format';
+import { dateTime, elapsed, lasting, short } from '../format';
+import { History } from './history';
 import { Log } from './log';
 import { stepTitle, WhatHappened } from './what-happened';
 
@@ -84,7 +85,14 @@ export function Attempt({
         ))}
       </ol>
       {['rolling-back', 'rolled-back', 'rollback-failed'].includes(a.status) && <WhatHappened attempt={a} />}
-      <Log deployment={a.key} running={running} />
+      {a.logRemovedAt ? (
+        <p className="muted">
+          Its log was removed on {dateTime(a.logRemovedAt)}, as the policy of retention says.
+        </p>
+      ) : (
+        <Log deployment={a.key} running={running} />
+      )}
+      <History deployment={a.key} />
     </article>
   );
 }
