@@ -93,7 +93,7 @@ export function whyNoWindow(window: Omit<DeploymentWindow, 'id'>): string | unde
   if (!(interval >= 1 && interval <= 1000)) return 'rrule: INTERVAL has to be 1 to 1000.';
   const compiled = compile({ ...window, id: 0 });
   const start = localMs(window.start);
-  if (compiled.nextStart(start - 2 * dayMs, start + 8 * 366 * dayMs) !== undefined) return undefined;
+  if (compiled.happens(start, start + 8 * 366 * dayMs)) return undefined;
   return 'it never happens: the rrule has no occurrence in the eight years after start.';
 }
 
@@ -130,6 +130,11 @@ function parsed(rrule: string): { options: Partial<Options>; until?: { at: numbe
 /** A window with its occurrences, worked out month by month as they are needed. */
 export interface Compiled {
   window: DeploymentWindow;
+  /**
+   * Whether it begins at all between two local times. In one walk: a rule that never matches (30 February) is walked
+   * through to the year 9999 each time that it is asked.
+   */
+  happens(from: number, to: number): boolean;
   /** Instants at which it begins, in order: those of every (local) month that [from, to] touches. */
   starts(from: number, to: number): number[];
   /** When the occurrence that covers this instant ends; undefined when none does. */
@@ -164,15 +169,16 @@ export function compile(window: DeploymentWindow): Compiled {
     if (!rule?.until) return true;
     return (rule.until.utc ? instantOf(local, timeZone) : local) <= rule.until.at;
   };
-  /** Local beginnings in [from, to). */
-  const between = (from: number, to: number): number[] => {
+  /** Local beginnings in [from, to), as long as `goOn` says so. */
+  const between = (from: number, to: number, goOn?: (local: number) => boolean): number[] => {
     if (first >= to || last < from) return [];
     if (!rule) return first >= from ? [first] : [];
     const recurrence = new RRule(
       { ...rule.options, dtstart: new Date(nearStart(rule.options, first, from)) },
       true,
     );
-    return recurrence.between(new Date(from), new Date(to - 1), true).map((date) => date.getTime());
+    const each = goOn && ((date: Date) => goOn(date.getTime()));
+    return recurrence.between(new Date(from), new Date(to - 1), true, each).map((date) => date.getTime());
   };
   const months = new Map<number, number[]>();
   function startsIn(month: number): number[] {
@@ -186,6 +192,14 @@ export function compile(window: DeploymentWindow): Compiled {
   }
   return {
     window,
+    happens(from, to) {
+      let found = false;
+      between(from, to, (local) => {
+        found = within(local);
+        return !found;
+      });
+      return found;
+    },
     starts(from, to) {
       const found: number[] = [];
       for (let month = monthOf(from - dayMs); month <= monthOf(to + dayMs); month++)
