@@ -6,9 +6,17 @@ import { makeWorld, type World } from '../helpers/world';
 /** Deployment windows on real parts: refused, asleep, woken, held, overridden, exempt. */
 let world: World;
 let api: Served;
+/** An attempt that sleeps from the beginning, on a target of its own: windows open at full minutes. */
+let sleeper: string;
 beforeAll(async () => {
-  world = await makeWorld({ targets: ['shop', 'kiosk'], extra: 'environment: production' });
+  world = await makeWorld({ targets: ['shop', 'kiosk', 'stall'], extra: 'environment: production' });
   api = await serveWorld(world);
+  // The next full minute, unless that is about to come before anybody clicks.
+  const start = fromNow(new Date().getSeconds() > 50 ? 2 : 1);
+  await add(allow({ name: soon, start, scope: { target: 'stall' } }));
+  const { body } = await deploy(await approved('stall', 'v2'), { when: 'next-window' });
+  expect(body.status).toBe('waiting-for-window');
+  sleeper = body.key;
 });
 afterAll(async () => {
   await api.stop();
@@ -16,11 +24,12 @@ afterAll(async () => {
 });
 afterEach(async () => {
   world.faults = {};
-  for (const { id } of await world.db('deployment_windows').whereNull('deleted_at'))
+  for (const { id } of await world.db('deployment_windows').whereNull('deleted_at').whereNot('name', soon))
     await api.remove('release-manager', `/api/deployment-windows/${id}`);
 });
 
 const windows = '/api/deployment-windows';
+const soon = 'Soon';
 /** A local time in UTC, so many minutes from now. */
 const fromNow = (minutes: number) => new Date(Date.now() + minutes * 60_000).toISOString().slice(0, 16);
 const freeze = (more: object = {}) => ({
@@ -45,6 +54,8 @@ async function add(window: object): Promise<number> {
   expect([status, body.detail]).toEqual([201, undefined]);
   return body.id as number;
 }
+const others = async () =>
+  ((await api.get(windows)).body.items as { name: string }[]).filter(({ name }) => name !== soon);
 const deploy = (key: string, body: object = {}) =>
   api.post('release-manager', `/api/promotions/${key}/deploy`, body);
 const deployment = async (key: string) => (await api.get(`/api/deployments/${key}`)).body;
@@ -81,7 +92,7 @@ describe('keeping windows', () => {
     expect([stale.status, stale.body.code, stale.body.version]).toEqual([412, 'stale-version', 2]);
     expect((await api.remove('release-manager', path)).status).toBe(200);
     expect((await api.get(path)).status).toBe(404);
-    expect((await api.get(windows)).body.items).toEqual([]);
+    expect(await others()).toEqual([]);
     const [created] = await audit('window.created', `WINDOW-${id}`);
     const [edited] = await audit('window.changed', `WINDOW-${id}`);
     expect(created).toMatchObject({ actor: 'rosa', after: { name: 'Year end', kind: 'freeze' } });
@@ -108,7 +119,7 @@ describe('keeping windows', () => {
     const { status, body } = await api.post('release-manager', windows, freeze(wrong));
     expect([status, body.code]).toEqual([400, 'invalid-input']);
     expect(body.detail).toMatch(why);
-    expect((await api.get(windows)).body.items).toEqual([]);
+    expect(await others()).toEqual([]);
   });
 
   it('of every target needs a grant that is not limited to one', async () => {
@@ -264,25 +275,6 @@ describe('Deploy Now outside of its window', () => {
     expect((await api.get(`/api/promotions/${key}`)).body.status).toBe('approved');
   });
 
-  it('begins by itself when the time comes', async () => {
-    // The next full minute, unless that is about to come before anybody clicks.
-    await add(allow({ start: fromNow(new Date().getSeconds() > 50 ? 2 : 1) }));
-    const key = await approved('shop', 'v2');
-    const { body } = await deploy(key, { when: 'next-window' });
-    expect(body.status).toBe('waiting-for-window');
-    const { startedAt, scheduledFor } = await world.until(
-      'it to begin',
-      async () => {
-        const found = await deployment(body.key);
-        if (!found.startedAt) await new Promise((resolve) => setTimeout(resolve, 500));
-        return found.startedAt ? found : undefined;
-      },
-      90_000,
-    );
-    expect(Date.parse(startedAt)).toBeGreaterThanOrEqual(Date.parse(scheduledFor));
-    expect((await ended(body.key)).status).toBe('succeeded');
-  }, 120_000);
-
   it('loses its approval asleep: it is refused when it wakes', async () => {
     const id = await add(allow());
     const key = await approved();
@@ -381,7 +373,7 @@ describe('a window that closes meanwhile', () => {
     world.targets = new Map([...targets, ['shop', shop]]);
     world.faults.migrate = async (run) => {
       const done = await run();
-      if ((await api.get(windows)).body.items.length === 0) await add(freeze());
+      if ((await others()).length === 0) await add(freeze());
       return done;
     };
     const { body } = await deploy(await approved('shop', 'v1'));
@@ -544,7 +536,7 @@ it('previews what a freeze would hold, and changes nothing', async () => {
   const holds = preview.body.holds as { key: string; after: string }[];
   expect(holds.map(({ key }) => key)).toEqual(expect.arrayContaining([ready, asleep.key]));
   expect(holds[0]!.after).toMatch(/Freeze "Year end"/);
-  expect((await api.get(windows)).body.items).toHaveLength(1);
+  expect(await others()).toHaveLength(1);
   // Later evenings beside the ones that it sleeps for hold nothing; in their place they do.
   const later = allow({ name: 'Nights', scope: { target: 'kiosk' }, start: fromNow(400) });
   for (const [replaces, held] of [
@@ -557,3 +549,17 @@ it('previews what a freeze would hold, and changes nothing', async () => {
   await api.remove('release-manager', `${windows}/${id}`);
   await ended(asleep.key);
 });
+
+it('a deployment begins by itself when its window opens, whatever happened to other windows meanwhile', async () => {
+  const { startedAt, scheduledFor } = await world.until(
+    'it to begin',
+    async () => {
+      const found = await deployment(sleeper);
+      if (!found.startedAt) await new Promise((resolve) => setTimeout(resolve, 500));
+      return found.startedAt ? found : undefined;
+    },
+    90_000,
+  );
+  expect(Date.parse(startedAt)).toBeGreaterThanOrEqual(Date.parse(scheduledFor));
+  expect((await ended(sleeper)).status).toBe('succeeded');
+}, 120_000);
