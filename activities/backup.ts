@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { failpoint } from '../domain/failpoint';
 import { backupKind } from './backups/kind';
-import type { Deps } from './deps';
 import { verdict, type RunStep, type StepInput } from './step';
 
 /**
@@ -9,12 +8,12 @@ import { verdict, type RunStep, type StepInput } from './step';
  * undo of its own; `restoreData` is migrate's.
  */
 export const createBackup =
-  (deps: Deps, runStep: RunStep) =>
+  (runStep: RunStep) =>
   (input: StepInput): Promise<{ reference: string }> =>
     runStep('backup', ['running'], input, async (context) => {
       const { target, room, note, tryName } = context;
       const kind = backupKind(target.backup);
-      const before = await deps.db('backups').where({ deployment: input.deployment }).first();
+      const before = context.attempt.backup;
       if (before && (await kind.isWhole(before.reference, before)))
         return {
           value: { reference: before.reference },
@@ -24,30 +23,32 @@ export const createBackup =
       // Each try writes a file of its own and the record names the one that counts, so that a late one overwrites nothing.
       const reference = join(room.backups, `${input.key}.${tryName}.${kind.extension}`);
       const { sha256, bytes, entries } = await kind.make(context, reference);
-      const verifiedAt = new Date();
-      const row = { reference, sha256, bytes, entries, kind: target.backup.kind, verified_at: verifiedAt };
-      const of =
+      const proof =
         target.backup.kind === 'postgres'
           ? 'tables, restored into a scratch database and compared'
           : 'entries, read back';
       return {
         value: { reference },
-        detail: `${entries} ${of}; ${bytes} bytes, sha256 ${sha256.slice(0, 12)}`,
-        record: (tx) =>
-          tx('backups')
-            .insert({ deployment: input.deployment, ...row })
-            .onConflict('deployment')
-            .merge(),
+        detail: `${entries} ${proof}; ${bytes} bytes, sha256 ${sha256.slice(0, 12)}`,
+        made: {
+          kind: 'backup',
+          of: target.backup.kind,
+          reference,
+          sha256,
+          bytes,
+          entries,
+          verifiedAt: new Date().toISOString(),
+        },
       };
     });
 
 /** Undo of migrate: the backup's data back in place. Harmless when repeated. */
 export const createRestoreData =
-  (deps: Deps, runStep: RunStep) =>
+  (runStep: RunStep) =>
   (input: StepInput): Promise<void> =>
     runStep('undo-migrate', ['rolling-back'], input, async (context) => {
-      const { row, target } = context;
-      if (!row.migration_began)
+      const { attempt, target } = context;
+      if (!attempt.migrationBegan)
         return { value: undefined, detail: 'the migration had not begun; data was left alone' };
       if (!target.migrate?.restoreDataOnRollback)
         return {
@@ -55,7 +56,7 @@ export const createRestoreData =
           detail: "data was left alone, as the target's policy says (migrate.restoreDataOnRollback: false)",
         };
       const kind = backupKind(target.backup);
-      const backup = await deps.db('backups').where({ deployment: input.deployment }).first();
+      const { backup } = attempt;
       if (!backup || !(await kind.isWhole(backup.reference, backup)))
         throw verdict(
           'BackupLost',

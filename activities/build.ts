@@ -4,10 +4,9 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
-import { deploymentById, setRelease } from '../db/deployments';
 import { recipeDigest } from '../db/digest';
 import { isInside, packCanonical, readBack, removeTree, settle } from './archive';
-import type { Deps } from './deps';
+import type { TargetDeps } from './deps';
 import { runCommand, type CommandEnd } from './process';
 import { cancelled, verdict, type RunStep, type StepContext, type StepInput } from './step';
 
@@ -16,18 +15,17 @@ import { cancelled, verdict, type RunStep, type StepContext, type StepInput } fr
  * commit with the same recipe is not built twice. An unreferenced archive harms nobody, so build has no undo.
  */
 export const createBuild =
-  (deps: Deps, runStep: RunStep) =>
+  ({ source: repositories }: Pick<TargetDeps, 'source'>, runStep: RunStep) =>
   (input: StepInput): Promise<{ release: string }> =>
     runStep('build', ['running'], input, async (context) => {
       const { target, room, note } = context;
-      const { commit } = await deps.db('promotions').where({ id: context.row.promotion }).first('commit');
+      const { commit, built } = context.attempt;
       const recipe = recipeDigest(target);
-      const known = await deps.db('builds').where({ target: target.name, commit, recipe }).first();
-      if (known && (await intact(room.artifact(known.digest), known.digest)))
+      if (built && (await intact(room.artifact(built), built)))
         return {
-          value: { release: known.digest },
-          detail: `reused release ${short(known.digest)}, built from the same commit with the same recipe`,
-          record: (tx) => setRelease(tx, input.deployment, known.digest),
+          value: { release: built },
+          detail: `reused release ${short(built)}, built from the same commit with the same recipe`,
+          made: { kind: 'release', release: built },
         };
 
       const startedAt = new Date();
@@ -36,7 +34,7 @@ export const createBuild =
       await mkdir(temporary, { recursive: true });
       note(`build: checking out ${commit}`);
       try {
-        await deps.source.checkout(target.name, target.repository, commit, source, context.signal);
+        await repositories.checkout(target.name, target.repository, commit, source, context.signal);
       } catch (thrown) {
         if (context.signal.aborted) throw cancelled();
         throw thrown;
@@ -90,21 +88,15 @@ export const createBuild =
       return {
         value: { release: packed.sha256 },
         detail: `release ${short(packed.sha256)}: ${packed.entries} entries, ${packed.bytes} bytes`,
-        async record(tx) {
-          await tx('builds')
-            .insert({
-              target: target.name,
-              commit,
-              recipe,
-              digest: packed.sha256,
-              bytes: packed.bytes,
-              built_by: input.deployment,
-              started_at: startedAt,
-              finished_at: finishedAt,
-            })
-            .onConflict(['target', 'commit', 'recipe'])
-            .merge();
-          await setRelease(tx, input.deployment, packed.sha256);
+        made: {
+          kind: 'release',
+          release: packed.sha256,
+          build: {
+            recipe,
+            bytes: packed.bytes,
+            startedAt: startedAt.toISOString(),
+            finishedAt: finishedAt.toISOString(),
+          },
         },
       };
     });
@@ -189,8 +181,7 @@ export async function archiveOf(context: StepContext, release: string): Promise<
   return archive;
 }
 
-export const releaseOf = async (deps: Deps, deployment: number): Promise<string> => {
-  const { to_release: release } = await deploymentById(deps.db, deployment);
-  if (!release) throw verdict('NoRelease', 'This attempt has no release yet.');
-  return release;
-};
+export function releaseOf({ attempt }: StepContext): string {
+  if (!attempt.release) throw verdict('NoRelease', 'This attempt has no release yet.');
+  return attempt.release;
+}

@@ -3,25 +3,31 @@ import type { Logger } from 'pino';
 import type { Targets } from '../domain/config';
 import type { NotificationsConfig, Reference, Service } from '../domain/service-config';
 import type { Db } from '../db/connect';
+import type { Journal } from '../db/journal';
 import type { Windows } from '../db/windows';
 import type { Keyring } from '../temporal-config/signing';
 import type { Source } from './git';
 
-/** What the activities act through. Made once, by the worker. */
-export interface Deps {
-  db: Db;
+/** What the steps on a target act through, on whichever host they run. */
+export interface TargetDeps {
+  journal: Journal;
   /** The targets file as last read. */
   targets(): Targets;
+  source: Source;
+  /** Workspaces, artifacts and backups lie here. */
+  stateDir: string;
+  log: Logger;
+}
+
+/** What the activities act through. Made once, by the worker. */
+export interface Deps extends TargetDeps {
+  db: Db;
   windows: Windows;
   /** Where others are told, and the secret by which that is signed. */
   notifications: { config: NotificationsConfig; secretOf(reference: Reference): string };
   /** How long logs and histories are kept. */
   retention: Service['retention'];
-  source: Source;
-  /** Workspaces, artifacts and backups lie here. */
-  stateDir: string;
   temporal: Client;
   /** Verifies what the API says to workflows. */
   keyring: Pick<Keyring, 'whyForged'>;
-  log: Logger;
 }

@@ -2,58 +2,38 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TargetConfig } from '../domain/config';
 import { messageOf } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
-import { deploymentById } from '../db/deployments';
+import type { Version } from '../db/journal';
 import { short } from './build';
-import type { Deps } from './deps';
 import { cancelled, verdict, type RunStep, type StepContext, type StepInput } from './step';
 
 /** Health-check: the new release answers for itself, so many times in a row, before the deadline. */
 export const createHealthCheck =
-  (deps: Deps, runStep: RunStep) =>
+  (runStep: RunStep) =>
   (input: StepInput): Promise<void> =>
     runStep('health-check', ['running'], input, async (context) => {
       // Rolling back by hand deploys what another promotion built; that one's commit and revision count.
-      const named = await versionOf(deps, context.row.restores ?? input.deployment);
-      return { value: undefined, detail: await untilHealthy(context, named) };
+      return { value: undefined, detail: await untilHealthy(context, context.attempt.version!) };
     });
 
 /** After an undo: what is current again is healthy too, matched to its own version. */
 export const createVerifyRollback =
-  (deps: Deps, runStep: RunStep) =>
+  (runStep: RunStep) =>
   (input: StepInput): Promise<void> =>
     runStep('verify-rollback', ['rolling-back'], input, async (context) => {
-      const { row, driver, target } = context;
+      const { attempt, driver, target } = context;
       const observed = await driver.observe();
-      if (observed !== row.from_release)
-        throw verdict(
-          'NotRestored',
-          `${target.name} runs ${short(observed)}, not ${short(row.from_release)}.`,
-        );
-      if (row.from_deployment === null)
+      if (observed !== attempt.before)
+        throw verdict('NotRestored', `${target.name} runs ${short(observed)}, not ${short(attempt.before)}.`);
+      if (attempt.versionBefore === null)
         return {
           value: undefined,
           detail: `${target.name} has no release, as before this first deployment; there is nothing to check`,
         };
       return {
         value: undefined,
-        detail: await untilHealthy(context, await versionOf(deps, row.from_deployment)),
+        detail: await untilHealthy(context, attempt.versionBefore),
       };
     });
-
-interface Version {
-  release: string;
-  commit: string;
-  revision: string;
-}
-
-async function versionOf(deps: Deps, deployment: number): Promise<Version> {
-  const row = await deploymentById(deps.db, deployment);
-  const { commit, revision } = await deps
-    .db('promotions')
-    .where({ id: row.promotion })
-    .first('commit', 'revision');
-  return { release: row.to_release!, commit, revision };
-}
 
 async function untilHealthy({ step, target, note, signal }: StepContext, version: Version): Promise<string> {
   const { health } = target;

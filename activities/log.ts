@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Db } from '../db/connect';
-import { appendLog, type NewLine } from '../db/log';
+import type { NewLine } from '../db/log';
 import { logLines } from './metrics';
 
 /**
- * Writes a step's output line by line to Postgres, in batches. Memory is bounded: while more than `maxLines` or
+ * Writes a step's output line by line to the record, in batches. Memory is bounded: while more than `maxLines` or
  * `maxChars` wait, `ready()` holds the producer back. Lines wait through a database that is away.
  */
 export interface StepLog {
@@ -23,9 +22,7 @@ const batchChars = 1_000_000;
 const everyMs = 100;
 
 export function openLog(
-  db: Db,
-  deployment: number,
-  step: string,
+  append: (lines: NewLine[]) => Promise<void>,
   redact: (text: string) => string,
   signal: AbortSignal,
 ): StepLog {
@@ -49,7 +46,7 @@ export function openLog(
     while (waiting.length > 0) {
       const lines = nextBatch();
       try {
-        await appendLog(db, deployment, step, lines);
+        await append(lines);
       } catch (thrown) {
         if (signal.aborted) throw thrown;
         await sleep(500);

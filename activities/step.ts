@@ -7,12 +7,11 @@ import { messageOf, SignalboxError } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import type { DeploymentStatus } from '../domain/machines';
 import type { Reference } from '../domain/service-config';
-import type { Tx } from '../db/connect';
-import type { DeploymentRow } from '../db/deployments';
-import { beginStep, finishStep, takeFence, type Try } from '../db/steps';
+import { recipeDigest } from '../db/digest';
+import type { Attempt, Made } from '../db/journal';
+import type { Try } from '../db/steps';
 import { removeTree } from './archive';
-import type { Deps } from './deps';
-import { windowClosed } from './windows';
+import type { TargetDeps } from './deps';
 import { createDriver, type Driver } from './drivers/driver';
 import { openLog, type StepLog } from './log';
 import { stepSeconds } from './metrics';
@@ -36,7 +35,7 @@ export interface StepContext {
   step: string;
   /** The attempt's key, CP-7.1. */
   key: string;
-  row: DeploymentRow;
+  attempt: Attempt;
   target: TargetConfig;
   driver: Driver;
   log: StepLog;
@@ -50,20 +49,27 @@ export interface StepContext {
   room: { workspace: string; artifact(digest: string): string; backups: string };
   /** A new, higher fencing number for what comes next. @throws when a newer try has the step. */
   fence(): Promise<number>;
+  /** Asks at the last moment whether it may act. @throws a verdict when it may not, WindowClosed when not now. */
+  permit(what: 'migrate' | 'swap'): Promise<void>;
 }
 export interface StepResult<T> {
   value: T;
   /** One line in plain words, shown with the step. */
   detail: string;
-  /** Written together with the step's end. */
-  record?(tx: Tx): Promise<unknown>;
+  /** Recorded together with the step's end. */
+  made?: Made;
 }
+
+/** The failure by which a step says that it did nothing because its window is closed; the workflow then holds. */
+export const windowClosed = 'WindowClosed';
+export type WindowClosed = typeof windowClosed;
 
 export const verdict = (type: string, message: string) => ApplicationFailure.nonRetryable(message, type);
 
 const heartbeatMs = 1_000;
 
-export function createStepRunner(deps: Deps) {
+export function createStepRunner(deps: TargetDeps) {
+  const { journal } = deps;
   return async function runStep<T>(
     name: string,
     during: readonly DeploymentStatus[],
@@ -98,12 +104,13 @@ export function createStepRunner(deps: Deps) {
     };
     try {
       await failpoint(`${name}/asked`);
-      const row = await beginStep(deps.db, mine);
-      if (!row) throw supersededTry(name, input.key);
       const target = targetOf(deps, input.target);
+      const recipe = recipeDigest(target);
+      const attempt = await journal.begin(mine, recipe);
+      if (!attempt) throw supersededTry(name, input.key);
       const secrets = readSecrets(target);
       const redact = redactor({ ...secrets, ...hiddenOf(target) });
-      const log = openLog(deps.db, input.deployment, name, redact, signal);
+      const log = openLog((lines) => journal.append(mine, lines), redact, signal);
       const note = (text: string) => log.write('note', text);
       if (info.attempt > 1) note(`${name}: try ${info.attempt}; looking at what the last one left behind`);
       try {
@@ -118,7 +125,7 @@ export function createStepRunner(deps: Deps) {
         const result = await work({
           step: name,
           key: input.key,
-          row,
+          attempt,
           target,
           driver: createDriver(target.driver),
           log,
@@ -133,21 +140,20 @@ export function createStepRunner(deps: Deps) {
             backups: join(deps.stateDir, 'backups', target.name),
           },
           async fence() {
-            const fence = await takeFence(deps.db, mine);
+            const fence = await journal.fence(mine);
             if (fence === undefined) throw supersededTry(name, input.key);
             return fence;
+          },
+          async permit(what) {
+            const refusal = await journal.permit(mine, what, recipe);
+            if (refusal) throw verdict(refusal.type, refusal.message);
           },
         });
         await failpoint(`${name}/effect-unreported`);
         const detail = log.clean(result.detail);
         await log.close();
-        const { record } = result;
         // All or nothing: what a try did that lost its step meanwhile is not recorded.
-        const finish = async (tx: Tx) => {
-          await record?.(tx);
-          if (!(await finishStep(tx, mine, 'done', detail))) throw supersededTry(name, input.key);
-        };
-        await (record ? deps.db.transaction(finish) : finish(deps.db));
+        if (!(await journal.finish(mine, 'done', detail, result.made))) throw supersededTry(name, input.key);
         await failpoint(`${name}/recorded-unreported`);
         ended('done', detail);
         return result.value;
@@ -164,8 +170,7 @@ export function createStepRunner(deps: Deps) {
           );
         await log.close();
         // One that waits for its window has not failed: it is tried again.
-        if (isVerdict && failure.type !== windowClosed)
-          await finishStep(deps.db, mine, 'failed', failure.message);
+        if (isVerdict && failure.type !== windowClosed) await journal.finish(mine, 'failed', failure.message);
         throw failure;
       }
     } finally {
@@ -225,7 +230,7 @@ function asFailure(
   });
 }
 
-export function targetOf(deps: Deps, name: string): TargetConfig {
+export function targetOf(deps: Pick<TargetDeps, 'targets'>, name: string): TargetConfig {
   const target = deps.targets().get(name);
   if (!target)
     throw verdict(

@@ -1,24 +1,16 @@
-import type { TargetConfig } from '../domain/config';
 import { failpoint } from '../domain/failpoint';
-import { changeRequestKey } from '../domain/keys';
-import { standingOf } from '../db/admission';
-import { bindsTo } from '../db/digest';
 import { archiveOf, releaseOf, runTargetCommand, short } from './build';
-import type { Deps } from './deps';
-import { demandOpen } from './windows';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
 
 /** Optional: the target's migration command, run from the new release. It may run again after a fault. */
 export const createMigrate =
-  (deps: Deps, runStep: RunStep) =>
+  (runStep: RunStep) =>
   (input: StepInput): Promise<void> =>
     runStep('migrate', ['running'], input, async (context) => {
       const { target, driver } = context;
-      const release = await releaseOf(deps, input.deployment);
+      const release = releaseOf(context);
       const folder = await driver.install(release, await archiveOf(context, release));
-      await demandOpen(deps, (await standingOf(deps.db, context.row.promotion))!);
-      // Noted first: from here on data may have changed, and rolling back has to mind it.
-      await deps.db('deployments').where({ id: input.deployment }).update({ migration_began: true });
+      await context.permit('migrate');
       await failpoint('migrate/middle');
       const env = { SIGNALBOX_RELEASE: release };
       await runTargetCommand(context, 'migrate', target.migrate!, folder, env, await context.fence());
@@ -27,41 +19,23 @@ export const createMigrate =
 
 /** Swap: install the release, then make it current under a new fencing number. */
 export const createSwap =
-  (deps: Deps, runStep: RunStep) =>
+  (runStep: RunStep) =>
   (input: StepInput): Promise<void> =>
     runStep('swap', ['running'], input, async (context) => {
-      const release = await releaseOf(deps, input.deployment);
+      const release = releaseOf(context);
       await context.driver.install(release, await archiveOf(context, release));
-      const { trigger, promotion } = context.row;
-      if (trigger !== 'rollback') await demandPermitted(deps, promotion, context.target);
+      // While this was built an approver may have lost the right to approve, the target may have been changed, and the
+      // window may have closed.
+      if (context.attempt.trigger !== 'rollback') await context.permit('swap');
       return { value: undefined, detail: await makeCurrent(context, release, input.key) };
     });
 
-/**
- * Asked once more at the last moment: while this was built an approver may have lost the right to approve, the target
- * may have been changed, and the window may have closed.
- */
-async function demandPermitted(deps: Deps, promotion: number, target: TargetConfig): Promise<void> {
-  const standing = (await standingOf(deps.db, promotion))!;
-  if (!standing.approvalStands)
-    throw verdict(
-      'ApprovalVoid',
-      `Not swapped: nobody who may still approve has approved ${changeRequestKey(promotion)}.`,
-    );
-  if (!bindsTo(standing.recipe, target))
-    throw verdict(
-      'ApprovalVoid',
-      `Not swapped: how ${target.name} builds was changed after ${changeRequestKey(promotion)} was approved.`,
-    );
-  await demandOpen(deps, standing);
-}
-
 /** Undo of swap: what was current before is current again. Harmless when the swap never happened. */
 export const createUndoSwap =
-  (_deps: Deps, runStep: RunStep) =>
+  (runStep: RunStep) =>
   (input: StepInput): Promise<void> =>
     runStep('undo-swap', ['rolling-back'], input, async (context) => {
-      const before = context.row.from_release;
+      const { before } = context.attempt;
       if (before) await context.driver.install(before, await archiveOf(context, before));
       return { value: undefined, detail: await makeCurrent(context, before, input.key, true) };
     });

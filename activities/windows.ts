@@ -1,6 +1,5 @@
-import { ApplicationFailure, Context } from '@temporalio/activity';
+import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { whyClosed, type Standing } from '../domain/admission';
 import { shown } from '../domain/windows/window';
 import { createGate, standingOf } from '../db/admission';
 import {
@@ -15,20 +14,6 @@ import { windowRevision } from '../db/windows';
 import { windowChanged } from '../workflows/messages';
 import type { Deps } from './deps';
 import type { Plan } from './lifecycle';
-
-/** The failure by which a step says that it did nothing because its window is closed; the workflow then holds. */
-export const windowClosed = 'WindowClosed';
-export type WindowClosed = typeof windowClosed;
-
-/** @throws WindowClosed when this change's window is closed; nothing was done then. */
-export async function demandOpen(deps: Deps, standing: Standing): Promise<void> {
-  const status = await createGate(deps)(standing, deps.db);
-  if (status && !status.open)
-    throw ApplicationFailure.nonRetryable(
-      `held before the swap, with the lane: ${whyClosed(standing.target, status)!.message}`,
-      windowClosed,
-    );
-}
 
 export type HoldNews = { open: true } | { open: false; until: number | null; why: string };
 

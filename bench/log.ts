@@ -1,4 +1,5 @@
 import { openLog } from '../activities/log';
+import { appendLog } from '../db/log';
 import { redactor } from '../activities/redact';
 import { copyLines } from './peer/bare-copy';
 import { median, type Result } from './result';
@@ -33,9 +34,7 @@ export async function log({ db, databaseUrl }: Servers, quick: boolean): Promise
       .returning('id')) as [{ id: number }];
     const started = performance.now();
     const written = openLog(
-      db,
-      id,
-      'build',
+      (lines) => appendLog(db, id, 'build', lines),
       redactor({ API_KEY: 'a-secret-value' }),
       new AbortController().signal,
     );

@@ -12,6 +12,7 @@ import { signingKeys } from '../cli/state-dir';
 import { followChanges } from '../db/changes';
 import { registerTargets } from '../db/targets';
 import { setGrants } from '../db/people';
+import { createJournal } from '../db/journal';
 import { createWindows } from '../db/windows';
 import { mintToken } from '../db/tokens';
 import { parseConfig } from '../domain/config';
@@ -46,10 +47,12 @@ export async function startSignalbox(servers: Servers, names: string[], began: (
   const log = openLog(join(folder, 'signalbox.log'));
   const source = createSource(join(stateDir, 'mirrors'));
   const keyring = signingKeys(stateDir);
+  const windows = createWindows(db);
   const deps = {
     db,
     targets: () => targets,
-    windows: createWindows(db),
+    journal: createJournal({ db, windows, targets: () => targets }),
+    windows,
     retention: {},
     notifications: { config: noNotifications, secretOf: () => '' },
     source,

@@ -16,6 +16,7 @@ import { noteTargets, registerTargets } from '../db/targets';
 import type { Temporal } from '../temporal-config/connection';
 import type { Keyring } from '../temporal-config/signing';
 import type { Tracing } from '../temporal-config/tracing';
+import { createJournal } from '../db/journal';
 import { createWindows } from '../db/windows';
 import { rebindAll } from '../db/change-content';
 import { keepAudit } from '../worker/audit-keeper';
@@ -194,6 +195,7 @@ export async function serveWorker(options: {
 }): Promise<SignalboxWorker> {
   const { temporal, stateDir } = options;
   await demandTools(options.targets());
+  const windows = createWindows(options.db);
   const worker = await startWorker({
     temporal,
     workflowBundle: options.tracing ? tracedWorkflowBundle : workflowBundle,
@@ -202,7 +204,8 @@ export async function serveWorker(options: {
     deps: {
       db: options.db,
       targets: options.targets,
-      windows: createWindows(options.db),
+      journal: createJournal({ db: options.db, windows, targets: options.targets }),
+      windows,
       notifications: { config: options.config.notifications, secretOf: readReference },
       retention: options.config.retention,
       source: createSource(join(stateDir, 'mirrors', 'worker')),

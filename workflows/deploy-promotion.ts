@@ -10,7 +10,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { LaneNews } from '../activities/lifecycle';
-import type { WindowClosed } from '../activities/windows';
+import type { WindowClosed } from '../activities/step';
 import { attributes } from '../temporal-config/names';
 import type { Signed } from '../temporal-config/signing';
 import { onTarget, record } from './activities';

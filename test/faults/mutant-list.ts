@@ -75,9 +75,9 @@ export const mutants: Mutant[] = [
   {
     name: 'lease-of-the-end',
     without: 'refusing the record of a try that lost its step',
-    file: 'activities/step.ts',
-    from: "if (!(await finishStep(tx, mine, 'done', detail))) throw supersededTry(name, input.key);",
-    to: "await finishStep(tx, mine, 'done', detail);",
+    file: 'db/journal.ts',
+    from: 'if (!(await finishStep(tx, t, to, detail))) throw new Lost();',
+    to: 'await finishStep(tx, t, to, detail);',
     killer: { test: 'test/workflows/lease' },
   },
   {

@@ -19,6 +19,8 @@ import pino from 'pino';
 import { createActivities, type Activities } from '../../activities';
 import { createSource } from '../../activities/git';
 import { parseConfig, type Targets } from '../../domain/config';
+import type { Deps } from '../../activities/deps';
+import { createJournal } from '../../db/journal';
 import { createWindows } from '../../db/windows';
 import { isTerminal } from '../../domain/machines';
 import { decide } from '../../db/change-requests';
@@ -102,10 +104,12 @@ export async function makeWorld(options: { targets?: string[]; extra?: string; t
   await introducePeople(db);
 
   const stateDir = join(folder, 'state');
-  const deps = {
+  const windows = createWindows(db);
+  const deps: Deps = {
     db,
     targets: (): Targets => world.targets,
-    windows: createWindows(db),
+    journal: createJournal({ db, windows, targets: (): Targets => world.targets }),
+    windows,
     retention: {},
     notifications: {
       config: notifications,

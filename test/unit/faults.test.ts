@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { chance, shuffled } from '../faults/chance';
+import { mutants } from '../faults/mutant-list';
 import { endsOf, failpointOf, matrix, subset } from '../faults/matrix';
 import { upperBound } from '../faults/report';
 
@@ -42,3 +44,11 @@ it.each([
 ])('%d violations in %d runs: at most a rate of %d', (violations, runs, bound) => {
   expect(upperBound(violations, runs)).toBeCloseTo(bound, 3);
 });
+
+it.each(mutants.map((mutant) => [mutant.name, mutant] as const))(
+  'the safeguard that the mutant %s removes stands in its file once',
+  (_name, { file, from, to }) => {
+    expect(readFileSync(file, 'utf8').split(from)).toHaveLength(2);
+    expect(to).not.toBe(from);
+  },
+);

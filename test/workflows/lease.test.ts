@@ -38,7 +38,7 @@ it.each([
       return {
         value: undefined,
         detail: 'late',
-        record: (tx) => tx('deployments').where({ id: before.id }).update({ to_release: 'of a late try' }),
+        made: { kind: 'release', release: 'of a late try' },
       };
     }),
   );

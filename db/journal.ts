@@ -1,0 +1,168 @@
+import { whyClosed } from '../domain/admission';
+import type { Targets } from '../domain/config';
+import { changeRequestKey } from '../domain/keys';
+import type { Trigger } from '../domain/machines';
+import { createGate, standingOf } from './admission';
+import type { Db, Tx } from './connect';
+import { setRelease } from './deployments';
+import { recipeDigest } from './digest';
+import { appendLog, type NewLine } from './log';
+import { beginStep, finishStep, takeFence, type Try } from './steps';
+import type { Windows } from './windows';
+
+/**
+ * All that a step on a target reads and writes of the record. Workers reach the database; a runner on the target's own
+ * host reaches this through the API, with nothing but JSON in between.
+ */
+export interface Journal {
+  /**
+   * Opens the step for this try.
+   * @param recipe digest of how the target builds, where the step runs.
+   * @returns what the step may know; undefined when a newer try holds it or the attempt has moved on.
+   */
+  begin(t: Try, recipe: string): Promise<Attempt | undefined>;
+  /** A new, higher fencing number for this try's effect; undefined when the try no longer holds its step. */
+  fence(t: Try): Promise<number | undefined>;
+  /** Asks at the last moment whether it may act. For a migration it is noted that data may change from now on. */
+  permit(t: Try, what: 'migrate' | 'swap', recipe: string): Promise<Refusal | undefined>;
+  append(t: Try, lines: NewLine[]): Promise<void>;
+  /** Closes the step and records what it made, or nothing of it: false when a newer try has the step. */
+  finish(t: Try, to: 'done' | 'failed', detail: string, made?: Made): Promise<boolean>;
+}
+
+export interface Version {
+  release: string;
+  commit: string;
+  revision: string;
+}
+/** What a step may know of its attempt. */
+export interface Attempt {
+  trigger: Trigger;
+  commit: string;
+  /** Digest of what is deployed; null until it is built. */
+  release: string | null;
+  /** Digest of what was live before; null: nothing. */
+  before: string | null;
+  migrationBegan: boolean;
+  /** Digest of what the same commit was built to with the same recipe. */
+  built: string | null;
+  backup: ({ reference: string } & Proof) | null;
+  /** As what the release names itself: for a rollback by hand, what the attempt that built it deployed. */
+  version: Version | null;
+  /** As what the one before names itself; null: there was none. */
+  versionBefore: Version | null;
+}
+interface Proof {
+  sha256: string;
+  bytes: number;
+  entries: number;
+}
+export interface Refusal {
+  type: 'ApprovalVoid' | 'WindowClosed';
+  message: string;
+}
+/** What a step made. Times in ISO 8601. */
+export type Made =
+  | { kind: 'release'; release: string; build?: Build }
+  | ({ kind: 'backup'; reference: string; of: 'files' | 'postgres'; verifiedAt: string } & Proof);
+export interface Build {
+  recipe: string;
+  bytes: number;
+  startedAt: string;
+  finishedAt: string;
+}
+
+/** The record itself. */
+export function createJournal(deps: { db: Db; windows: Windows; targets(): Targets }): Journal {
+  const { db } = deps;
+  const gate = createGate(deps);
+  return {
+    async begin(t, recipe) {
+      if (!(await beginStep(db, t))) return undefined;
+      return attemptOf(db, t.deployment, recipe);
+    },
+    fence: (t) => takeFence(db, t),
+    async permit(t, what, recipe) {
+      const { promotion } = await db('deployments').where({ id: t.deployment }).first('promotion');
+      const standing = (await standingOf(db, promotion))!;
+      const target = deps.targets().get(standing.target);
+      const key = changeRequestKey(promotion);
+      if (what === 'swap' && !standing.approvalStands)
+        return {
+          type: 'ApprovalVoid',
+          message: `Not swapped: nobody who may still approve has approved ${key}.`,
+        };
+      // As approved, as configured now, and as the one says who built it: all the same.
+      const approved = standing.recipe === '' ? recipe : standing.recipe;
+      if (what === 'swap' && (recipe !== approved || (target && recipeDigest(target) !== approved)))
+        return {
+          type: 'ApprovalVoid',
+          message: `Not swapped: how ${standing.target} builds was changed after ${key} was approved.`,
+        };
+      const status = await gate(standing, db);
+      if (status && !status.open)
+        return {
+          type: 'WindowClosed',
+          message: `held before the swap, with the lane: ${whyClosed(standing.target, status)!.message}`,
+        };
+      // From here on data may have changed, and rolling back has to mind it.
+      if (what === 'migrate')
+        await db('deployments').where({ id: t.deployment }).update({ migration_began: true });
+      return undefined;
+    },
+    append: (t, lines) => appendLog(db, t.deployment, t.step, lines),
+    async finish(t, to, detail, made) {
+      if (!made) return finishStep(db, t, to, detail);
+      return db
+        .transaction(async (tx) => {
+          await keep(tx, t.deployment, made);
+          if (!(await finishStep(tx, t, to, detail))) throw new Lost();
+          return true;
+        })
+        .catch((thrown: unknown) => {
+          if (thrown instanceof Lost) return false;
+          throw thrown;
+        });
+    },
+  };
+}
+class Lost extends Error {}
+
+async function attemptOf(db: Db, deployment: number, recipe: string): Promise<Attempt> {
+  const { rows } = await db.raw(
+    `SELECT d.trigger, p.commit, d.to_release AS release, d.from_release AS before, d.migration_began AS "migrationBegan",
+            (SELECT digest FROM builds WHERE target = d.target AND commit = p.commit AND recipe = ?) AS built,
+            (SELECT json_build_object('reference', reference, 'sha256', sha256, 'bytes', bytes, 'entries', entries)
+               FROM backups WHERE deployment = d.id) AS backup,
+            ${versionOf('coalesce(d.restores, d.id)')} AS version, ${versionOf('d.from_deployment')} AS "versionBefore"
+       FROM deployments d JOIN promotions p ON p.id = d.promotion WHERE d.id = ?`,
+    [recipe, deployment],
+  );
+  return rows[0] as Attempt;
+}
+const versionOf = (id: string) =>
+  `(SELECT json_build_object('release', v.to_release, 'commit', vp.commit, 'revision', vp.revision)
+      FROM deployments v JOIN promotions vp ON vp.id = v.promotion WHERE v.id = ${id} AND v.to_release IS NOT NULL)`;
+
+async function keep(tx: Tx, deployment: number, made: Made): Promise<void> {
+  if (made.kind === 'backup') {
+    const { reference, of: kind, sha256, bytes, entries, verifiedAt } = made;
+    await tx('backups')
+      .insert({ deployment, reference, kind, sha256, bytes, entries, verified_at: verifiedAt })
+      .onConflict('deployment')
+      .merge();
+    return;
+  }
+  if (made.build) {
+    const { recipe, bytes, startedAt, finishedAt } = made.build;
+    await tx.raw(
+      `INSERT INTO builds (target, commit, recipe, digest, bytes, built_by, started_at, finished_at)
+       SELECT d.target, p.commit, ?, ?, ?, d.id, ?, ? FROM deployments d JOIN promotions p ON p.id = d.promotion WHERE d.id = ?
+       ON CONFLICT (target, commit, recipe) DO UPDATE
+         SET digest = EXCLUDED.digest, bytes = EXCLUDED.bytes, built_by = EXCLUDED.built_by,
+             started_at = EXCLUDED.started_at, finished_at = EXCLUDED.finished_at`,
+      [recipe, made.release, bytes, startedAt, finishedAt, deployment],
+    );
+  }
+  await setRelease(tx, deployment, made.release);
+}
