@@ -1,7 +1,7 @@
 import { createBackup, createRestoreData } from './backup';
 import { createBackupKeeping } from './backups/by-hand';
 import { createBuild } from './build';
-import type { Deps } from './deps';
+import type { Deps, TargetDeps } from './deps';
 import { createChangeRequestActivities } from './governance';
 import { createReconcileActivities } from './reconcile';
 import { createHeard } from './heard';
@@ -13,10 +13,9 @@ import { createStepRunner } from './step';
 import { createWindowActivities } from './windows';
 import { createMigrate, createSwap, createUndoSwap } from './swap';
 
-/** All activities: those that act on a target, and those that write Signalbox's own record. */
-export function createActivities(deps: Deps) {
+/** The steps on a target, on whichever host they run. */
+export function createSteps(deps: TargetDeps) {
   const runStep = createStepRunner(deps);
-  const heard = createHeard(deps);
   return {
     build: createBuild(deps, runStep),
     backup: createBackup(runStep),
@@ -26,6 +25,15 @@ export function createActivities(deps: Deps) {
     undoSwap: createUndoSwap(runStep),
     undoMigrate: createRestoreData(runStep),
     verifyRollback: createVerifyRollback(runStep),
+  };
+}
+export type Steps = ReturnType<typeof createSteps>;
+
+/** All activities of a worker: those that act on a target, and those that write Signalbox's own record. */
+export function createActivities(deps: Deps) {
+  const heard = createHeard(deps);
+  return {
+    ...createSteps(deps),
     heard: heard.heard,
     ...createLifecycle(deps, heard),
     ...createChangeRequestActivities(deps, heard),

@@ -5,6 +5,7 @@ import type { TargetConfig } from '../domain/config';
 import { failpoint } from '../domain/failpoint';
 import { SignalboxError } from '../domain/errors';
 import { isTerminal, type DeploymentStatus, type Trigger } from '../domain/machines';
+import { backupRemoved, backupsToRemove } from '../db/backups';
 import { acquireLane, admit, createGate, type LaneAnswer } from '../db/admission';
 import {
   beginRollback,
@@ -29,16 +30,13 @@ import {
   type DeploymentRequest,
   type Resolution,
 } from '../workflows/messages';
-import { removeTree } from './archive';
 import { short } from './build';
 import type { Deps } from './deps';
 import { createDriver } from './drivers/driver';
 import type { Heard } from './heard';
 import { lost } from './lost';
 import { targetOf } from './step';
-import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { tidyTarget, type Left } from './tidy';
 
 /** What a deployment's workflow has to know; fixed at admission, so that replay never reads configuration. */
 export interface Plan {
@@ -50,6 +48,10 @@ export interface Plan {
   commit: string;
   trigger: Trigger;
   migrates: boolean;
+  /** Its steps are done by a runner on the target's own host. */
+  runner?: { lostAfterMs: number };
+  /** The queue of the runner that took it; the workflow's own note. */
+  place?: { taskQueue: string; scheduleToStartTimeout: number };
   /** Whether the target has a release to return to; known once the lane is held. */
   hadRelease: boolean;
   /** What is recorded when it succeeds. */
@@ -65,6 +67,12 @@ export interface Plan {
     windowHoldMs?: number;
   };
 }
+
+/** What an ended deployment left on a host of its own, and backups there that may go. */
+export interface OnHost extends Left {
+  old: { deployment: number; reference: string }[];
+}
+export type Ended = DeploymentOutcome & { left?: OnHost };
 
 /** How the lane stands, for the workflow. */
 export type LaneNews =
@@ -112,6 +120,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       commit: promotion.commit,
       trigger: row.trigger,
       migrates: !byHand && target.migrate !== undefined,
+      ...(target.runner ? { runner: { lostAfterMs: target.runner.lostAfterSeconds * 1000 } } : {}),
       hadRelease: row.from_deployment !== null,
       success: byHand
         ? `${row.target} was rolled back by hand to the release before and is healthy.`
@@ -124,11 +133,16 @@ export function createLifecycle(deps: Deps, heard: Heard) {
    * Wakes who waits and tidies up, once the attempt has ended; one that a recovery has taken over has not. Repeating
    * it is harmless.
    */
-  async function afterEnd(row: DeploymentRow): Promise<DeploymentOutcome> {
-    if (isTerminal('deployment', row.status)) {
-      await tellOthers(row);
-      await tidy(row);
-    }
+  async function afterEnd(row: DeploymentRow): Promise<Ended> {
+    if (!isTerminal('deployment', row.status)) return outcomeOf(row);
+    await tellOthers(row);
+    const left = await leftBy(row);
+    // On a host of its own it is the workflow that has it tidied up there.
+    if (deps.targets().get(row.target)?.runner) return { ...outcomeOf(row), left };
+    // Tidying is never worth a deployment's outcome.
+    await tidyTarget(deps, left).catch((thrown: unknown) =>
+      deps.log.warn({ deployment: rowKey(row), err: thrown }, 'could not tidy up'),
+    );
     return outcomeOf(row);
   }
 
@@ -140,37 +154,24 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       await signalled(changeRequestWorkflowId(promotion, request!.submission), changeRequestMoved);
   }
 
-  /** Removes workspaces and old releases; never the one in use nor the one to return to. */
-  async function tidy(ended: DeploymentRow): Promise<void> {
-    try {
-      await removeTree(join(deps.stateDir, 'work', rowKey(ended)));
-      await removeLeftOver(ended);
-      const target = targetOf(deps, ended.target);
-      const row = await currentOf(db, ended.target);
-      if (!row) return;
-      const removed = await createDriver(target.driver).prune(
-        target.driver.keepReleases,
-        [row.to_release, row.from_release].filter((digest) => digest !== null),
-      );
-      if (removed.length > 0) deps.log.info({ target: ended.target, removed }, 'removed old releases');
-    } catch (thrown) {
-      // Tidying is never worth a deployment's outcome.
-      deps.log.warn({ deployment: rowKey(ended), err: thrown }, 'could not tidy up');
-    }
-  }
-
-  /** Archives and backups of tries that did not come to their end; the record names those that did. */
-  async function removeLeftOver(ended: DeploymentRow): Promise<void> {
-    const counts = await db('backups').where({ deployment: ended.id }).first('reference');
-    for (const [kind, isLeft] of [
-      ['artifacts', (name: string) => name.endsWith('.new.tar')],
-      ['backups', (name: string) => name !== basename(counts?.reference ?? '')],
-    ] as const) {
-      const folder = join(deps.stateDir, kind, ended.target);
-      const names = existsSync(folder) ? await readdir(folder) : [];
-      for (const name of names.filter((name) => name.startsWith(`${rowKey(ended)}.`) && isLeft(name)))
-        await removeTree(join(folder, name));
-    }
+  async function leftBy(ended: DeploymentRow): Promise<OnHost> {
+    const { target } = ended;
+    const [live, backup] = await Promise.all([
+      currentOf(db, target),
+      db('backups').where({ deployment: ended.id }).first('reference'),
+    ]);
+    const keep = [live?.to_release, live?.from_release].filter((digest) => typeof digest === 'string');
+    const config = deps.targets().get(target);
+    const old = config?.runner
+      ? await backupsToRemove(db, target, new Date(Date.now() - config.backup.keepDays * 86_400_000))
+      : [];
+    return {
+      key: rowKey(ended),
+      target,
+      keep,
+      backup: backup?.reference ?? null,
+      old: old.map(({ deployment, reference }) => ({ deployment, reference })),
+    };
   }
 
   /** What the workflow learns of the lane; older attempts that this one supersedes are told to look again. */
@@ -258,9 +259,11 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       }),
 
     /** An SRE leaves the target as it is: what is really current is observed and recorded. */
-    acceptRollback: (plan: Plan, outcome: string, asked: Resolution) =>
+    acceptRollback: (plan: Plan, outcome: string, asked: Resolution, observed?: { release: string | null }) =>
       owned(async (owner) => {
-        const release = await createDriver(targetOf(deps, plan.target).driver).observe();
+        const { release } = observed ?? {
+          release: await createDriver(targetOf(deps, plan.target).driver).observe(),
+        };
         const told = `${outcome} Current: ${release ? `release ${short(release)}` : 'no release'}.`;
         return afterEnd(
           await recordEnd(db, plan.deployment, owner, 'rolled-back', told, {
@@ -282,6 +285,11 @@ export function createLifecycle(deps: Deps, heard: Heard) {
         deps.log.info({ deployment: plan.key, target: plan.target, status: to }, outcome);
         return afterEnd(row);
       }),
+
+    /** Backups that a runner has removed. */
+    async backupsRemoved(deployments: number[]): Promise<void> {
+      for (const deployment of deployments) await backupRemoved(db, deployment);
+    },
 
     /** Hands an attempt to the recovery that calls this. */
     async takeOver(

@@ -9,7 +9,8 @@ export const createMigrate =
     runStep('migrate', ['running'], input, async (context) => {
       const { target, driver } = context;
       const release = releaseOf(context);
-      const folder = await driver.install(release, await archiveOf(context, release));
+      const archive = await archiveOf(context, release);
+      const folder = await driver.install(release, () => Promise.resolve(archive));
       await context.permit('migrate');
       await failpoint('migrate/middle');
       const env = { SIGNALBOX_RELEASE: release };
@@ -23,7 +24,8 @@ export const createSwap =
   (input: StepInput): Promise<void> =>
     runStep('swap', ['running'], input, async (context) => {
       const release = releaseOf(context);
-      await context.driver.install(release, await archiveOf(context, release));
+      const archive = await archiveOf(context, release);
+      await context.driver.install(release, () => Promise.resolve(archive));
       // While this was built an approver may have lost the right to approve, the target may have been changed, and the
       // window may have closed.
       if (context.attempt.trigger !== 'rollback') await context.permit('swap');
@@ -36,7 +38,8 @@ export const createUndoSwap =
   (input: StepInput): Promise<void> =>
     runStep('undo-swap', ['rolling-back'], input, async (context) => {
       const { before } = context.attempt;
-      if (before) await context.driver.install(before, await archiveOf(context, before));
+      // Nearly always it is there still; its archive may lie with another runner.
+      if (before) await context.driver.install(before, () => archiveOf(context, before));
       return { value: undefined, detail: await makeCurrent(context, before, input.key, true) };
     });
 

@@ -27,6 +27,7 @@ import { openApiDocument } from './openapi';
 import { problemHandler } from './problem';
 import { promotionRoutes } from './promotions';
 import { register, type Route } from './route';
+import { runnerRoutes } from './runners';
 import { sessionRoutes, signInRoutes } from './sign-in';
 import { targetRoutes } from './targets';
 import { webhookRoutes } from './webhooks';
@@ -49,6 +50,7 @@ export const apiRoutes = (deps: ApiDeps, accessChanged: () => void = () => undef
   ...accessRoutes(deps, accessChanged),
   ...sessionRoutes(deps),
   ...auditRoutes(deps),
+  ...runnerRoutes(deps),
 ];
 
 /** The API, its documentation and the Operations page on one port. */

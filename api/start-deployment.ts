@@ -158,6 +158,7 @@ function unanswered(promotion: PromotionRow, request: DeploymentRequest, url: st
     waitingFor: 'accepted, no worker is answering; it begins as soon as one does',
     outcome: null,
     logRemovedAt: null,
+    runner: null,
     backup: null,
     steps: [],
     temporal: { workflowId: deployWorkflowId(request.promotion, request.attempt), runId: '', url },

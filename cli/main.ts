@@ -11,6 +11,7 @@ import * as windows from './windows';
 import { ApiProblem, Unreachable } from './client';
 import { exitCodes } from './exit-codes';
 import { signingKeysFile } from './state-dir';
+import { version } from './version';
 
 /** The `signalbox` command: `up`, `api`, `worker`, and the client commands. */
 const number = (text: string) => {
@@ -23,7 +24,7 @@ const program = new Command('signalbox')
   .description(
     'Release operations on durable execution: ship, approve, Deploy Now; rollback happens by itself.',
   )
-  .version('0.1.0')
+  .version(version)
   .exitOverride()
   .showHelpAfterError('(run it with --help to see what it takes)');
 // Loaded when needed: the client commands start in a fraction of the servers' time.
@@ -58,7 +59,17 @@ program
     'answer /health/live, /health/ready and /metrics here; 0: any free port',
     number,
   )
-  .action(async (options) => exit(await (await servers()).runWorker(options)));
+  .option(
+    '--runner <target>',
+    "do this target's steps on its own host; SIGNALBOX_API and SIGNALBOX_TOKEN say where they are recorded",
+  )
+  .action(async (options) =>
+    exit(
+      options.runner
+        ? await (await import('./runner.js')).runRunner(options)
+        : await (await servers()).runWorker(options),
+    ),
+  );
 const client = (name: string, description: string, parent = program) =>
   parent
     .command(name)

@@ -67,7 +67,7 @@ async function open(service: string, { state, config }: Alone) {
   };
 }
 
-const stopped = () =>
+export const stopped = () =>
   new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve());
   });

@@ -63,7 +63,9 @@ export async function openDatabase(url: string, targets: Targets, ownerUrl?: str
 
 /** Looks whether this host has what the targets' backups need. @throws naming each target that lacks something. */
 export async function demandTools(targets: Targets): Promise<void> {
-  const wrong = await Promise.all([...targets.values()].map(whyUnusable));
+  // The host of a runner has tools of its own.
+  const here = [...targets.values()].filter(({ runner }) => !runner);
+  const wrong = await Promise.all(here.map(whyUnusable));
   const told = wrong.filter((why) => why !== undefined);
   if (told.length > 0) throw new Error(told.join('\n'));
 }

@@ -14,7 +14,8 @@ import { listen } from './serve';
 export async function serveHealth(options: {
   port: number;
   worker: SignalboxWorker;
-  db: Db;
+  /** A runner has none. */
+  db?: Db;
   temporal: Temporal;
   sdkMetrics(): Promise<string>;
 }): Promise<{ port: number; stop(): void }> {
@@ -25,7 +26,7 @@ export async function serveHealth(options: {
     '/health/ready',
     readiness(() => ({
       worker: worker.running() ? Promise.resolve() : Promise.reject(new Error('it is stopping')),
-      database: db.raw('SELECT 1'),
+      ...(db ? { database: db.raw('SELECT 1') } : {}),
       temporal: temporal.client.workflowService.getSystemInfo({}),
     })),
   );

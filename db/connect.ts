@@ -7,6 +7,7 @@ import * as backlog from './migrations/004-backlog';
 import * as operations from './migrations/005-operations';
 import * as backups from './migrations/006-backups';
 import * as retention from './migrations/007-retention';
+import * as runners from './migrations/008-runners';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -60,6 +61,7 @@ const migrations: Record<string, Knex.Migration> = {
   '005-operations': operations,
   '006-backups': backups,
   '007-retention': retention,
+  '008-runners': runners,
 };
 
 const migrationLock = 4_600_001;

@@ -46,6 +46,8 @@ export interface DeploymentRow {
   window_revision: number | null;
   started_at: Date | null;
   finished_at: Date | null;
+  /** Id of the runner that does its steps; null: the workers do. */
+  runner: string | null;
   /** When the log was removed by policy. */
   log_removed_at: Date | null;
   /** Number of the log's last line. */
@@ -64,6 +66,9 @@ export const rowKey = (row: { promotion: number; attempt: number }) =>
 export const findDeployment = async (tx: Tx, promotion: number, attempt: number) =>
   (await tx('deployments').where({ promotion, attempt }).first()) as DeploymentRow | undefined;
 
+/** Undefined when there is none with this internal number. */
+export const findDeploymentById = async (tx: Tx, id: number) =>
+  (await tx('deployments').where({ id }).first()) as DeploymentRow | undefined;
 export const deploymentById = async (tx: Tx, id: number): Promise<DeploymentRow> =>
   (await tx('deployments').where({ id }).first()) as DeploymentRow;
 

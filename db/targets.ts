@@ -7,6 +7,7 @@ import { laneHolding } from '../domain/machines';
 import type { WindowSchedule } from '../domain/windows/status';
 import { recordAudit } from './audit';
 import { usualDuration } from './conflicts';
+import { runnersOf, type RunnerRow } from './runners';
 import { viewWindowStatus } from './views';
 import type { Db, Tx } from './connect';
 import type { DeploymentRow } from './deployments';
@@ -49,6 +50,13 @@ export async function noteTargets(
   });
 }
 
+const viewRunner = ({ id, host, version, seen_at }: RunnerRow) => ({
+  id,
+  host,
+  version,
+  seenAt: seen_at.toISOString(),
+});
+
 /** A target as configured, joined with what is known of it. */
 export async function viewTarget(
   tx: Tx,
@@ -77,6 +85,7 @@ export async function viewTarget(
     current: live,
     lane: holder ? deploymentKey(holder.promotion, holder.attempt) : null,
     fence: row?.fence ?? 0,
+    runners: config.runner ? (await runnersOf(tx, config.name)).map(viewRunner) : null,
     window: viewWindowStatus(schedule.status(asked, now), await usualDuration(tx, config.name), now),
     health: await lastHealth(tx, config.name),
     lastDeployment: await lastDeployment(tx, config.name),

@@ -76,6 +76,7 @@ export async function viewDeployments(
       waitingFor: row.waiting_for,
       outcome: row.outcome ?? row.failure,
       logRemovedAt: row.log_removed_at?.toISOString() ?? null,
+      runner: row.runner ?? null,
       backup: backup ? viewBackup(backup) : null,
       steps: (steps.get(row.id) ?? []).map(viewStep),
       temporal: { workflowId: row.owner, runId: row.run_id, url: runUrl(row.owner, row.run_id) },

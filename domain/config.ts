@@ -169,6 +169,14 @@ const target = strict({
   itemsDoneWhenDeployed: z.boolean('allowed: true or false').default(false),
   /** How long a deployment may hold just before its swap when its window has closed; then it is undone. */
   windowHoldSeconds: seconds(3600, 7 * 86_400),
+  /**
+   * Its steps are done by a runner on its own host (`signalbox worker --runner <target>`), which polls a queue of its
+   * own; left out: by the workers.
+   */
+  runner: strict({
+    /** A step that no runner has taken up for so long fails, and the deployment is undone. */
+    lostAfterSeconds: seconds(600),
+  }).optional(),
   /** Targets with which a deployment must not overlap. */
   dependsOn: list(text('a target'), 'targets').default([]),
   /** How long an undo is retried before the deployment becomes rollback-failed and an SRE is asked. */

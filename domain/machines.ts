@@ -164,3 +164,6 @@ export const triggers = ['deploy', 'retry', 'rollback'] as const;
 export type Trigger = (typeof triggers)[number];
 export const roles = ['contributor', 'approver', 'release-manager', 'sre', 'admin'] as const;
 export type Role = (typeof roles)[number];
+/** What programs of Signalbox itself hold, each for one target; no person has them. */
+export const programRoles = ['runner'] as const;
+export type AnyRole = Role | (typeof programRoles)[number];

@@ -1,4 +1,4 @@
-import { roles, type Role } from './machines';
+import { programRoles, roles, type AnyRole } from './machines';
 
 /**
  * Who may do what: the one table that the API enforces at every route and the workflows' activities again where the
@@ -7,7 +7,7 @@ import { roles, type Role } from './machines';
  * `on: 'target'` means that a grant may be limited to one target: `release-manager:shop`.
  */
 interface Row {
-  roles: readonly Role[];
+  roles: readonly AnyRole[];
   on: 'target' | 'everything';
   title: string;
 }
@@ -55,6 +55,11 @@ export const permissions = {
     on: 'everything',
     title: 'Make and revoke tokens, disable and enable people',
   },
+  'run-steps': {
+    roles: ['runner'],
+    on: 'target',
+    title: "Do a target's steps on its own host, and record them",
+  },
 } as const satisfies Record<string, Row>;
 export type Permission = keyof typeof permissions;
 
@@ -63,10 +68,11 @@ export type Grant = string;
 const grantForm = /^([a-z-]+)(?::([a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?))?$/;
 
 /** A grant's role and the target it is limited to; undefined for what is no grant. */
-export function parseGrant(grant: Grant): { role: Role; target?: string } | undefined {
+export function parseGrant(grant: Grant): { role: AnyRole; target?: string } | undefined {
   const [, role, target] = grantForm.exec(grant) ?? [];
-  if (!roles.includes(role as Role)) return undefined;
-  return { role: role as Role, ...(target ? { target } : {}) };
+  const known: readonly string[] = target ? [...roles, ...programRoles] : roles;
+  if (role === undefined || !known.includes(role)) return undefined;
+  return { role: role as AnyRole, ...(target ? { target } : {}) };
 }
 
 /**

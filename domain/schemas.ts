@@ -237,6 +237,10 @@ export const deploymentView = z
     waitingFor: z.string().nullable().describe('in plain words'),
     outcome: z.string().nullable().describe('why it ended as it did, in plain words'),
     logRemovedAt: maybeAt.describe('when its log was removed by policy'),
+    runner: z
+      .string()
+      .nullable()
+      .describe("id of the runner on the target's own host that does its steps; null: the workers do"),
     backup: backupView.nullable(),
     steps: z.array(stepView),
     temporal: z.object({ workflowId: z.string(), runId: z.string(), url: z.string().nullable() }),
@@ -545,6 +549,10 @@ export const targetView = z
       .object({ key: z.string(), status: z.enum(statesOf('deployment')), finishedAt: at })
       .nullable()
       .describe('the last attempt that touched the lane and has ended'),
+    runners: z
+      .array(z.object({ id: z.string(), host: z.string(), version: z.string(), seenAt: at }))
+      .nullable()
+      .describe('on its own host, the one heard of last first; null: the workers do its steps'),
     expectedMs: z
       .record(z.string(), z.number())
       .describe('how long each step took lately: the median of its last 20 runs that ended well'),

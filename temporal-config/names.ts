@@ -6,6 +6,11 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
  */
 export const controlQueue = 'signalbox';
 
+/** Queue of a target that has runners: whichever of them is there takes what comes. */
+export const targetQueue = (target: string) => `target/${target}`;
+/** Queue of one runner, by its id: a deployment stays with the host where it began. */
+export const runnerQueue = (target: string, runner: string) => `${targetQueue(target)}/${runner}`;
+
 const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
 /** What an SRE can list and filter by in the Temporal UI. */
 export const attributes = {

@@ -1,5 +1,6 @@
 import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
-import type { Activities } from '../activities';
+import type { Activities, Steps } from '../activities';
+import type { Plan } from '../activities/lifecycle';
 
 /**
  * How activities are called. Short transactions on Signalbox's own record are local activities; what acts on a
@@ -15,6 +16,7 @@ const recordSummaries = {
   acceptRollback: 'Record what is current, as an SRE accepted it',
   holdForWindow: 'Look whether the window is open; record that it holds if not',
   recordEnd: 'Record the outcome, free the lane and wake who waits for it',
+  backupsRemoved: 'Record which backups the runner removed',
   takeOver: 'Take the attempt over from the workflow that was lost',
   heard: 'Verify what was said to this workflow; record it as refused if the API did not say it',
   submitChangeRequest: 'Record that the request is submitted',
@@ -41,28 +43,35 @@ export const record = Object.fromEntries(
 ) as Pick<ReturnType<typeof proxyLocalActivities<Activities>>, keyof typeof recordSummaries>;
 
 const heartbeatTimeout = '10 seconds';
-const retry = { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '10 seconds' };
+export const retry = {
+  initialInterval: '500 milliseconds',
+  backoffCoefficient: 2,
+  maximumInterval: '10 seconds',
+};
 
 /**
  * Activities on one target.
+ * @param place of the runner that took the deployment; left out: the workers.
  * @param limitMs how long one try may take; tries are bounded by time, not by number, because a worker that
  * was stopped may use up any number of them.
  */
-export const onTarget = (summary: string, limitMs: number) =>
-  proxyActivities<Activities>({
+export const onTarget = (summary: string, limitMs: number, place?: Plan['place']) =>
+  proxyActivities<Steps>({
     summary,
     startToCloseTimeout: limitMs,
     scheduleToCloseTimeout: limitMs * 2 + 900_000,
+    ...place,
     heartbeatTimeout,
     retry,
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
   });
 
 /** Undo has neither an attempt cap nor an end: the saga's alarm timer decides when a person is asked. */
-export const undoOnTarget = (summary: string, limitMs: number) =>
-  proxyActivities<Activities>({
+export const undoOnTarget = (summary: string, limitMs: number, place?: Plan['place']) =>
+  proxyActivities<Steps>({
     summary,
     startToCloseTimeout: limitMs,
+    ...place,
     heartbeatTimeout,
     retry,
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,

@@ -24,6 +24,7 @@ import {
   type DeploymentOutcome,
   type DeploymentRequest,
 } from './messages';
+import { claimed, recordEnd } from './place';
 import { saga } from './saga';
 import { ignoreUnknownSignals } from './signals';
 import { sleepUntil, utc } from './sleep';
@@ -83,9 +84,13 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
         const input = { ...plan, round: 1 };
         const step = (summary: string, limitMs: number) => {
           doing = summary;
-          return onTarget(summary, limitMs);
+          return onTarget(summary, limitMs, plan.place);
         };
 
+        if (plan.runner) {
+          doing = `finding a runner of ${plan.target}`;
+          plan.place = await claimed(plan);
+        }
         // An archive that nobody refers to harms nobody: no undo. A rollback by hand has its release already.
         if (plan.trigger !== 'rollback')
           await step(`Build ${plan.revision} (${plan.commit.slice(0, 12)})`, plan.limits.buildMs).build(
@@ -114,7 +119,7 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
         );
 
         // From here on it is deployed; a cancel comes too late.
-        return CancellationScope.nonCancellable(() => record.recordEnd(plan, 'succeeded', plan.success));
+        return CancellationScope.nonCancellable(() => recordEnd(plan, 'succeeded', plan.success));
       }),
     whyCancelled,
   );
@@ -184,7 +189,7 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
       } catch {
         const why = whyCancelled();
         return CancellationScope.nonCancellable(() =>
-          record.recordEnd(plan, 'cancelled', `${why} It had not begun; nothing was touched.`),
+          recordEnd(plan, 'cancelled', `${why} It had not begun; nothing was touched.`),
         );
       }
       lookAgain = false;

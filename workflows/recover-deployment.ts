@@ -1,6 +1,7 @@
 import { CancellationScope, setCurrentDetails, TemporalFailure } from '@temporalio/workflow';
 import { onTarget, record } from './activities';
 import type { DeploymentOutcome, RecoveryRequest } from './messages';
+import { claimed, recordEnd } from './place';
 import { rootMessage, unwind, type UndoName } from './saga';
 import { ignoreUnknownSignals } from './signals';
 
@@ -21,7 +22,7 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
 
     async function settle(): Promise<DeploymentOutcome> {
       if (status === 'queued' || status === 'waiting-for-window')
-        return record.recordEnd(plan, 'cancelled', `${request.why} It had not begun; nothing was touched.`);
+        return recordEnd(plan, 'cancelled', `${request.why} It had not begun; nothing was touched.`);
       const undos: UndoName[] = [];
       if (began.includes('migrate')) undos.push('undoMigrate');
       if (began.includes('swap')) undos.push('undoSwap');
@@ -29,13 +30,14 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
       if (status === 'rollback-failed') return unwind(plan, undos, request.why, round, true);
       if (status === 'running' && began.includes('health-check')) {
         try {
-          const check = onTarget('Observe: is the new release current and healthy?', plan.limits.healthMs);
-          await check.healthCheck({ ...plan, round });
-          return await record.recordEnd(
-            plan,
-            'succeeded',
-            `${plan.success} ${request.why} Recovery found it done.`,
+          plan.place = await claimed(plan);
+          const check = onTarget(
+            'Observe: is the new release current and healthy?',
+            plan.limits.healthMs,
+            plan.place,
           );
+          await check.healthCheck({ ...plan, round });
+          return await recordEnd(plan, 'succeeded', `${plan.success} ${request.why} Recovery found it done.`);
         } catch (thrown) {
           if (!(thrown instanceof TemporalFailure)) throw thrown;
           return unwind(plan, undos, `${request.why} ${rootMessage(thrown)}`, round);

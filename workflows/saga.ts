@@ -9,6 +9,7 @@ import {
 } from '@temporalio/workflow';
 import type { Plan } from '../activities/lifecycle';
 import { record, undoOnTarget } from './activities';
+import { claimed, recordEnd, isLost, observed, tidied } from './place';
 import { resolveRollback, type DeploymentOutcome, type Resolution } from './messages';
 
 /**
@@ -69,9 +70,10 @@ export async function unwind(
   // Before the swap's undo was registered nothing was touched, so there is nothing to check.
   if (undos.includes('undoSwap')) order.push('verifyRollback');
   for (const name of order) {
-    for (let tries = round; ; tries++) {
+    const rounds = { next: round };
+    for (;;) {
       setCurrentDetails(`**Rolling back.** ${why}\n\nNow: ${undoTitle[name]}.`);
-      const failure = await untilAlarm(plan, name, tries);
+      const failure = await untilAlarm(plan, name, rounds);
       if (failure === undefined) break;
       await record.rollbackFailed(plan, `${undoTitle[name]}: ${failure}.`);
       const accepted = await decided(plan, why, resolved, failure);
@@ -79,7 +81,7 @@ export async function unwind(
     }
   }
   const touched = undos.includes('undoSwap');
-  return record.recordEnd(plan, 'rolled-back', `${why} ${rolledBackTo(plan, touched)}`);
+  return recordEnd(plan, 'rolled-back', `${why} ${rolledBackTo(plan, touched)}`);
 }
 
 /** Waits for an SRE's decision. @returns the outcome when the target is accepted as it is; undefined: try again. */
@@ -92,15 +94,23 @@ async function decided(
   setCurrentDetails(
     `**Rollback failed; the lane is held.** ${failure}\n\nAn SRE has to decide: \`signalbox resolve ${plan.key} --retry\` or \`--accept\`.`,
   );
-  const resolution = await resolved();
-  if (resolution.action === 'accept')
-    return record.acceptRollback(
-      plan,
-      `${why} The rollback failed; ${resolution.by} accepted the target as it is: ${resolution.reason}`,
-      resolution,
-    );
-  await record.resumeRollback(plan, resolution);
-  return undefined;
+  for (;;) {
+    const resolution = await resolved();
+    if (resolution.action === 'retry') {
+      await record.resumeRollback(plan, resolution);
+      return undefined;
+    }
+    const outcome = `${why} The rollback failed; ${resolution.by} accepted the target as it is: ${resolution.reason}`;
+    if (!plan.runner) return record.acceptRollback(plan, outcome, resolution);
+    try {
+      return await tidied(plan, await record.acceptRollback(plan, outcome, resolution, await observed(plan)));
+    } catch (thrown) {
+      if (!isLost(thrown)) throw thrown;
+      setCurrentDetails(
+        `**Rollback failed; the lane is held.** No runner of ${plan.target} is there to say what it runs, so it could not be accepted. Start one, and decide again.`,
+      );
+    }
+  }
 }
 
 /** @returns what waits for an SRE. What was said before it failed does not count: nobody could know then what there is to decide. */
@@ -129,11 +139,10 @@ const rolledBackTo = (plan: Plan, touched: boolean) =>
       : 'Rolled back: this was the first deployment, so the target has no release, as before.';
 
 /** Tries one undo until it succeeds, gives a verdict, or the alarm fires. @returns what failed, or undefined. */
-async function untilAlarm(plan: Plan, name: UndoName, round: number): Promise<string | undefined> {
-  const undo = undoOnTarget(undoTitle[name], undoLimitMs(plan, name));
+async function untilAlarm(plan: Plan, name: UndoName, rounds: { next: number }): Promise<string | undefined> {
   const scope = new CancellationScope();
   const work = scope
-    .run(() => undo[name]({ ...plan, round }))
+    .run(() => undone(plan, name, rounds))
     .then(() => undefined)
     .catch((thrown: unknown) => {
       if (thrown instanceof TemporalFailure) return rootMessage(thrown);
@@ -158,8 +167,23 @@ async function untilAlarm(plan: Plan, name: UndoName, round: number): Promise<st
   return work;
 }
 
+/** Undoes once; on a target with runners it goes on with another one when the one that had it is lost. */
+async function undone(plan: Plan, name: UndoName, rounds: { next: number }): Promise<void> {
+  for (;;) {
+    if (plan.runner) plan.place ??= await claimed(plan, true);
+    const undo = undoOnTarget(undoTitle[name], undoLimitMs(plan, name), plan.place);
+    try {
+      return await undo[name]({ ...plan, round: rounds.next++ });
+    } catch (thrown) {
+      if (!isLost(thrown)) throw thrown;
+      plan.place = undefined;
+    }
+  }
+}
+
 /** The innermost message of a failure: what the activity said. */
 export function rootMessage(failure: TemporalFailure): string {
+  if (isLost(failure)) return 'No runner of the target took the step up in time: it is lost.';
   let cause: unknown = failure;
   while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause;
   return cause instanceof Error ? cause.message : String(cause);

@@ -11,8 +11,11 @@ export interface Driver {
   room: string;
   /** What the target runs now; null: nothing. */
   observe(): Promise<string | null>;
-  /** Puts a release beside the others; does nothing when it is there. @returns its folder. */
-  install(release: string, archive: string): Promise<string>;
+  /**
+   * Puts a release beside the others; does nothing when it is there.
+   * @param archive finds its archive, when it is needed. @returns its folder.
+   */
+  install(release: string, archive: () => Promise<string>): Promise<string>;
   /**
    * Makes a release current, or none with null. Harmless when it is current already.
    * @param hook runs one of the target's commands under the same fencing number.

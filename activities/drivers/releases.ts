@@ -8,12 +8,12 @@ export function releasesIn(root: string) {
   const releases = join(root, 'releases');
   return {
     folderOf: (release: string) => join(releases, release),
-    async install(release: string, archive: string): Promise<string> {
+    async install(release: string, archive: () => Promise<string>): Promise<string> {
       const folder = join(releases, release);
       if (existsSync(folder)) return folder;
       const fresh = join(root, '.signalbox', `unpack-${release}-${process.pid}-${Date.now()}`);
       await mkdir(fresh, { recursive: true });
-      await unpack(archive, fresh);
+      await unpack(await archive(), fresh);
       try {
         await settle(fresh, folder);
       } catch (thrown) {

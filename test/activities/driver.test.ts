@@ -75,7 +75,8 @@ describe.each(kinds)('%s', (_kind, make) => {
     driver = make(root);
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
-  const install = (n: number) => driver.install(archives[n]!.digest, archives[n]!.file);
+  const install = (n: number) =>
+    driver.install(archives[n]!.digest, () => Promise.resolve(archives[n]!.file));
   const digest = (n: number) => archives[n]!.digest;
 
   it('runs nothing at first', async () => expect(await driver.observe()).toBeNull());

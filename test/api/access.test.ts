@@ -97,6 +97,10 @@ const table: [string, string, Role[]][] = [
   ['post', '/session/person', everyRole],
   ['delete', '/session', everyRole],
   ['get', '/audit', everyRole],
+  // Programs alone: test/api/runners.
+  ...['hello', 'claim', 'begin', 'fence', 'permit', 'lines', 'finish'].map(
+    (what): [string, string, Role[]] => ['post', `/runners/:target/${what}`, []],
+  ),
 ];
 const bodies: Record<string, object> = {
   '/promotions': { target: 'shop', revision: 'no-such', title: 't' },

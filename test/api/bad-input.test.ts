@@ -102,7 +102,10 @@ const writes: [string, Role, string, Record<string, unknown>][] = [
 const roleless = { authorization: 'Bearer token-without-a-role' };
 
 it('this table names every write route', () => {
-  const routes = apiRoutes({} as never).filter(({ method }) => ['post', 'put', 'patch'].includes(method));
+  // What runners say has a test of its own.
+  const routes = apiRoutes({} as never).filter(
+    ({ method, permission }) => ['post', 'put', 'patch'].includes(method) && permission !== 'run-steps',
+  );
   expect(routes).toHaveLength(writes.length);
 });
 

@@ -20,7 +20,7 @@ afterEach(async () => {
 
 it('six that start together on an empty database all find it migrated, once', async () => {
   await Promise.all(pools.map((pool) => migrate(pool)));
-  expect(await pools[0]!('knex_migrations')).toHaveLength(7);
+  expect(await pools[0]!('knex_migrations')).toHaveLength(8);
 });
 
 it('a lock row that a killed process left does not stand in the way', async () => {

@@ -127,9 +127,14 @@ export async function elsewhere(host: Up, name: string): Promise<Record<string, 
 
 const alone = new Set<ChildProcess>();
 /** `signalbox worker` or `signalbox api` as a process of its own; held at failpoints where `env` names barriers. */
-export function runAlone(env: Record<string, string>, ...args: string[]) {
+export function runAlone(
+  env: Record<string, string>,
+  first: string | { args: string[]; uid?: number; gid?: number },
+  ...more: string[]
+) {
+  const { args, ...user } = typeof first === 'string' ? { args: [first, ...more] } : first;
   const start = env.SIGNALBOX_BARRIERS ? withFailpoints : [program];
-  const child = spawn(process.execPath, [...start, ...args], { env: { ...process.env, ...env } });
+  const child = spawn(process.execPath, [...start, ...args], { env: { ...process.env, ...env }, ...user });
   alone.add(child);
   let text = '';
   for (const stream of [child.stdout, child.stderr])
@@ -164,6 +169,7 @@ export function runProgram(args: string[], options: UpOptions = {}): Promise<Ran
     cwd: options.cwd ?? tmpdir(),
     env: { ...process.env, NO_COLOR: '1', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.gid }),
   });
   let out = '';
   let err = '';

@@ -26,6 +26,8 @@ const table: Record<Permission, Role[]> = {
   resolve: ['sre'],
   'resend-notifications': ['sre', 'admin'],
   'manage-access': ['admin'],
+  // Programs alone.
+  'run-steps': [],
 };
 const everything = Object.keys(table) as Permission[];
 
@@ -44,7 +46,7 @@ it.each(everything.flatMap((permission) => roles.map((role) => [permission, role
     expect(may([`${role}:shop`], permission, 'shop')).toBe(yes && onTargets);
     expect(may([`${role}:shop`], permission, 'kiosk')).toBe(yes && permission === 'read');
     expect(may([], permission)).toBe(false);
-    if (onTargets && permission !== 'read')
+    if (onTargets && !['read', 'run-steps'].includes(permission))
       for (const grant of grantsFor(permission, 'shop')) expect(may([grant], permission, 'shop')).toBe(true);
   },
 );
@@ -99,4 +101,15 @@ describe('docs/security.md', () => {
     expect(named.length).toBeGreaterThan(30);
     expect(named.filter((file) => !existsSync(file))).toEqual([]);
   });
+});
+
+it('a runner may do the steps of its own target, and nothing else', () => {
+  for (const permission of everything) {
+    expect(may(['runner:shop'], permission)).toBe(permission === 'run-steps');
+    expect(may(['runner:shop'], permission, 'shop')).toBe(permission === 'run-steps');
+    expect(may(['runner:shop'], permission, 'other')).toBe(false);
+  }
+  // One of every target there is not.
+  expect(parseGrant('runner')).toBeUndefined();
+  expect(may(['runner'], 'run-steps', 'shop')).toBe(false);
 });

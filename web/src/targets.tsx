@@ -29,6 +29,7 @@ export function Targets() {
           </p>
           <Health of={target} />
           <Latest of={target.lastDeployment} />
+          <Runners of={target.runners} />
           <p className="muted">
             {target.lane ? `${target.lane} holds the lane` : 'lane free'}
             {target.promotionsEnabled ? '' : ` · promotions are off: ${target.promotionsDisabledReason}`}
@@ -52,6 +53,30 @@ const Health = ({ of: { health, current } }: { of: TargetView }) =>
       </span>
     </p>
   );
+
+/** Who does its steps on its own host, and whether they were heard of lately. */
+const Runners = ({ of: runners }: { of: TargetView['runners'] }) =>
+  runners && (
+    <p>
+      {runners.length === 0 && (
+        <strong className="closed">no runner was ever heard of; nothing is deployed until one is</strong>
+      )}
+      {runners.map(({ id, host, seenAt }) => {
+        const away = Date.now() - Date.parse(seenAt) > awayMs;
+        return (
+          <span key={id}>
+            runner <code title={id}>{host}</code>{' '}
+            <strong className={away ? 'closed' : 'open'}>{away ? 'away' : 'there'}</strong>{' '}
+            <span className="muted">
+              last seen <Time at={seenAt} />{' '}
+            </span>
+          </span>
+        );
+      })}
+    </p>
+  );
+/** A runner says every ten seconds that it is there. */
+const awayMs = 35_000;
 
 /** How the last deployment ended. */
 const Latest = ({ of: last }: { of: TargetView['lastDeployment'] }) =>

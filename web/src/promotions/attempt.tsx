@@ -47,6 +47,11 @@ export function Attempt({
           </a>
         )}
       </header>
+      {a.runner && (
+        <p className="muted">
+          done by the runner <code>{a.runner}</code>, on the host of {a.target}
+        </p>
+      )}
       {a.fence !== null && (
         <p className="muted">
           from <code>{short(a.from)}</code> to <code>{short(a.to)}</code>, fencing number {a.fence}

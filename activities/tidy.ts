@@ -1,0 +1,40 @@
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { removeTree } from './archive';
+import type { TargetDeps } from './deps';
+import { createDriver } from './drivers/driver';
+import { targetOf } from './step';
+
+/** What an ended deployment leaves on the target's host, and what of it is kept. */
+export interface Left {
+  key: string;
+  target: string;
+  /** Releases that stay, besides the newest ones: what is live, and what it would be rolled back to. */
+  keep: string[];
+  /** The file of its backup that counts. */
+  backup: string | null;
+}
+
+/** Removes workspaces, what tries left that did not come to their end, and old releases. */
+export async function tidyTarget(
+  deps: Pick<TargetDeps, 'stateDir' | 'targets' | 'log'>,
+  left: Left,
+): Promise<void> {
+  const { stateDir, log } = deps;
+  await removeTree(join(stateDir, 'work', left.key));
+  for (const [kind, isLeft] of [
+    ['artifacts', (name: string) => name.endsWith('.new.tar')],
+    ['backups', (name: string) => name !== basename(left.backup ?? '')],
+  ] as const) {
+    const folder = join(stateDir, kind, left.target);
+    const names = existsSync(folder) ? await readdir(folder) : [];
+    for (const name of names.filter((name) => name.startsWith(`${left.key}.`) && isLeft(name)))
+      await removeTree(join(folder, name));
+  }
+  const { driver } = targetOf(deps, left.target);
+  // Nothing is live yet: nothing is known to be old.
+  if (left.keep.length === 0) return;
+  const removed = await createDriver(driver).prune(driver.keepReleases, left.keep);
+  if (removed.length > 0) log.info({ target: left.target, removed }, 'removed old releases');
+}

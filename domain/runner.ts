@@ -1,0 +1,70 @@
+import { z } from 'zod';
+import { strict } from './strict';
+
+/** What a runner says to the API: it does a target's steps on the target's own host and records them here. */
+const text = (max: number) => z.string('allowed: text').min(1).max(max);
+const number = z.number('allowed: a number').int('allowed: a whole number').min(1);
+const digest = z.string().regex(/^[0-9a-f]{64}$/, 'allowed: a SHA-256 in hex');
+const at = z.iso.datetime('allowed: a time in ISO 8601');
+
+const steps = [
+  'build',
+  'backup',
+  'migrate',
+  'swap',
+  'health-check',
+  'undo-swap',
+  'undo-migrate',
+  'verify-rollback',
+] as const;
+
+/** One try of one step, as the workflow that owns the attempt asked for it. */
+const stepTry = strict({
+  deployment: number,
+  step: z.enum(steps, `allowed: ${steps.join(', ')}`),
+  owner: text(200),
+  round: number,
+  attempt: number,
+  during: z
+    .array(z.enum(['running', 'rolling-back']))
+    .min(1)
+    .max(2),
+});
+const proof = { sha256: digest, bytes: z.number().int().min(0), entries: z.number().int().min(0) };
+const made = z.discriminatedUnion('kind', [
+  strict({
+    kind: z.literal('release'),
+    release: digest,
+    build: strict({
+      recipe: digest,
+      bytes: z.number().int().min(0),
+      startedAt: at,
+      finishedAt: at,
+    }).optional(),
+  }),
+  strict({
+    kind: z.literal('backup'),
+    reference: text(4096),
+    of: z.enum(['files', 'postgres']),
+    verifiedAt: at,
+    ...proof,
+  }),
+]);
+
+export const beginBody = strict({ try: stepTry, recipe: digest });
+export const fenceBody = strict({ try: stepTry });
+export const permitBody = strict({ try: stepTry, what: z.enum(['migrate', 'swap']), recipe: digest });
+export const linesBody = strict({
+  try: stepTry,
+  lines: z.array(strict({ at, stream: z.enum(['out', 'err', 'note']), text: z.string() })).max(10_000),
+});
+export const finishBody = strict({
+  try: stepTry,
+  to: z.enum(['done', 'failed']),
+  detail: z.string().max(100_000),
+  made: made.optional(),
+});
+export const helloBody = strict({ id: text(100), host: text(300), version: text(50), startedAt: at });
+export const claimBody = strict({ deployment: number, owner: text(200), runner: text(100) });
+
+export type HelloBody = z.infer<typeof helloBody>;

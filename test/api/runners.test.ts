@@ -1,0 +1,156 @@
+import { serveWorld, type Served } from '../helpers/api';
+import { makeWorld, type World } from '../helpers/world';
+
+/** What a runner may say to the API, and what it may not: its token is good for the steps of its own target alone. */
+let world: World;
+let api: Served;
+let token: string;
+let deployment: number;
+let other: number;
+beforeAll(async () => {
+  world = await makeWorld({ targets: ['shop', 'kiosk'] });
+  world.targets = new Map(
+    [...world.targets].map(([name, target]) => [name, { ...target, runner: { lostAfterSeconds: 60 } }]),
+  );
+  api = await serveWorld(world);
+  const made = await api.post('admin', '/api/tokens', {
+    person: 'runner-of-shop',
+    roles: ['runner:shop'],
+    expiresAt: null,
+  });
+  token = made.body.token as string;
+  // Both wait for a runner; there is none.
+  deployment = await running('shop');
+  other = await running('kiosk');
+});
+afterAll(async () => {
+  for (const id of [deployment, other]) {
+    const { owner } = await world.db('deployments').where({ id }).first();
+    await world.client.workflow.getHandle(owner).cancel();
+    await world.client.workflow.getHandle(owner).result();
+  }
+  await api.stop();
+  await world.stop();
+});
+
+async function running(target: string): Promise<number> {
+  const started = await world.start(await world.approved('v1', target));
+  const row = await world.until('it to run', async () => {
+    const found = await started.row();
+    return found?.status === 'running' ? found : undefined;
+  });
+  return row.id;
+}
+const say = (what: string, body: unknown, target = 'shop') =>
+  api.call(undefined, 'POST', `/api/runners/${target}/${what}`, body, { authorization: `Bearer ${token}` });
+const digest = 'a'.repeat(64);
+const ownerOf = async (id: number) => (await world.db('deployments').where({ id }).first()).owner as string;
+const tryOf = async (id: number, more: object = {}) => ({
+  deployment: id,
+  step: 'build',
+  owner: await ownerOf(id),
+  round: 1,
+  attempt: 1,
+  during: ['running'],
+  ...more,
+});
+const everything = async () =>
+  JSON.stringify([
+    await world.db('deployments').orderBy('id'),
+    await world.db('deployment_steps').orderBy('ordinal'),
+    await world.db('deployment_log').orderBy(['deployment', 'seq']),
+    await world.db('builds'),
+    await world.db('backups'),
+    await world.db('runners'),
+  ]);
+
+it('refuses what has not the form of it, and changes nothing', async () => {
+  const good = await tryOf(deployment);
+  const before = await everything();
+  for (const [what, body] of [
+    ['begin', { try: good }],
+    ['begin', { try: { ...good, step: 'swap; rm' }, recipe: digest }],
+    ['begin', { try: { ...good, during: ['queued'] }, recipe: digest }],
+    ['begin', { try: { ...good, round: 0 }, recipe: digest }],
+    ['begin', { try: good, recipe: 'short' }],
+    ['begin', { try: good, recipe: digest, surprise: 1 }],
+    ['fence', {}],
+    ['permit', { try: good, what: 'build', recipe: digest }],
+    ['lines', { try: good, lines: [{ at: 'now', stream: 'out', text: 'x' }] }],
+    ['lines', { try: good, lines: [{ at: '2026-01-01T00:00:00Z', stream: 'stdout', text: 'x' }] }],
+    ['finish', { try: good, to: 'running', detail: '' }],
+    ['finish', { try: good, to: 'done', detail: '', made: { kind: 'release', release: '../../etc' } }],
+    ['hello', { id: '', host: 'h', version: '1', startedAt: '2026-01-01T00:00:00Z' }],
+    ['claim', { deployment: 'x', owner: 'o', runner: 'r' }],
+    ['claim', '"text"'],
+  ] as [string, unknown][])
+    expect([what, (await say(what, body)).status]).toEqual([what, 400]);
+  expect(await everything()).toBe(before);
+});
+
+it('refuses what is of another target, by the way and by the number', async () => {
+  const before = await everything();
+  const foreign = await tryOf(other);
+  for (const [what, body] of [
+    ['claim', { deployment: other, owner: foreign.owner, runner: 'r' }],
+    ['begin', { try: foreign, recipe: digest }],
+    ['fence', { try: foreign }],
+    ['permit', { try: foreign, what: 'swap', recipe: digest }],
+    ['lines', { try: foreign, lines: [{ at: '2026-01-01T00:00:00Z', stream: 'out', text: 'x' }] }],
+    ['finish', { try: foreign, to: 'done', detail: 'd' }],
+    ['fence', { try: { ...foreign, deployment: 999 } }],
+  ] as [string, object][]) {
+    expect([what, (await say(what, body, 'kiosk')).body.code]).toEqual([what, 'role-required']);
+    expect([what, (await say(what, body)).body.code]).toEqual([what, 'role-required']);
+  }
+  expect(await everything()).toBe(before);
+});
+
+it('takes the steps of a deployment that is its own, once each, by the newest try', async () => {
+  const owner = await ownerOf(deployment);
+  const hello = { id: 'r1', host: 'h', version: '0.1.0', startedAt: '2026-01-01T00:00:00Z' };
+  expect((await say('hello', hello)).status).toBe(200);
+  expect((await say('claim', { deployment, owner, runner: 'r1' })).body).toEqual({ value: true });
+  expect((await say('claim', { deployment, owner: 'recover/x', runner: 'r1' })).body).toEqual({
+    value: false,
+  });
+
+  const first = await tryOf(deployment);
+  const begun = (await say('begin', { try: first, recipe: digest })).body.value;
+  expect(begun).toMatchObject({ trigger: 'deploy', release: null, before: null, built: null });
+  const line = { at: '2026-01-01T00:00:00Z', stream: 'out', text: 'building' };
+  expect((await say('lines', { try: first, lines: [line, line] })).status).toBe(200);
+  const fence = (await say('fence', { try: first })).body.value;
+  expect(fence).toBeGreaterThan(0);
+
+  // A newer try has the step: the older one gets neither a number nor its end.
+  const second = await tryOf(deployment, { attempt: 2 });
+  await say('begin', { try: second, recipe: digest });
+  expect((await say('begin', { try: first, recipe: digest })).body).toEqual({ value: null });
+  expect((await say('finish', { try: first, to: 'done', detail: 'late' })).body).toEqual({ value: false });
+  const made = {
+    kind: 'release',
+    release: digest,
+    build: { recipe: digest, bytes: 1, startedAt: line.at, finishedAt: line.at },
+  };
+  expect((await say('finish', { try: second, to: 'done', detail: 'built', made })).body).toEqual({
+    value: true,
+  });
+  const row = await world.db('deployments').where({ id: deployment }).first();
+  expect(row).toMatchObject({ to_release: digest, runner: 'r1', log_seq: 3 });
+  // How it was built is not how it was approved.
+  const swap = await tryOf(deployment, { step: 'swap' });
+  await say('begin', { try: swap, recipe: digest });
+  expect((await say('permit', { try: swap, what: 'swap', recipe: digest })).body.value).toMatchObject({
+    type: 'ApprovalVoid',
+    message: expect.stringContaining('how shop builds was changed'),
+  });
+});
+
+it('does not greet a runner of a target that has none declared', async () => {
+  const declared = world.targets;
+  world.targets = new Map([...declared].map(([name, target]) => [name, { ...target, runner: undefined }]));
+  const hello = { id: 'r1', host: 'h', version: '0.1.0', startedAt: '2026-01-01T00:00:00Z' };
+  expect((await say('hello', hello)).status).toBe(404);
+  world.targets = declared;
+});

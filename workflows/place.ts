@@ -1,0 +1,80 @@
+import { proxyActivities, TemporalFailure, ActivityFailure, TimeoutFailure } from '@temporalio/workflow';
+import type { Ended, OnHost, Plan } from '../activities/lifecycle';
+import type { RunnerActivities } from '../activities/runner';
+import { runnerQueue, targetQueue } from '../temporal-config/names';
+import { record, retry } from './activities';
+import type { DeploymentOutcome } from './messages';
+
+/**
+ * Where a deployment's steps are done: by the workers, or by a runner on the target's own host. Whichever runner of the
+ * target is there takes a deployment and keeps it, because what it built and backed up lies there. A step that it does not
+ * take up in time fails; undoing then goes to whichever runner is there.
+ */
+export interface Place {
+  taskQueue: string;
+  scheduleToStartTimeout: number;
+}
+
+/**
+ * Finds a runner, if the target has any.
+ * @param patient waits for one for as long as it takes.
+ */
+export async function claimed(plan: Plan, patient = false): Promise<Place | undefined> {
+  if (!plan.runner) return undefined;
+  const { lostAfterMs } = plan.runner;
+  const runner = await proxyActivities<RunnerActivities>({
+    taskQueue: targetQueue(plan.target),
+    summary: `Find a runner of ${plan.target}`,
+    startToCloseTimeout: '2 minutes',
+    retry,
+    ...(patient ? {} : { scheduleToStartTimeout: lostAfterMs }),
+  }).claimRunner({ deployment: plan.deployment, key: plan.key });
+  return { taskQueue: runnerQueue(plan.target, runner.id), scheduleToStartTimeout: lostAfterMs };
+}
+
+/** Whether a runner was waited for in vain. */
+export const isLost = (thrown: unknown): boolean =>
+  thrown instanceof ActivityFailure &&
+  thrown.cause instanceof TimeoutFailure &&
+  thrown.cause.timeoutType === 'SCHEDULE_TO_START';
+
+/** What the target runs, as a runner on its host sees it; undefined where the workers see it themselves. */
+export async function observed(plan: Plan): Promise<{ release: string | null } | undefined> {
+  const place = await claimed(plan);
+  if (!place) return undefined;
+  const release = await proxyActivities<RunnerActivities>({
+    ...place,
+    summary: `Look what ${plan.target} runs`,
+    startToCloseTimeout: '2 minutes',
+    retry,
+  }).observe({ target: plan.target });
+  return { release };
+}
+
+/** Records the end, and has the runner tidy up if one did the steps; that is never worth the outcome. */
+export async function recordEnd(
+  plan: Plan,
+  to: 'succeeded' | 'rolled-back' | 'cancelled',
+  text: string,
+): Promise<DeploymentOutcome> {
+  return tidied(plan, await record.recordEnd(plan, to, text));
+}
+export async function tidied(plan: Plan, { left, ...outcome }: Ended): Promise<DeploymentOutcome> {
+  if (left && plan.place) await tidy(left, plan.place);
+  return outcome;
+}
+
+async function tidy(left: OnHost, { taskQueue }: Place): Promise<void> {
+  try {
+    const removed = await proxyActivities<RunnerActivities>({
+      taskQueue,
+      summary: 'Remove what the deployment left on the host, and old releases and backups',
+      scheduleToStartTimeout: '30 seconds',
+      startToCloseTimeout: '10 minutes',
+      retry: { maximumAttempts: 1 },
+    }).tidy(left);
+    if (removed.length > 0) await record.backupsRemoved(removed);
+  } catch (thrown) {
+    if (!(thrown instanceof TemporalFailure)) throw thrown;
+  }
+}
