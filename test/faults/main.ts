@@ -54,6 +54,7 @@ async function main(): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => (interrupted = true));
 
+  const still = standingStill();
   const lane = async () => {
     let stack: Stack | undefined;
     for (let cell = queue.shift(); cell && !interrupted; cell = queue.shift()) {
@@ -61,6 +62,7 @@ async function main(): Promise<number> {
       // It has servers of its own, and leaves them as nobody else should find them.
       if (scenario) stack = await stack?.stop().then(() => undefined);
       let result: CellResult;
+      const since = still.longest();
       try {
         const program = scenario?.program?.() ?? resolve(values.program);
         stack ??= await startStack({ program, ...scenario?.stack });
@@ -74,6 +76,10 @@ async function main(): Promise<number> {
         `${String(results.length).padStart(4)}  ${good ? 'ok       ' : 'VIOLATION'}  ${cell.name.padEnd(46)} ${(result.tookMs / 1000).toFixed(1).padStart(6)} s, recovered in ${(result.recoveryMs / 1000).toFixed(1)} s`,
       );
       for (const violation of result.violations) say(`        ${violation}`);
+      if (!good)
+        say(
+          `        while it ran the harness itself, which is the site and asks it, stood still for up to ${since().toFixed(1)} s`,
+        );
       if (good && !scenario) continue;
       // What is wrong must not be found again in the next cell; what happened can be read in the folder.
       await stack?.stop(!good);
@@ -96,6 +102,24 @@ async function main(): Promise<number> {
   const wrong = wrongOf(results).length;
   say(`${results.length} cells, ${wrong} violations`);
   return wrong > 0 || results.length < cells.length ? 1 : 0;
+}
+
+/** How long this process did nothing at all. What it is then found to answer late says nothing about Signalbox. */
+function standingStill() {
+  const gaps: { at: number; seconds: number }[] = [];
+  let last = Date.now();
+  setInterval(() => {
+    const now = Date.now();
+    if (now - last > 1_000) gaps.push({ at: now, seconds: (now - last) / 1000 });
+    last = now;
+  }, 100).unref();
+  return {
+    /** @returns the longest from now on, in seconds. */
+    longest: () => {
+      const from = Date.now();
+      return () => Math.max(0, ...gaps.filter(({ at }) => at >= from).map(({ seconds }) => seconds));
+    },
+  };
 }
 
 function document(tables: string): void {

@@ -33,6 +33,8 @@ export async function serveSite(root: string): Promise<Site> {
     const sick = existsSync(join(place, link, 'sick'));
     answer.writeHead(sick ? 500 : 200).end(JSON.stringify({ release, sick }));
   });
+  // Those who ask live in this process too: after it stood still, their connections must not be the first thing to go.
+  server.keepAliveTimeout = 0;
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   const site: Site = {
     port: (server.address() as { port: number }).port,
@@ -73,7 +75,8 @@ export function startProber(root: string, port: number): Prober {
       if (answer.status === 200) mine.seen.add(text);
       else mine.failures.push(`status ${answer.status}: ${text}`);
     } catch (thrown) {
-      mine.failures.push(String(thrown));
+      const { cause } = thrown as { cause?: unknown };
+      mine.failures.push(`${String(thrown)}${cause ? ` (${String(cause)})` : ''}`);
     }
     mine.samples += 1;
   };
