@@ -327,6 +327,15 @@ keys
     exit(0);
   });
 keys
+  .command('create')
+  .description('make a file of keys, to be given to API and workers as SIGNALBOX_SIGNING_KEYS_FILE')
+  .argument('<file>')
+  .action(async (file: string) => {
+    const { createKeys } = await import('../temporal-config/keys-file.js');
+    console.log(`${createKeys(resolve(file))} signs; keep ${file} as a secret.`);
+    exit(0);
+  });
+keys
   .command('rotate')
   .description('a new key signs from now on; the old ones still verify')
   .addOption(stateOption())

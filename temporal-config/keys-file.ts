@@ -1,4 +1,4 @@
-import { linkSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { messageOf } from '../domain/errors';
 import { createKeyring, keysFile, newKey, type Keyring, type Keys } from './signing';
 
@@ -29,6 +29,13 @@ export function readKeys(file: string): Keys {
   const parsed = keysFile.safeParse(JSON.parse(readFileSync(file, 'utf8')));
   if (!parsed.success) throw new Error(`it is no keys file: ${messageOf(parsed.error)}`);
   return parsed.data;
+}
+
+/** Makes the file with one key. @returns the key's id. @throws when there is one already. */
+export function createKeys(file: string): string {
+  if (existsSync(file)) throw new Error(`${file} is there already; it is left as it is.`);
+  makeKeys(file);
+  return readKeys(file).keys[0]!.id;
 }
 
 /** Makes the file with one key, unless there is one; two that start together end up with the same. */

@@ -96,6 +96,19 @@ it('rotates the signing keys while it runs', async () => {
   expect(statSync(join(up.state, 'signing-keys.json')).mode & 0o777).toBe(0o600);
 });
 
+it('makes keys for processes that run alone, once', async () => {
+  const file = join(newFolder(), 'keys.json');
+  expect(await runProgram(['keys', 'create', file])).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^[0-9a-f]+ signs; keep .*keys\.json as a secret/),
+  });
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  expect(await runProgram(['keys', 'create', file])).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('is there already; it is left as it is'),
+  });
+});
+
 it('audit list tells the story; audit verify finds it whole', async () => {
   const list = (await cli(up, 'audit', 'list', '--subject', 'CP-1')).out;
   for (const part of [

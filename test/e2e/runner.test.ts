@@ -71,7 +71,7 @@ mkdir -p dist && cp version.txt dist/\n`,
       targets: {
         shop: {
           repository,
-          runner: { lostAfterSeconds: 4 },
+          runner: { lostAfterSeconds: 2 },
           build: { argv: ['sh', 'build.sh'] },
           driver: {
             kind: 'directory',
