@@ -10,10 +10,7 @@ import type { DeploymentOutcome } from './messages';
  * target is there takes a deployment and keeps it, because what it built and backed up lies there. A step that it does not
  * take up in time fails; undoing then goes to whichever runner is there.
  */
-export interface Place {
-  taskQueue: string;
-  scheduleToStartTimeout: number;
-}
+export type Place = NonNullable<Plan['place']>;
 
 /**
  * Finds a runner, if the target has any.
@@ -27,7 +24,10 @@ export async function claimed(plan: Plan, patient = false): Promise<Place | unde
     summary: `Find a runner of ${plan.target}`,
     startToCloseTimeout: '2 minutes',
     retry,
-    ...(patient ? {} : { scheduleToStartTimeout: lostAfterMs }),
+    // One that is there but can not take it, because the API refuses it say, is not waited for without an end either.
+    ...(patient
+      ? {}
+      : { scheduleToStartTimeout: lostAfterMs, scheduleToCloseTimeout: lostAfterMs + 300_000 }),
   }).claimRunner({ deployment: plan.deployment, key: plan.key });
   return { taskQueue: runnerQueue(plan.target, runner.id), scheduleToStartTimeout: lostAfterMs };
 }
