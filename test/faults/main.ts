@@ -54,6 +54,8 @@ async function main(): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => (interrupted = true));
 
+  // What has to be built is built before anything is watched: it holds up this whole process, and so each cell beside it.
+  for (const cell of cells) if (isScenario(cell)) cell.program?.();
   const still = standingStill();
   const lane = async () => {
     let stack: Stack | undefined;
