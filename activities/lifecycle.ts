@@ -136,13 +136,15 @@ export function createLifecycle(deps: Deps, heard: Heard) {
   async function afterEnd(row: DeploymentRow): Promise<Ended> {
     if (!isTerminal('deployment', row.status)) return outcomeOf(row);
     await tellOthers(row);
-    const left = await leftBy(row);
-    // On a host of its own it is the workflow that has it tidied up there.
-    if (deps.targets().get(row.target)?.runner) return { ...outcomeOf(row), left };
+    const onHost = deps.targets().get(row.target)?.runner !== undefined;
+    // On a host of its own it is the workflow that has it tidied up there, if a runner ever had it.
+    if (onHost) return row.runner ? { ...outcomeOf(row), left: await leftBy(row) } : outcomeOf(row);
     // Tidying is never worth a deployment's outcome.
-    await tidyTarget(deps, left).catch((thrown: unknown) =>
-      deps.log.warn({ deployment: rowKey(row), err: thrown }, 'could not tidy up'),
-    );
+    await leftBy(row)
+      .then((left) => tidyTarget(deps, left))
+      .catch((thrown: unknown) =>
+        deps.log.warn({ deployment: rowKey(row), err: thrown }, 'could not tidy up'),
+      );
     return outcomeOf(row);
   }
 

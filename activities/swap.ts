@@ -7,10 +7,8 @@ export const createMigrate =
   (runStep: RunStep) =>
   (input: StepInput): Promise<void> =>
     runStep('migrate', ['running'], input, async (context) => {
-      const { target, driver } = context;
-      const release = releaseOf(context);
-      const archive = await archiveOf(context, release);
-      const folder = await driver.install(release, () => Promise.resolve(archive));
+      const { target } = context;
+      const { release, folder } = await installed(context);
       await context.permit('migrate');
       await failpoint('migrate/middle');
       const env = { SIGNALBOX_RELEASE: release };
@@ -23,14 +21,19 @@ export const createSwap =
   (runStep: RunStep) =>
   (input: StepInput): Promise<void> =>
     runStep('swap', ['running'], input, async (context) => {
-      const release = releaseOf(context);
-      const archive = await archiveOf(context, release);
-      await context.driver.install(release, () => Promise.resolve(archive));
+      const { release } = await installed(context);
       // While this was built an approver may have lost the right to approve, the target may have been changed, and the
       // window may have closed.
       if (context.attempt.trigger !== 'rollback') await context.permit('swap');
       return { value: undefined, detail: await makeCurrent(context, release, input.key) };
     });
+
+/** The attempt's release beside the others, its archive checked also where it was there. */
+async function installed(context: StepContext): Promise<{ release: string; folder: string }> {
+  const release = releaseOf(context);
+  const archive = await archiveOf(context, release);
+  return { release, folder: await context.driver.install(release, () => Promise.resolve(archive)) };
+}
 
 /** Undo of swap: what was current before is current again. Harmless when the swap never happened. */
 export const createUndoSwap =

@@ -19,7 +19,7 @@ export interface Temporal {
 
 /** Whether the environment names a Temporal server. */
 export const isConfigured = (): boolean =>
-  Boolean(process.env.TEMPORAL_ADDRESS ?? process.env.TEMPORAL_PROFILE);
+  Boolean(process.env.TEMPORAL_ADDRESS || process.env.TEMPORAL_PROFILE);
 
 /**
  * Connects to Temporal. Worker and API of one process share the connection, which lets a workflow begin on the

@@ -1,6 +1,5 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowNotFoundError, type Client } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils';
 import type { Logger } from 'pino';
@@ -8,49 +7,29 @@ import type { Db } from '../db/connect';
 import type { DeploymentRow } from '../db/deployments';
 import { historiesToKeep, keepHistories, type HistoryRow } from '../db/retention';
 import { deployWorkflowId, recoverWorkflowId } from '../workflows/messages';
+import { repeat, type Repeated } from './repeat';
 
-/**
- * Keeps the histories of a deployment's workflows once it has ended, because Temporal drops them after its retention.
- * Any number of workers may do so side by side.
- */
-export interface HistoryKeeper {
-  stop(): Promise<void>;
-}
 const lookEveryMs = 1_000;
 const atOnce = 20;
 /** One whose workflow has not closed yet is left alone for so long. */
 const leaveMs = 15_000;
 const compress = promisify(gzip);
 
-export function keepWorkflowHistories(options: { db: Db; temporal: Client; log: Logger }): HistoryKeeper {
+/**
+ * Keeps the histories of a deployment's workflows once it has ended, because Temporal drops them after its retention.
+ * Any number of workers may do so side by side.
+ */
+export function keepWorkflowHistories(options: { db: Db; temporal: Client; log: Logger }): Repeated {
   const { db, temporal, log } = options;
-  const stopping = new AbortController();
   const left = new Map<number, number>();
-  const done = (async () => {
-    let failing = false;
-    while (!stopping.signal.aborted) {
-      try {
-        await pass();
-        failing = false;
-      } catch (thrown) {
-        // They wait in Temporal until it goes again; said once.
-        if (!failing) log.warn({ err: thrown }, 'histories of workflows could not be kept; trying again');
-        failing = true;
-      }
-      await sleep(lookEveryMs, undefined, { signal: stopping.signal }).catch(() => undefined);
-    }
-  })();
-  return {
-    async stop() {
-      stopping.abort();
-      await done;
-    },
-  };
+  // While it fails they wait in Temporal.
+  const failed = 'histories of workflows could not be kept; trying again';
+  return repeat({ everyMs: lookEveryMs, log, failed, pass });
 
-  async function pass(): Promise<void> {
+  async function pass(stopping: AbortSignal): Promise<void> {
     for (const [id, until] of left) if (Date.now() > until) left.delete(id);
     for (const row of await historiesToKeep(db, atOnce + left.size)) {
-      if (stopping.signal.aborted) return;
+      if (stopping.aborted) return;
       if (left.has(row.id)) continue;
       const histories = await closedHistories(row);
       if (histories) await keepHistories(db, row.id, histories);

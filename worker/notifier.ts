@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { NotificationsConfig } from '../domain/service-config';
@@ -6,45 +5,31 @@ import type { Db } from '../db/connect';
 import { deliveriesToHandOver, handedOver, registerWebhooks, type DeliveryRow } from '../db/deliveries';
 import { controlQueue } from '../temporal-config/names';
 import { deliverWorkflowId, type DeliveryRequest } from '../workflows/messages';
+import { repeat, type Repeated } from './repeat';
+
+const lookEveryMs = 500;
 
 /**
  * Hands what others are to be told over to workflows, one for each delivery. Any number of workers may do so side by
  * side: the workflow's id is the delivery's, so that each is made once.
  */
-export interface Notifier {
-  stop(): Promise<void>;
-}
-const lookEveryMs = 500;
-
 export async function startNotifier(options: {
   db: Db;
   temporal: Client;
   config: NotificationsConfig;
   log: Logger;
-}): Promise<Notifier> {
+}): Promise<Repeated> {
   const { db, temporal, config, log } = options;
   await registerWebhooks(db, config);
-  const stopping = new AbortController();
-  const done = (async () => {
-    let failing = false;
-    while (!stopping.signal.aborted) {
-      try {
-        for (const row of await deliveriesToHandOver(db)) await handOver(row);
-        failing = false;
-      } catch (thrown) {
-        // They wait in the database until it goes again; said once.
-        if (!failing) log.warn({ err: thrown }, 'notifications could not be handed over; trying again');
-        failing = true;
-      }
-      await sleep(lookEveryMs, undefined, { signal: stopping.signal }).catch(() => undefined);
-    }
-  })();
-  return {
-    async stop() {
-      stopping.abort();
-      await done;
+  return repeat({
+    everyMs: lookEveryMs,
+    log,
+    // They wait in the database until it goes again.
+    failed: 'notifications could not be handed over; trying again',
+    async pass() {
+      for (const row of await deliveriesToHandOver(db)) await handOver(row);
     },
-  };
+  });
 
   async function handOver(row: DeliveryRow): Promise<void> {
     const request: DeliveryRequest = {

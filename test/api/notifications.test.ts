@@ -1,7 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import { ApplicationFailure } from '@temporalio/common';
 import { Webhook } from 'standardwebhooks';
-import { startNotifier, type Notifier } from '../../worker/notifier';
+import { startNotifier } from '../../worker/notifier';
+import type { Repeated } from '../../worker/repeat';
 import { serveWorld, type Served } from '../helpers/api';
 import { makeWorld, type World } from '../helpers/world';
 
@@ -41,7 +42,7 @@ type Receiver = Awaited<ReturnType<typeof receiver>>;
 
 let world: World;
 let api: Served;
-let notifier: Notifier;
+let notifier: Repeated;
 let good: Receiver;
 let flaky: Receiver;
 let slow: Receiver;
