@@ -9,13 +9,14 @@ const { setTimeout: sleep } = require('node:timers/promises');
 const { SIGNALBOX_RELEASE: release, SIGNALBOX_RELEASE_DIR: folder } = process.env;
 const ports = (process.env.PORTS ?? '8081,8082').split(',').map(Number);
 
-const running = () => {
+const read = (name) => {
   try {
-    return JSON.parse(fs.readFileSync('running.json', 'utf8'));
+    return JSON.parse(fs.readFileSync(name, 'utf8'));
   } catch {
-    return {};
+    return undefined;
   }
 };
+const running = () => read('running.json') ?? {};
 const write = (name, value) => {
   fs.writeFileSync(`${name}.new`, JSON.stringify(value));
   fs.renameSync(`${name}.new`, name);
@@ -28,6 +29,17 @@ const alive = (pid) => {
     return false;
   }
 };
+/**
+ * Waits until the proxy sends requests to `port` and has none left elsewhere: a service that stops listening refuses those that
+ * are on their way to it. Ten seconds at most, since one request may take for ever.
+ */
+async function proxied(port) {
+  const there = () => {
+    const proxy = read('proxy.json');
+    return !proxy || !alive(proxy.pid) || proxy.ports.join() === `${port ?? ''}`;
+  };
+  for (let waited = 0; !there() && waited < 10_000; waited += 20) await sleep(20);
+}
 /** Asks a service to finish what it has begun and to end. */
 async function end(port) {
   const { pid } = running()[port] ?? {};
@@ -43,14 +55,10 @@ const healthy = (port) =>
   );
 
 async function main() {
-  let live;
-  try {
-    live = JSON.parse(fs.readFileSync('live.json', 'utf8'));
-  } catch {
-    // Nothing is deployed yet.
-  }
+  const live = read('live.json');
   if (!release) {
     fs.rmSync('live.json', { force: true });
+    await proxied();
     for (const port of ports) await end(port);
     return;
   }
@@ -79,6 +87,7 @@ async function main() {
     write('live.json', { port, release });
     console.log(`${release.slice(0, 12)} is live on port ${port}`);
   }
+  await proxied(port);
   for (const other of ports) if (other !== port) await end(other);
 }
 
