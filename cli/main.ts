@@ -20,6 +20,16 @@ const number = (text: string) => {
     throw new InvalidArgumentError('It has to be a number from 0 to 65535.');
   return port;
 };
+const buildId = (text: string) => {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/.test(text))
+    throw new InvalidArgumentError('It has to be of letters, digits and . _ + -, 100 at most.');
+  return text;
+};
+const percentage = (text: string) => {
+  if (!/^[1-9][0-9]?$/.test(text))
+    throw new InvalidArgumentError('It has to be a whole number from 1 to 99.');
+  return Number(text);
+};
 const program = new Command('signalbox')
   .description(
     'Release operations on durable execution: ship, approve, Deploy Now; rollback happens by itself.',
@@ -58,6 +68,15 @@ program
     '--health-port <n>',
     'answer /health/live, /health/ready and /metrics here; 0: any free port',
     number,
+  )
+  .addOption(
+    new Option(
+      '--build-id <id>',
+      'version of this worker: a deployment ends on the version where it began; "signalbox temporal use" chooses',
+    )
+      .env('SIGNALBOX_BUILD_ID')
+      .argParser(buildId)
+      .conflicts('runner'),
   )
   .option(
     '--runner <target>',
@@ -306,13 +325,27 @@ backups('restore', "put a target's data back as it was before a deployment")
     exit(await (await import('./backups.js')).restoreBackup(key, options)),
   );
 
-program
-  .command('temporal')
-  .description('the Temporal server that the environment names')
+const temporal = program.command('temporal').description('the Temporal server that the environment names');
+const onTemporal = () => import('./temporal.js');
+temporal
   .command('setup')
   .description('make the namespace and the search attributes that Signalbox needs; safe to repeat')
   .option('--retention-days <n>', 'how long Temporal keeps a workflow that has ended', whole)
-  .action(async (options) => exit(await (await servers()).setUp(options)));
+  .action(async (options) => exit(await (await onTemporal()).setUp(options)));
+temporal
+  .command('versions')
+  .description('the versions of workers, and how many deployments each has left')
+  .option('--json', 'print the answer as JSON', false)
+  .action(async (options) => exit(await (await onTemporal()).listVersions(options)));
+temporal
+  .command('use')
+  .description('have deployments begin on workers of this version; what has begun on another ends there')
+  .argument('<build-id>', 'as given to "signalbox worker --build-id"', buildId)
+  .addOption(new Option('--percent <n>', 'only so much of what begins').argParser(percentage))
+  .addOption(
+    new Option('--wait', 'until the other versions have nothing left').default(false).conflicts('percent'),
+  )
+  .action(async (id: string, options) => exit(await (await onTemporal()).useVersion(id, options)));
 
 const keys = program.command('keys').description('the keys that sign what is said to workflows');
 keys

@@ -85,36 +85,22 @@ export async function runApi(options: Alone & { port: number }): Promise<number>
 }
 
 export async function runWorker(
-  options: Alone & { graceSeconds: number; healthPort?: number },
+  options: Alone & { graceSeconds: number; healthPort?: number; buildId?: string },
 ): Promise<number> {
   const { shared, sdkMetrics, tracing, say, reread, close } = await open('signalbox-worker', options);
-  const worker = await serveWorker({ ...shared, tracing, graceMs: options.graceSeconds * 1000 });
+  const { buildId } = options;
+  const worker = await serveWorker({ ...shared, tracing, graceMs: options.graceSeconds * 1000, buildId });
   const health =
     options.healthPort === undefined
       ? undefined
       : await serveHealth({ ...shared, port: options.healthPort, worker, sdkMetrics });
   if (health) say(`health and figures on port ${health.port}`);
   reread(demandTools);
-  say('worker is polling');
+  say(buildId ? `worker is polling, as version ${buildId}` : 'worker is polling');
   await Promise.race([stopped(), worker.broken]);
   say('worker is stopping: running steps may finish');
   await worker.stop();
   health?.stop();
   await close();
   return 0;
-}
-
-/** `signalbox temporal setup`. Temporal takes one day at least. */
-export async function setUp({ retentionDays }: { retentionDays?: number }): Promise<number> {
-  const temporal = await connectTemporal();
-  try {
-    const done = await setUpTemporal(temporal, retentionDays);
-    for (const line of done) console.log(line);
-    console.log(
-      `Temporal at ${temporal.address} has what Signalbox needs in namespace ${temporal.namespace}.`,
-    );
-    return 0;
-  } finally {
-    await temporal.connection.close();
-  }
 }

@@ -194,6 +194,7 @@ export async function serveWorker(options: {
   config: Pick<Config, 'audit' | 'notifications' | 'retention'>;
   graceMs: number;
   tracing?: Tracing;
+  buildId?: string;
 }): Promise<SignalboxWorker> {
   const { temporal, stateDir } = options;
   await demandTools(options.targets());
@@ -203,6 +204,7 @@ export async function serveWorker(options: {
     workflowBundle: options.tracing ? tracedWorkflowBundle : workflowBundle,
     tracing: options.tracing,
     graceMs: options.graceMs,
+    buildId: options.buildId,
     deps: {
       db: options.db,
       targets: options.targets,

@@ -10,6 +10,7 @@ import type { Deps } from '../activities/deps';
 import { controlQueue } from '../temporal-config/names';
 import type { Temporal } from '../temporal-config/connection';
 import type { Tracing } from '../temporal-config/tracing';
+import { versionOf } from '../temporal-config/versions';
 
 /** The worker process: workflows, and the activities that act on targets and write the record. */
 export interface SignalboxWorker {
@@ -28,6 +29,8 @@ export interface WorkerSettings {
   graceMs: number;
   /** With it the workflows' bundle has to be the traced one. */
   tracing?: Tracing;
+  /** Version of this worker; left out: it takes whatever comes, as long as no version is the current one. */
+  buildId?: string;
 }
 
 /**
@@ -68,6 +71,7 @@ export async function startWorker({
   workflowBundle,
   graceMs,
   tracing,
+  buildId,
 }: WorkerSettings): Promise<SignalboxWorker> {
   const worker = await Worker.create({
     connection: temporal.connection,
@@ -76,6 +80,7 @@ export async function startWorker({
     workflowBundle: { codePath: workflowBundle },
     dataConverter: { payloadConverterPath: require.resolve('../workflows/payload-converter') },
     activities: createActivities(deps),
+    ...(buildId && { workerDeploymentOptions: versionOf(buildId) }),
     ...(tracing && {
       interceptors: {
         activity: [(ctx) => ({ inbound: new OpenTelemetryActivityInboundInterceptor(ctx) })],

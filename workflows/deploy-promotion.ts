@@ -3,9 +3,10 @@ import {
   ActivityFailure,
   CancellationScope,
   condition,
-  continueAsNew,
+  makeContinueAsNewFunc,
   setCurrentDetails,
   setHandler,
+  setWorkflowOptions,
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
@@ -28,9 +29,16 @@ import { claimed, recordEnd } from './place';
 import { saga } from './saga';
 import { ignoreUnknownSignals } from './signals';
 import { sleepUntil, utc } from './sleep';
+import { staysOnItsVersion } from './versioning';
 
 /** Of attempts that the version before admitted. */
 const defaultHoldMs = 3_600_000;
+
+setWorkflowOptions(staysOnItsVersion, deployPromotion);
+/** One that has not begun may go to the newer one. */
+const beginAnew = makeContinueAsNewFunc<typeof deployPromotion>({
+  initialVersioningBehavior: 'AUTO_UPGRADE',
+});
 
 /**
  * Deploy Now. Admitted once, one at a time per target, and undone by itself when a step fails or it is
@@ -180,9 +188,14 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
         plan = { ...plan, hadRelease: lane.hadRelease };
         return undefined;
       }
-      // A sleep may see any number of edited windows; a new run takes no history along.
-      if (workflowInfo().continueAsNewSuggested && cancels.length === 0 && !hearing)
-        await continueAsNew<typeof deployPromotion>(request);
+      // A sleep may see any number of edited windows, and newer workers; a new run takes no history along.
+      const { continueAsNewSuggested, targetWorkerDeploymentVersionChanged } = workflowInfo();
+      if (
+        (continueAsNewSuggested || targetWorkerDeploymentVersionChanged) &&
+        cancels.length === 0 &&
+        !hearing
+      )
+        await beginAnew(request);
       const news = lane;
       try {
         await stoppable.run(() => (news.kind === 'asleep' ? asleep(news) : queued(news)));

@@ -1,9 +1,17 @@
-import { CancellationScope, setCurrentDetails, TemporalFailure } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  setCurrentDetails,
+  setWorkflowOptions,
+  TemporalFailure,
+} from '@temporalio/workflow';
 import { onTarget, record } from './activities';
 import type { DeploymentOutcome, RecoveryRequest } from './messages';
 import { claimed, recordEnd } from './place';
 import { rootMessage, unwind, type UndoName } from './saga';
 import { ignoreUnknownSignals } from './signals';
+import { staysOnItsVersion } from './versioning';
+
+setWorkflowOptions(staysOnItsVersion, recoverDeployment);
 
 /**
  * Finishes or undoes an attempt whose workflow ended without recording an end (terminated, timed out, failed
