@@ -1,13 +1,14 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 import { connectOwner, migrate } from '../../db/connect';
 import { rememberedPorts } from '../../cli/embedded/ports';
 import { startPostgres } from '../../cli/embedded/postgres-server';
 import { createProcesses } from '../../cli/embedded/processes';
 import { findTemporal } from '../../cli/embedded/temporal-server';
 
-/** One real PostgreSQL for the whole run, with a migrated template; and the Temporal program, fetched once. */
+/** What all tests share: a real PostgreSQL with a migrated template, the Temporal program, and the workflows, bundled. */
 export default async function setUp(): Promise<void> {
   const state = mkdtempSync(join(tmpdir(), 'signalbox-jest-'));
   const processes = createProcesses(state, console.error);
@@ -20,6 +21,13 @@ export default async function setUp(): Promise<void> {
   await migrate(template);
   await template.destroy();
   process.env.TEST_POSTGRES = url;
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: require.resolve('../../workflows/index.ts'),
+    payloadConverterPath: require.resolve('../../workflows/payload-converter.ts'),
+    logger: new DefaultLogger('ERROR'),
+  });
+  process.env.TEST_WORKFLOWS = join(state, 'workflows.js');
+  writeFileSync(process.env.TEST_WORKFLOWS, code);
   process.env.TEST_TEMPORAL = await findTemporal();
   Object.assign(globalThis, { signalboxTest: { state, processes } });
 }

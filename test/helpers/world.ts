@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { Client } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
-import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import pino from 'pino';
 import { createActivities, type Activities } from '../../activities';
 import { createSource } from '../../activities/git';
@@ -46,12 +46,6 @@ import { until } from './until';
 export type Fault = (run: () => Promise<unknown>, name: string) => Promise<unknown>;
 export type World = Awaited<ReturnType<typeof makeWorld>>;
 
-const bundle = bundleWorkflowCode({
-  workflowsPath: require.resolve('../../workflows/index.ts'),
-  payloadConverterPath: require.resolve('../../workflows/payload-converter.ts'),
-  logger: new DefaultLogger('ERROR'),
-});
-
 /** @param options.extra more of each target, as YAML. @param options.top more of the whole file. */
 export async function makeWorld(options: { targets?: string[]; extra?: string; top?: string } = {}) {
   const names = options.targets ?? ['shop'];
@@ -62,7 +56,13 @@ export async function makeWorld(options: { targets?: string[]; extra?: string; t
   const env = await TestWorkflowEnvironment.createLocal({
     server: {
       executable: { type: 'existing-path', path: process.env.TEST_TEMPORAL! },
-      extraArgs: ['--dynamic-config-value', 'history.transferProcessorMaxPollRPS=2000'],
+      extraArgs: [
+        '--dynamic-config-value',
+        'history.transferProcessorMaxPollRPS=2000',
+        // A quarter of what it is: a run that is full is reached in a quarter of the time.
+        '--dynamic-config-value',
+        'limit.historyCount.suggestContinueAsNew=1024',
+      ],
     },
   });
   // As in `up`: the API shares the worker's connection, which an eager start needs.
@@ -139,7 +139,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string; t
       connection: env.nativeConnection,
       namespace: temporal.namespace,
       taskQueue: controlQueue,
-      workflowBundle: await bundle,
+      workflowBundle: { codePath: process.env.TEST_WORKFLOWS! },
       activities: faulty(activities),
       dataConverter: { payloadConverterPath: require.resolve('../../workflows/payload-converter.ts') },
       maxHeartbeatThrottleInterval: 200,

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { DeterminismViolationError } from '@temporalio/workflow';
 import manifest from '../../package.json';
 import { recordHistories } from './record';
@@ -34,15 +34,10 @@ const outcomes = [
   'slept-and-woken',
   'superseded',
 ];
-let workflowBundle: { code: string };
+const workflowBundle = { codePath: process.env.TEST_WORKFLOWS! };
 beforeAll(async () => {
   if (process.env.RECORD_HISTORIES) await recordHistories(process.env.RECORD_HISTORIES);
   else Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
-  workflowBundle = await bundleWorkflowCode({
-    workflowsPath: require.resolve('../../workflows/index.ts'),
-    payloadConverterPath: require.resolve('../../workflows/payload-converter.ts'),
-    logger: new DefaultLogger('ERROR'),
-  });
 }, 120_000);
 
 const read = (version: string, name: string): unknown =>
