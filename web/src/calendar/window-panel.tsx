@@ -38,6 +38,8 @@ export function WindowPanel({ id }: { id: string }) {
   const { data: window, error } = useQuery({
     queryKey: ['deployment-window', id],
     queryFn: () => api.read<WindowView>(`/deployment-windows/${id}`),
+    // What is changed here begins as it is now, not as it was when it was last opened.
+    gcTime: 0,
   });
   if (!window)
     return (
