@@ -53,14 +53,26 @@ export async function readLog(
   { after = 0, limit, tail, stream, step, contains }: LogPart,
 ) {
   const order = tail ? 'DESC' : 'ASC';
+  const sought = Boolean(stream ?? step ?? contains);
+  // `seq` has no gaps, so that which lines are meant is known before any is read: however long the log is, no more are.
+  const [range, ...bounds] = sought
+    ? [
+        `seq > ? AND ? IN (stream, '') AND ? IN (step, '') AND strpos(lower(text), lower(?)) > 0`,
+        after,
+        stream ?? '',
+        step ?? '',
+        contains ?? '',
+      ]
+    : tail
+      ? ['seq > greatest(?, (SELECT log_seq FROM deployments WHERE id = ?) - ?)', after, deployment, limit]
+      : ['seq > ? AND seq <= ?::bigint + ?', after, after, limit];
   const { rows } = await db.raw(
     `SELECT seq, at, step, stream, text
        FROM (SELECT *, sum(octet_length(text)) OVER (ORDER BY seq ${order}) - octet_length(text) AS before
-               FROM (SELECT * FROM deployment_log WHERE deployment = ? AND seq > ? AND ? IN (stream, '') AND ? IN (step, '')
-                        AND strpos(lower(text), lower(?)) > 0
+               FROM (SELECT * FROM deployment_log WHERE deployment = ? AND ${range}
                       ORDER BY seq ${order} LIMIT ?) AS part) AS measured
       WHERE before < ? ORDER BY seq`,
-    [deployment, after, stream ?? '', step ?? '', contains ?? '', limit, maxPartBytes],
+    [deployment, ...bounds, limit, maxPartBytes],
   );
   return (rows as (NewLine & { seq: number; step: string })[]).map((line) => ({
     ...line,
