@@ -44,6 +44,13 @@ module.exports = {
       to: { dependencyTypes: ['core', 'npm'], pathNot: '@temporalio/(workflow|common)' },
     },
     {
+      name: 'runs-without-tests',
+      comment: 'dist/ has no tests in it',
+      severity: 'error',
+      from: { path: `^(${all}|bench)/` },
+      to: { path: '^test/' },
+    },
+    {
       name: 'no-circles',
       severity: 'error',
       from: {},

@@ -1,6 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { controlQueue } from '../temporal-config/names';
-import { deployWorkflowId } from '../workflows/messages';
 import { bareQueue, startBareWorker } from './peer/bare-worker';
 import { median, type Result } from './result';
 import type { Servers } from './servers';
@@ -17,7 +15,7 @@ export async function deployments(servers: Servers, quick: boolean): Promise<Res
   const began = (step: string) => {
     if (step === 'build' || step === 'admit') begun?.(performance.now());
   };
-  const signalbox = await startSignalbox(servers, names, began);
+  const signalbox = await startSignalbox(servers, names, { began });
   const bare = await startBareWorker(servers.temporal, began);
   const { workflow } = servers.temporal.client;
 
@@ -36,13 +34,7 @@ export async function deployments(servers: Servers, quick: boolean): Promise<Res
     workflow.execute('fiveActivities', { taskQueue: bareQueue, workflowId: `bare-${bareRuns++}` });
   const runOurs = async (promotions: Map<string, number[]>, lane: string, n: number) => {
     const promotion = promotions.get(lane)![n]!;
-    const workflowId = deployWorkflowId(promotion, 1);
-    const asked = { promotion, attempt: 1, trigger: 'deploy', startedBy: 'rosa' };
-    const { status } = await workflow.execute('deployPromotion', {
-      taskQueue: controlQueue,
-      workflowId,
-      args: [signalbox.keyring.sign('start', workflowId, asked)],
-    });
+    const { status } = (await (await signalbox.start(promotion)).result()) as { status: string };
     if (status !== 'succeeded') throw new Error(`CP-${promotion}.1 ended as ${status}`);
   };
   const approved = async () =>

@@ -10,7 +10,7 @@ import { startSignalbox, token } from './signalbox';
 export async function events(servers: Servers, quick: boolean): Promise<Result[]> {
   const clients = 500;
   const commits = quick ? 10 : 100;
-  const signalbox = await startSignalbox(servers, ['watched'], () => undefined);
+  const signalbox = await startSignalbox(servers, ['watched']);
   const watchers = fork(join(__dirname, 'event-clients.js'), [signalbox.api, token, String(clients)]);
   await once(watchers, 'message');
   const committed = new Map<number, number>();

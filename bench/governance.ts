@@ -1,11 +1,11 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addWindow, changeWindow } from '../db/windows';
 import type { DeploymentWindow } from '../domain/windows/window';
 import { scheduleOf } from '../domain/windows/status';
 import { registerSchedules } from '../worker/schedules';
 import { controlQueue } from '../temporal-config/names';
-import { changeRequestWorkflowId, deployWorkflowId, wakeWorkflowId } from '../workflows/messages';
+import { changeRequestWorkflowId, wakeWorkflowId } from '../workflows/messages';
+import { cpuMsWhile } from './cpu';
 import { bareQueue, startBareWorker } from './peer/bare-worker';
 import { median, type Result } from './result';
 import type { Servers } from './servers';
@@ -23,7 +23,7 @@ export async function governance(servers: Servers, quick: boolean): Promise<Resu
   const { db, temporal } = servers;
   const { workflow } = temporal.client;
   const names = Array.from({ length: 10 }, (_, n) => `governed-${n}`);
-  const signalbox = await startSignalbox(servers, names, () => undefined);
+  const signalbox = await startSignalbox(servers, names);
   await registerSchedules(temporal.client);
   const looked = new Map<string, number>();
   const bare = await startBareWorker(temporal, async (name) => {
@@ -35,7 +35,7 @@ export async function governance(servers: Servers, quick: boolean): Promise<Resu
   });
 
   await sleep(quick ? 2_000 : 20_000);
-  const empty = await cpuWhile(() => sleep(idleMs));
+  const empty = (await cpuMsWhile(() => sleep(idleMs))) / idleMs;
 
   // Sleepers: behind one window that opens in half a year.
   const window: Omit<DeploymentWindow, 'id'> = {
@@ -51,13 +51,7 @@ export async function governance(servers: Servers, quick: boolean): Promise<Resu
   const promotions: number[] = [];
   for (const name of names) promotions.push(...(await signalbox.approved(name, sleepers / names.length)));
   await each(promotions, async (promotion) => {
-    const workflowId = deployWorkflowId(promotion, 1);
-    const asked = { promotion, attempt: 1, trigger: 'deploy', startedBy: 'rosa', whenOpen: true };
-    await workflow.start('deployPromotion', {
-      taskQueue: controlQueue,
-      workflowId,
-      args: [signalbox.keyring.sign('start', workflowId, asked)],
-    });
+    await signalbox.start(promotion, { whenOpen: true });
   });
   const asleep = async (where: object) =>
     Number(
@@ -99,7 +93,7 @@ export async function governance(servers: Servers, quick: boolean): Promise<Resu
       requests,
   );
   await sleep(quick ? 2_000 : 20_000);
-  const full = await cpuWhile(() => sleep(idleMs));
+  const full = (await cpuMsWhile(() => sleep(idleMs))) / idleMs;
 
   // The bare peer of the sleepers.
   const peers = Array.from({ length: sleepers }, (_, n) => `bare-waits-${n}`);
@@ -179,48 +173,6 @@ async function each<T>(all: T[], work: (one: T) => Promise<unknown>): Promise<vo
 }
 async function until(there: () => Promise<boolean>): Promise<void> {
   while (!(await there())) await sleep(10);
-}
-
-/** Share of a core that this process and all that it started use meanwhile. */
-async function cpuWhile(work: () => Promise<unknown>): Promise<number> {
-  const before = cpuMs();
-  const began = performance.now();
-  await work();
-  // A process that ended meanwhile is not counted: what it used before would count against the rest.
-  const used = [...cpuMs()].map(([pid, ms]) => ms - (before.get(pid) ?? 0));
-  return used.reduce((sum, ms) => sum + ms, 0) / (performance.now() - began);
-}
-/** Processor time of this process and of each below it, in milliseconds by pid. */
-function cpuMs(): Map<number, number> {
-  // Where there is no /proc, this process alone.
-  if (!existsSync('/proc/self/stat')) return new Map([[process.pid, process.cpuUsage().user / 1000]]);
-  const all = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      try {
-        const fields = readFileSync(`/proc/${name}/stat`, 'utf8').split(') ')[1]!.split(' ');
-        // A tick is a hundredth of a second.
-        return [
-          {
-            pid: Number(name),
-            parent: Number(fields[1]),
-            ms: (Number(fields[11]) + Number(fields[12])) * 10,
-          },
-        ];
-      } catch {
-        return [];
-      }
-    });
-  const ours = new Set([process.pid]);
-  for (let grown = true; grown;) {
-    grown = false;
-    for (const { pid, parent } of all)
-      if (ours.has(parent) && !ours.has(pid)) {
-        ours.add(pid);
-        grown = true;
-      }
-  }
-  return new Map(all.filter(({ pid }) => ours.has(pid)).map(({ pid, ms }) => [pid, ms]));
 }
 
 /** One status in milliseconds, with nothing worked out before and again. */

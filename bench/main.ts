@@ -2,6 +2,7 @@ import { backlog } from './backlog';
 import { deployments } from './deployments';
 import { events } from './events';
 import { governance } from './governance';
+import { growth } from './growth';
 import { log } from './log';
 import { page } from './page';
 import { table, type Result } from './result';
@@ -15,6 +16,7 @@ async function main(): Promise<void> {
   const only = process.argv.slice(2).find((name) => !name.startsWith('--'));
   const started = Date.now();
   const servers = await startServers();
+  console.log(`On ${servers.kind}.`);
   const results: Result[] = [];
   try {
     const part = async (what: string, run: () => Promise<Result[]>) => {
@@ -26,6 +28,7 @@ async function main(): Promise<void> {
     await part('deployments', () => deployments(servers, quick));
     await part('events', () => events(servers, quick));
     await part('log', () => log(servers, quick));
+    await part('growth', () => growth(servers, quick));
     await part('swaps', () => swaps(quick));
     await part('backlog', () => backlog(servers, quick));
     await part('governance', () => governance(servers, quick));

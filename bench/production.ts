@@ -24,9 +24,12 @@ export interface Production {
   connect(namespace: string): Promise<Temporal>;
 }
 
+/** Where it lies once it is built. */
+export const builtServer = () => join(cacheDir(), `temporal-server-${serverVersion}`);
+
 /** Builds the server and its schema tool once. @returns the folder where they lie. @throws without Go. */
 export function buildServer(): Promise<string> {
-  return cached(join(cacheDir(), `temporal-server-${serverVersion}`), async (temporary) => {
+  return cached(builtServer(), async (temporary) => {
     const go = onPath('go');
     if (!go)
       throw new Error(

@@ -6,10 +6,12 @@ export interface Result {
   /** The ratio ours / peer; where there is no peer, the figure itself. */
   value: number;
   unit?: string;
-  goal: { least: number } | { most: number };
+  /** Left out: a figure to know, with no goal. */
+  goal?: { least: number } | { most: number };
 }
 
-export const met = ({ value, goal }: Result) => ('least' in goal ? value >= goal.least : value <= goal.most);
+export const met = ({ value, goal }: Result) =>
+  goal === undefined || ('least' in goal ? value >= goal.least : value <= goal.most);
 
 export const percentile = (values: number[], p: number): number => {
   const sorted = [...values].sort((a, b) => a - b);
@@ -25,6 +27,7 @@ export function table(results: Result[]): string {
   const rows = results.map((result) => {
     const { what, ours, peer, value, unit = '', goal } = result;
     const shown = `${value.toFixed(2)}${unit}`;
+    if (!goal) return [what, ours, peer, shown, 'none', ''];
     const wanted = 'least' in goal ? `at least ${goal.least}${unit}` : `at most ${goal.most}${unit}`;
     return [what, ours, peer, shown, wanted, met(result) ? 'met' : 'missed'];
   });

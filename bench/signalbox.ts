@@ -18,6 +18,7 @@ import { mintToken } from '../db/tokens';
 import { parseConfig } from '../domain/config';
 import type { DeploymentStatus } from '../domain/machines';
 import { controlQueue } from '../temporal-config/names';
+import { deployWorkflowId } from '../workflows/messages';
 import type { Servers } from './servers';
 
 /**
@@ -26,46 +27,32 @@ import type { Servers } from './servers';
  */
 export const token = 'bench-token';
 
-export async function startSignalbox(servers: Servers, names: string[], began: (step: string) => void) {
-  const { db, temporal, folder } = servers;
-  const config = names.map(
-    (name) => `  ${name}:
-    repository: ${folder}
-    build: { argv: ["true"] }
-    driver: { kind: directory, root: "${join(folder, name)}" }
-    backup: { kind: files, paths: ["${folder}"] }
-    health: { kind: http, url: "http://127.0.0.1:1/" }
-`,
-  );
-  const { targets, notifications: noNotifications } = parseConfig(`targets:\n${config.join('')}`, 'bench');
-  await registerTargets(db, names);
-  const move = { by: 'bench', why: 'measuring' };
-  await mintToken(db, { person: 'rosa', grants: ['release-manager'] }, move, token);
-  await setGrants(db, 'amir', ['approver'], move);
-  const stateDir = join(folder, 'state');
-  mkdirSync(stateDir, { recursive: true });
-  const log = openLog(join(folder, 'signalbox.log'));
-  const source = createSource(join(stateDir, 'mirrors'));
-  const keyring = signingKeys(stateDir);
-  const windows = createWindows(db);
-  const deps = {
-    db,
-    targets: () => targets,
-    journal: createJournal({ db, windows, targets: () => targets }),
-    windows,
-    retention: {},
-    notifications: { config: noNotifications, secretOf: () => '' },
-    source,
-    stateDir,
-    temporal: temporal.client,
-    keyring,
-    log,
-  };
+export interface Bench {
+  /** Called as each step begins. */
+  began?: (step: string) => void;
+  /** Lines that a build of a target puts out; left out: none. */
+  lines?: (target: string) => number;
+  /** Left out: one, in this process. */
+  workers?: 'elsewhere';
+}
 
+/** What a worker of it is made of; `worker-process.ts` makes the same in a process of its own. */
+export async function startWorker(
+  { db, temporal, folder }: Pick<Servers, 'db' | 'temporal' | 'folder'>,
+  names: string[],
+  { began = () => undefined, lines = () => 0 }: Bench,
+) {
+  const deps = depsOf({ db, temporal, folder }, names);
   const runStep = createStepRunner(deps);
   const nothing = (name: string, during: DeploymentStatus[]) => (input: StepInput) => {
     began(name);
-    return runStep(name, during, input, () => Promise.resolve({ value: undefined, detail: 'nothing to do' }));
+    return runStep(name, during, input, async ({ log }) => {
+      for (let n = 0; name === 'build' && n < lines(input.target); n++) {
+        log.write('out', `line ${n}: compiling src/catalogue/page-${n}.ts`.padEnd(100, '.'));
+        await log.ready();
+      }
+      return { value: undefined, detail: 'nothing to do' };
+    });
   };
   const worker = await Worker.create({
     connection: temporal.connection,
@@ -82,14 +69,59 @@ export async function startSignalbox(servers: Servers, names: string[], began: (
     },
   });
   const done = worker.run();
+  return {
+    async stop() {
+      worker.shutdown();
+      await done;
+    },
+  };
+}
+
+function depsOf({ db, temporal, folder }: Pick<Servers, 'db' | 'temporal' | 'folder'>, names: string[]) {
+  const config = names.map(
+    (name) => `  ${name}:
+    repository: ${folder}
+    build: { argv: ["true"] }
+    driver: { kind: directory, root: "${join(folder, name)}" }
+    backup: { kind: files, paths: ["${folder}"] }
+    health: { kind: http, url: "http://127.0.0.1:1/" }
+`,
+  );
+  const { targets, notifications: noNotifications } = parseConfig(`targets:\n${config.join('')}`, 'bench');
+  const stateDir = join(folder, 'state');
+  mkdirSync(stateDir, { recursive: true });
+  const windows = createWindows(db);
+  return {
+    db,
+    targets: () => targets,
+    journal: createJournal({ db, windows, targets: () => targets }),
+    windows,
+    retention: {},
+    notifications: { config: noNotifications, secretOf: () => '' },
+    source: createSource(join(stateDir, 'mirrors')),
+    stateDir,
+    temporal: temporal.client,
+    keyring: signingKeys(stateDir),
+    log: openLog(join(folder, 'signalbox.log')),
+  };
+}
+
+export async function startSignalbox(servers: Servers, names: string[], bench: Bench = {}) {
+  const { db, temporal } = servers;
+  await registerTargets(db, names);
+  const move = { by: 'bench', why: 'measuring' };
+  await mintToken(db, { person: 'rosa', grants: ['release-manager'] }, move, token);
+  await setGrants(db, 'amir', ['approver'], move);
+  const { source, windows, keyring, log, targets } = depsOf(servers, names);
+  const worker = bench.workers === 'elsewhere' ? undefined : await startWorker(servers, names, bench);
 
   const changes = followChanges(servers.databaseUrl);
   const app = createApp({
     db,
     changes,
     temporal: temporal.client,
-    targets: () => targets,
-    windows: deps.windows,
+    targets,
+    windows,
     resolveRevision: (...args) => source.resolve(...args),
     compare: (...args) => source.compare(...args),
     runUrl: () => null,
@@ -105,6 +137,16 @@ export async function startSignalbox(servers: Servers, names: string[], began: (
   return {
     api: `${address()}/api`,
     keyring,
+    /** Deploy Now of a promotion's first attempt. @returns its workflow. */
+    start(promotion: number, more: { whenOpen?: true } = {}) {
+      const workflowId = deployWorkflowId(promotion, 1);
+      const asked = { promotion, attempt: 1, trigger: 'deploy', startedBy: 'rosa', ...more };
+      return temporal.client.workflow.start('deployPromotion', {
+        taskQueue: controlQueue,
+        workflowId,
+        args: [keyring.sign('start', workflowId, asked)],
+      });
+    },
     /** Promotions that wait for Deploy Now, written in one statement. @returns their numbers. */
     async approved(target: string, count: number): Promise<number[]> {
       const { rows } = await db.raw(
@@ -124,8 +166,7 @@ export async function startSignalbox(servers: Servers, names: string[], began: (
       server.closeAllConnections();
       await new Promise((done) => server.close(done));
       await changes.close();
-      worker.shutdown();
-      await done;
+      await worker?.stop();
     },
   };
 }

@@ -4,9 +4,16 @@ import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 
 /** The bare peer of the log: the same columns in a table of its own, in one COPY. @returns lines per second. */
-export async function copyLines(databaseUrl: string, lines: string[]): Promise<number> {
-  const client = new pg.Client({ connectionString: databaseUrl });
+export async function copyLines(ownerUrl: string, lines: string[]): Promise<number> {
+  const client = new pg.Client({ connectionString: ownerUrl });
   await client.connect();
+  try {
+    return await copy(client, lines);
+  } finally {
+    await client.end();
+  }
+}
+async function copy(client: pg.Client, lines: string[]): Promise<number> {
   await client.query('DROP TABLE IF EXISTS bare_log');
   await client.query('CREATE TABLE bare_log (LIKE deployment_log INCLUDING ALL)');
   const started = performance.now();
@@ -19,7 +26,5 @@ export async function copyLines(databaseUrl: string, lines: string[]): Promise<n
         .join('');
   };
   await pipeline(Readable.from(rows()), client.query(copyFrom('COPY bare_log FROM STDIN')));
-  const perSecond = (lines.length * 1000) / (performance.now() - started);
-  await client.end();
-  return perSecond;
+  return (lines.length * 1000) / (performance.now() - started);
 }

@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { Browser } from 'playwright-core';
 import { Client, Connection } from '@temporalio/client';
 import { deployWorkflowId } from '../../workflows/messages';
-import { launchChromium } from '../helpers/chromium';
+import { launchChromium } from '../../bench/chromium';
 import { makeRepository } from '../helpers/repository';
 import { cleanUp, cli, newFolder, startUp, stopUp, until, type Up } from '../helpers/up';
 

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { generate } from 'selfsigned';
-import { launchChromium } from '../helpers/chromium';
+import { launchChromium } from '../../bench/chromium';
 import { freePort } from '../../cli/embedded/ports';
 import { startProvider, type Provider } from '../helpers/oidc';
 import { cleanUp, newFolder, runProgram, startUp, type Up } from '../helpers/up';

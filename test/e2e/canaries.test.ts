@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { join, relative } from 'node:path';
 import pg from 'pg';
 import { run } from '../../cli/embedded/fetch-part';
-import { launchChromium } from '../helpers/chromium';
+import { launchChromium } from '../../bench/chromium';
 import { makeRepository } from '../helpers/repository';
 import { cleanUp, cli, newFolder, startUp, stopUp, until, type Up } from '../helpers/up';
 

@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
-import { launchChromium } from './chromium';
+import { launchChromium } from '../../bench/chromium';
 
 /** A real browser: pages of it note what goes wrong in them, and are checked by axe and pictured. */
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
