@@ -77,10 +77,7 @@ export function createJournal(deps: { db: Db; windows: Windows; targets(): Targe
   const { db } = deps;
   const gate = createGate(deps);
   return {
-    async begin(t, recipe) {
-      if (!(await beginStep(db, t))) return undefined;
-      return attemptOf(db, t.deployment, recipe);
-    },
+    begin: (t, recipe) => beginStep(db, t, recipe),
     fence: (t) => takeFence(db, t),
     async permit(t, what, recipe) {
       const { promotion } = await db('deployments').where({ id: t.deployment }).first('promotion');
@@ -127,22 +124,6 @@ export function createJournal(deps: { db: Db; windows: Windows; targets(): Targe
   };
 }
 class Lost extends Error {}
-
-async function attemptOf(db: Db, deployment: number, recipe: string): Promise<Attempt> {
-  const { rows } = await db.raw(
-    `SELECT d.trigger, p.commit, d.to_release AS release, d.from_release AS before, d.migration_began AS "migrationBegan",
-            (SELECT digest FROM builds WHERE target = d.target AND commit = p.commit AND recipe = ?) AS built,
-            (SELECT json_build_object('reference', reference, 'sha256', sha256, 'bytes', bytes, 'entries', entries)
-               FROM backups WHERE deployment = d.id) AS backup,
-            ${versionOf('coalesce(d.restores, d.id)')} AS version, ${versionOf('d.from_deployment')} AS "versionBefore"
-       FROM deployments d JOIN promotions p ON p.id = d.promotion WHERE d.id = ?`,
-    [recipe, deployment],
-  );
-  return rows[0] as Attempt;
-}
-const versionOf = (id: string) =>
-  `(SELECT json_build_object('release', v.to_release, 'commit', vp.commit, 'revision', vp.revision)
-      FROM deployments v JOIN promotions vp ON vp.id = v.promotion WHERE v.id = ${id} AND v.to_release IS NOT NULL)`;
 
 async function keep(tx: Tx, deployment: number, made: Made): Promise<void> {
   if (made.kind === 'backup') {

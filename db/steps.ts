@@ -1,11 +1,14 @@
 import { predecessorsOf, type DeploymentStatus } from '../domain/machines';
 import type { Db, Tx } from './connect';
 import { raiseFence, type DeploymentRow } from './deployments';
+import type { Attempt } from './journal';
 
 /**
  * The journal of steps, and the lease on each. A try is (round, attempt): the round counts how often the
  * workflow asked for the step, the attempt is Temporal's. Only the newest try of the attempt's owner may act,
  * so a worker that was stopped and wakes up late is refused before it touches the target.
+ *
+ * What every step asks is prepared by the server under its name: planning took as long as running it.
  */
 export interface Try {
   deployment: number;
@@ -17,23 +20,38 @@ export interface Try {
   during: readonly DeploymentStatus[];
 }
 
-/** Opens the step for this try. @returns the attempt; undefined when a newer try holds it or it has moved on. */
-export async function beginStep(db: Db, t: Try): Promise<DeploymentRow | undefined> {
-  const { rows } = await db.raw(
-    `WITH ours AS (SELECT * FROM deployments WHERE id = ? AND owner = ? AND status = ANY (?) FOR NO KEY UPDATE),
-          opened AS (
-            INSERT INTO deployment_steps (deployment, name, status, round, attempt)
-            SELECT id, ?, 'running', ?::integer, ?::integer FROM ours
-            ON CONFLICT (deployment, name) DO UPDATE
-              SET status = 'running', round = EXCLUDED.round, attempt = EXCLUDED.attempt, finished_at = NULL,
-                  started_at = CASE WHEN deployment_steps.status = 'running'
-                                    THEN deployment_steps.started_at ELSE now() END
-            WHERE (deployment_steps.round, deployment_steps.attempt) <= (EXCLUDED.round, EXCLUDED.attempt)
-            RETURNING deployment)
-     SELECT ours.* FROM ours JOIN opened ON opened.deployment = ours.id`,
-    [t.deployment, t.owner, [...t.during], t.step, t.round, t.attempt],
-  );
-  return rows[0] as DeploymentRow | undefined;
+const versionOf = (id: string) =>
+  `(SELECT json_build_object('release', v.to_release, 'commit', vp.commit, 'revision', vp.revision)
+      FROM deployments v JOIN promotions vp ON vp.id = v.promotion WHERE v.id = ${id} AND v.to_release IS NOT NULL)`;
+
+/**
+ * Opens the step for this try.
+ * @param recipe digest of how the target builds, where the step runs.
+ * @returns what the step may know; undefined when a newer try holds it or the attempt has moved on.
+ */
+export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt | undefined> {
+  const { rows } = await db
+    .raw(
+      `WITH d AS (SELECT * FROM deployments WHERE id = ? AND owner = ? AND status = ANY (?) FOR NO KEY UPDATE),
+            opened AS (
+              INSERT INTO deployment_steps (deployment, name, status, round, attempt)
+              SELECT id, ?, 'running', ?::integer, ?::integer FROM d
+              ON CONFLICT (deployment, name) DO UPDATE
+                SET status = 'running', round = EXCLUDED.round, attempt = EXCLUDED.attempt, finished_at = NULL,
+                    started_at = CASE WHEN deployment_steps.status = 'running'
+                                      THEN deployment_steps.started_at ELSE now() END
+              WHERE (deployment_steps.round, deployment_steps.attempt) <= (EXCLUDED.round, EXCLUDED.attempt)
+              RETURNING deployment)
+       SELECT d.trigger, p.commit, d.to_release AS release, d.from_release AS before, d.migration_began AS "migrationBegan",
+              (SELECT digest FROM builds WHERE target = d.target AND commit = p.commit AND recipe = ?) AS built,
+              (SELECT json_build_object('reference', reference, 'sha256', sha256, 'bytes', bytes, 'entries', entries)
+                 FROM backups WHERE deployment = d.id) AS backup,
+              ${versionOf('coalesce(d.restores, d.id)')} AS version, ${versionOf('d.from_deployment')} AS "versionBefore"
+         FROM d JOIN opened ON opened.deployment = d.id JOIN promotions p ON p.id = d.promotion`,
+      [t.deployment, t.owner, [...t.during], t.step, t.round, t.attempt, recipe],
+    )
+    .options({ name: 'begin-step' });
+  return rows[0] as Attempt | undefined;
 }
 
 /** A new, higher fencing number for this try's effect; undefined when the try no longer holds its step. */
@@ -54,8 +72,9 @@ export async function takeFence(db: Db, t: Try): Promise<number | undefined> {
  * the step did. @returns false when a newer try holds the step, or a recovery the attempt: nothing was written.
  */
 export async function finishStep(tx: Tx, t: Try, to: 'done' | 'failed', detail: string): Promise<boolean> {
-  const { rowCount } = await tx.raw(
-    `WITH closed AS (
+  const { rowCount } = await tx
+    .raw(
+      `WITH closed AS (
             UPDATE deployment_steps s SET status = ?, detail = ?, finished_at = now()
               FROM deployments d
              WHERE s.deployment = ? AND s.name = ? AND s.round = ? AND s.attempt = ? AND s.status = ANY (?)
@@ -66,19 +85,20 @@ export async function finishStep(tx: Tx, t: Try, to: 'done' | 'failed', detail: 
             RETURNING id, log_seq)
      INSERT INTO deployment_log (deployment, seq, at, step, stream, text)
      SELECT id, log_seq, now(), ?, 'note', ? FROM counted`,
-    [
-      to,
-      detail,
-      t.deployment,
-      t.step,
-      t.round,
-      t.attempt,
-      predecessorsOf('step', to),
-      t.owner,
-      t.step,
-      `${t.step}: ${detail}`,
-    ],
-  );
+      [
+        to,
+        detail,
+        t.deployment,
+        t.step,
+        t.round,
+        t.attempt,
+        predecessorsOf('step', to),
+        t.owner,
+        t.step,
+        `${t.step}: ${detail}`,
+      ],
+    )
+    .options({ name: 'finish-step' });
   return rowCount === 1;
 }
 
