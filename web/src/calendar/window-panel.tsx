@@ -35,13 +35,16 @@ export function NewWindow({ kind, zone, day }: { kind: Fields['kind']; zone: str
 export function WindowPanel({ id }: { id: string }) {
   const api = useApi();
   const [round, setRound] = useState(0);
-  const { data: window, error } = useQuery({
+  const {
+    data: window,
+    error,
+    isFetchedAfterMount,
+  } = useQuery({
     queryKey: ['deployment-window', id],
     queryFn: () => api.read<WindowView>(`/deployment-windows/${id}`),
-    // What is changed here begins as it is now, not as it was when it was last opened.
-    gcTime: 0,
   });
-  if (!window)
+  // What is changed here begins as it is now, not as it was when it was last open.
+  if (!window || !isFetchedAfterMount)
     return (
       <Panel title="Window">
         <p className="muted">{error ? error.message : 'Reading the window ...'}</p>
