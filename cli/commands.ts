@@ -1,7 +1,7 @@
 import Table from 'cli-table3';
 import picocolors from 'picocolors';
 import type { Role } from '../domain/machines';
-import type { ChangeRequestView, DeploymentView, PromotionView } from '../domain/schemas';
+import type { ChangeRequestView, DeploymentView } from '../domain/schemas';
 import { changeOf, type ChangeOptions } from './change-options';
 import { createClient, type Client, type Place } from './client';
 import { exitCodes } from './exit-codes';
@@ -231,56 +231,9 @@ export async function withdraw(
   return exitCodes.done;
 }
 
-export async function status({ client, json, show, say }: Context, key?: string): Promise<number> {
-  if (key) {
-    const entity = key.startsWith('RFC-')
-      ? await client.changeRequest(key)
-      : key.includes('.')
-        ? await client.deployment(key)
-        : await client.promotion(key);
-    show(entity, JSON.stringify(entity, null, 2));
-    return exitCodes.done;
-  }
-  const [targets, promotions] = await Promise.all([client.targets(), client.promotions()]);
-  if (json) {
-    console.log(JSON.stringify({ targets: targets.items, promotions: promotions.items }));
-    return exitCodes.done;
-  }
-  const targetTable = table(
-    ['target', 'environment', 'runs', 'lane', 'window', 'promotions'],
-    targets.items.map((t) => [
-      t.name,
-      t.environment,
-      t.current
-        ? `${t.current.revision} (${t.current.promotion}, ${t.current.release.slice(0, 12)})`
-        : 'no release',
-      t.lane ?? 'free',
-      t.window.open
-        ? `open${t.window.nextClose ? ` until ${t.window.nextClose}` : ''}`
-        : `closed: ${t.window.reason}${t.window.nextOpen ? `; opens ${t.window.nextOpen}` : ''}`,
-      t.promotionsEnabled ? 'on' : `off: ${t.promotionsDisabledReason}`,
-    ]),
-  );
-  const promotionTable = table(
-    ['promotion', 'target', 'revision', 'title', 'status', 'latest attempt'],
-    promotions.items.map((p) => [p.key, p.target, p.revision, p.title, live(p), latest(p)]),
-  );
-  say(targetTable);
-  say(promotionTable);
-  return exitCodes.done;
-}
-
 /** Rows as a table without colours. */
 export function table(head: string[], rows: string[][]): string {
   const made = new Table({ head, style: { head: [], border: [] } });
   made.push(...rows);
   return made.toString();
 }
-
-const live = (p: PromotionView) => (p.live ? `${p.status}, live` : p.status);
-const latest = (p: PromotionView) => {
-  const attempt = p.deployments.at(-1);
-  return attempt
-    ? `${attempt.key} ${attempt.status}${attempt.waitingFor ? `: ${attempt.waitingFor}` : ''}`
-    : '';
-};

@@ -11,6 +11,7 @@ import * as windows from './windows';
 import { ApiProblem, Unreachable } from './client';
 import { exitCodes } from './exit-codes';
 import { signingKeysFile } from './state-dir';
+import { status } from './status';
 import { version } from './version';
 
 /** The `signalbox` command: `up`, `api`, `worker`, and the client commands. */
@@ -182,7 +183,7 @@ client('withdraw', 'withdraw a promotion and cancel its change request')
   .action(action(run.withdraw));
 client('status', 'targets and recent promotions, or one of them')
   .argument('[key]', 'CP-7, CP-7.1 or RFC-7')
-  .action(action(run.status));
+  .action(action(status));
 
 client('sign-in', 'print the link by which the page signs a local person in; each is good once').action(
   async (options: run.Shared) => exit(run.signIn(options)),

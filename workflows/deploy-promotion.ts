@@ -69,7 +69,7 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
   };
   const whyCancelled = () =>
     cancel
-      ? `Cancelled by ${cancel.by}${cancel.reason ? `: ${cancel.reason}` : '.'}`
+      ? `Cancelled by ${cancel.by}${cancel.reason ? `: ${cancel.reason.replace(/(?<![.!?])$/, '.')}` : '.'}`
       : 'Cancelled from Temporal (its UI or command line).';
 
   // Refused: nothing happened, nothing to undo.

@@ -69,7 +69,9 @@ it('a deployment sleeps, and a request waits, through kill -9 of everything', as
   await first.ended;
   const second = await startUp({ state: first.state });
   const again = async (...args: string[]) => (await cli(second, ...args)).out;
-  expect(await again('status', 'CP-2.1')).toContain('"status": "waiting-for-window"');
+  expect(await again('status', 'CP-2.1')).toContain(
+    'CP-2.1 deploy by rosa: waiting-for-window\n  waits for its window: Freeze "Year end"',
+  );
   // The request that waited takes its decision, revised and submitted anew.
   expect(await again('reject', 'CP-3', '--comment', 'not like this')).toContain('RFC-3 is rejected');
   expect(await again('revise', 'CP-3')).toContain('RFC-3 is a draft again');
@@ -82,7 +84,7 @@ it('a deployment sleeps, and a request waits, through kill -9 of everything', as
     'RFC-3 is submitted',
   );
   expect(await again('window', 'remove', 'Year end')).toContain('Whoever waits for a window looks again');
-  await until('it to be deployed', async () => /"status": "succeeded"/.test(await again('status', 'CP-2.1')));
+  await until('it to be deployed', async () => (await again('status', 'CP-2.1')).includes(': succeeded'));
   expect(await again('window', 'status', 'shop')).toContain(
     'shop is open: No deployment window restricts shop.',
   );
