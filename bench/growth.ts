@@ -43,10 +43,10 @@ export async function growth(servers: Servers, quick: boolean): Promise<Result[]
     /** Processor time of everything, per deployment. */
     cpuMs: number;
   }
-  /** Deployments one after the other in each lane; the median of the rounds, the first of which warms up. */
+  /** Deployments one after the other in each lane; the median of the rounds, after one per worker to warm it up. */
   const measure = async (): Promise<Cost> => {
     const costs: Cost[] = [];
-    for (let round = 0; round <= rounds; round++) {
+    for (let round = 1 - workers.length; round <= rounds; round++) {
       const approved = await Promise.all(lanes.map((lane) => signalbox.approved(lane, each)));
       const count = lanes.length * each;
       const began = performance.now();
