@@ -15,7 +15,7 @@ COPY --from=build /app/package.json /app/
 COPY --from=build /app/node_modules /app/node_modules
 COPY --from=build /app/cli/bin.js /app/cli/bin.js
 COPY --from=build /app/dist /app/dist
-USER node
+USER 1000
 WORKDIR /var/lib/signalbox
 ENTRYPOINT ["tini", "--", "node", "/app/cli/bin.js"]
 CMD ["--help"]

@@ -176,7 +176,7 @@ function send(url: string, method: string, path: string, body?: object): Promise
   });
 }
 
-async function startApi({ folder, databaseUrl, ownerUrl, temporal }: Servers) {
+async function startApi({ folder, databaseUrl, ownerUrl, temporalEnv }: Servers) {
   const config = join(folder, 'backlog.yaml');
   writeFileSync(
     config,
@@ -195,7 +195,7 @@ async function startApi({ folder, databaseUrl, ownerUrl, temporal }: Servers) {
       ...process.env,
       DATABASE_URL: databaseUrl,
       DATABASE_OWNER_URL: ownerUrl,
-      TEMPORAL_ADDRESS: temporal.address,
+      ...temporalEnv,
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

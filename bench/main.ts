@@ -35,6 +35,7 @@ async function main(): Promise<void> {
     await part('start-up', () => startUp(quick));
     await part('page', () => page(quick));
   } catch (thrown) {
+    console.log(table(results));
     // What was being measured may still hold the servers; the first error is the one to read.
     await servers.stop().catch(() => undefined);
     throw thrown;
