@@ -201,11 +201,15 @@ async function startApi({ folder, databaseUrl, ownerUrl, temporalEnv }: Servers)
   });
   let said = '';
   const address = await new Promise<string>((resolve, reject) => {
-    child.stdout.on('data', (chunk: Buffer) => {
+    const listen = (chunk: Buffer) => {
       said += chunk.toString();
       const found = /API and page on (http:\/\/[^"\s/]+)/.exec(said)?.[1];
-      if (found) resolve(found);
-    });
+      if (!found) return;
+      // From here on its log is only drained: who listened to it would be measured too.
+      child.stdout.off('data', listen).resume();
+      resolve(found);
+    };
+    child.stdout.on('data', listen);
     child.once('exit', () => reject(new Error(`the API did not start: ${said}`)));
   });
   return {
