@@ -32,7 +32,8 @@ export const createSwap =
 async function installed(context: StepContext): Promise<{ release: string; folder: string }> {
   const release = releaseOf(context);
   const archive = await archiveOf(context, release);
-  return { release, folder: await context.driver.install(release, () => Promise.resolve(archive)) };
+  const folder = await context.driver.install(release, () => Promise.resolve(archive), context.key);
+  return { release, folder };
 }
 
 /** Undo of swap: what was current before is current again. Harmless when the swap never happened. */
@@ -42,7 +43,7 @@ export const createUndoSwap =
     runStep('undo-swap', ['rolling-back'], input, async (context) => {
       const { before } = context.attempt;
       // Nearly always it is there still; its archive may lie with another runner.
-      if (before) await context.driver.install(before, () => archiveOf(context, before));
+      if (before) await context.driver.install(before, () => archiveOf(context, before), context.key);
       return { value: undefined, detail: await makeCurrent(context, before, input.key, true) };
     });
 

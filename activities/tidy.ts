@@ -22,19 +22,20 @@ export async function tidyTarget(
   left: Left,
 ): Promise<void> {
   const { stateDir, log } = deps;
+  const { driver: config } = targetOf(deps, left.target);
+  const driver = createDriver(config);
   await removeTree(join(stateDir, 'work', left.key));
-  for (const [kind, isLeft] of [
-    ['artifacts', (name: string) => name.endsWith('.new.tar')],
-    ['backups', (name: string) => name !== basename(left.backup ?? '')],
+  for (const [folder, isLeft] of [
+    [join(stateDir, 'artifacts', left.target), (name: string) => name.endsWith('.new.tar')],
+    [join(stateDir, 'backups', left.target), (name: string) => name !== basename(left.backup ?? '')],
+    [driver.room, (name: string) => name.endsWith('.unpack')],
   ] as const) {
-    const folder = join(stateDir, kind, left.target);
     const names = existsSync(folder) ? await readdir(folder) : [];
     for (const name of names.filter((name) => name.startsWith(`${left.key}.`) && isLeft(name)))
       await removeTree(join(folder, name));
   }
-  const { driver } = targetOf(deps, left.target);
   // Nothing is live yet: nothing is known to be old.
   if (left.keep.length === 0) return;
-  const removed = await createDriver(driver).prune(driver.keepReleases, left.keep);
+  const removed = await driver.prune(config.keepReleases, left.keep);
   if (removed.length > 0) log.info({ target: left.target, removed }, 'removed old releases');
 }

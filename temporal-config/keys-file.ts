@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync, linkSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { messageOf } from '../domain/errors';
 import { createKeyring, keysFile, newKey, type Keyring, type Keys } from './signing';
@@ -40,7 +41,7 @@ export function createKeys(file: string): string {
 
 /** Makes the file with one key, unless there is one; two that start together end up with the same. */
 function makeKeys(file: string): void {
-  const temporary = `${file}.${process.pid}`;
+  const temporary = `${file}.${randomUUID()}`;
   writeFileSync(temporary, text({ keys: [newKey(new Date())] }), { mode: 0o600 });
   try {
     linkSync(temporary, file);

@@ -13,9 +13,11 @@ export interface Driver {
   observe(): Promise<string | null>;
   /**
    * Puts a release beside the others; does nothing when it is there.
-   * @param archive finds its archive, when it is needed. @returns its folder.
+   * @param archive finds its archive, when it is needed.
+   * @param key of the attempt that needs it: what a killed try leaves in the room is `<key>.<any>.unpack`.
+   * @returns its folder.
    */
-  install(release: string, archive: () => Promise<string>): Promise<string>;
+  install(release: string, archive: () => Promise<string>, key: string): Promise<string>;
   /**
    * Makes a release current, or none with null. Harmless when it is current already.
    * @param hook runs one of the target's commands under the same fencing number.

@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { lstat, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { failpoint } from '../../domain/failpoint';
 import { removeTree, settle, unpack } from '../archive';
 
 /** Unpacked releases, `releases/<digest>` below a target's root. */
@@ -8,17 +10,19 @@ export function releasesIn(root: string) {
   const releases = join(root, 'releases');
   return {
     folderOf: (release: string) => join(releases, release),
-    async install(release: string, archive: () => Promise<string>): Promise<string> {
+    async install(release: string, archive: () => Promise<string>, key: string): Promise<string> {
       const folder = join(releases, release);
       if (existsSync(folder)) return folder;
-      const fresh = join(root, '.signalbox', `unpack-${release}-${process.pid}-${Date.now()}`);
+      // Shared with another try, it could be moved into place while that one still writes.
+      const fresh = join(root, '.signalbox', `${key}.${randomUUID()}.unpack`);
       await mkdir(fresh, { recursive: true });
-      await unpack(await archive(), fresh);
       try {
+        await unpack(await archive(), fresh);
+        await failpoint('unpack/middle');
         await settle(fresh, folder);
       } catch (thrown) {
-        // Another try was faster; equal digests mean equal content.
         await removeTree(fresh);
+        // Another try was faster; equal digests mean equal content.
         if (!existsSync(folder)) throw thrown;
       }
       return folder;

@@ -76,17 +76,31 @@ describe.each(kinds)('%s', (_kind, make) => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   const install = (n: number) =>
-    driver.install(archives[n]!.digest, () => Promise.resolve(archives[n]!.file));
+    driver.install(archives[n]!.digest, () => Promise.resolve(archives[n]!.file), 'CP-1.1');
   const digest = (n: number) => archives[n]!.digest;
+  const unpacking = () => readdirSync(join(root, '.signalbox')).filter((name) => name.includes('unpack'));
 
   it('runs nothing at first', async () => expect(await driver.observe()).toBeNull());
 
   it('installs a release once, also when asked side by side, and it changes nothing that runs', async () => {
-    const places = await Promise.all([install(0), install(0), install(0)]);
+    const first = install(0);
+    // Begins beside it, and unpacks when it has ended.
+    const later = first.then(() => archives[0]!.file);
+    const second = driver.install(digest(0), () => later, 'CP-1.1');
+    const places = await Promise.all([first, second, install(0), install(0)]);
     expect(new Set(places).size).toBe(1);
     expect(readFileSync(join(places[0]!, 'version.txt'), 'utf8')).toBe('one');
     expect(await driver.observe()).toBeNull();
-    expect(readdirSync(join(root, '.signalbox')).filter((name) => name.startsWith('unpack'))).toEqual([]);
+    expect(unpacking()).toEqual([]);
+  });
+
+  it('leaves nothing of an archive that can not be unpacked', async () => {
+    const broken = join(root, 'broken.tar');
+    writeFileSync(broken, readFileSync(archives[0]!.file).subarray(0, 700));
+    await expect(driver.install(digest(0), () => Promise.resolve(broken), 'CP-1.1')).rejects.toThrow();
+    expect(unpacking()).toEqual([]);
+    await install(0);
+    expect(unpacking()).toEqual([]);
   });
 
   it('switches, says what was before, and does nothing when it is so already', async () => {

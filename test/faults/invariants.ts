@@ -160,7 +160,7 @@ function filesLeft({ state, root, data, folder }: Stack): string[] {
   const list = (path: string) => (existsSync(path) ? readdirSync(path).map((name) => join(path, name)) : []);
   return [
     ...list(join(state, 'work')),
-    ...list(join(root, '.signalbox')).filter((path) => /unpack-|\.new$/.test(path)),
+    ...list(join(root, '.signalbox')).filter((path) => /\.unpack$|\.new$/.test(path)),
     ...list(join(state, 'backups', 'shop')).filter((path) => path.endsWith('.new')),
     ...list(folder).filter((path) => /\.signalbox-/.test(path)),
     ...(existsSync(data) ? [] : [`no data: ${data} is gone`]),

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { told, type Scenario } from '../scenario';
@@ -81,4 +81,22 @@ const ofServers = [['postgres', 300] as const, ['temporal', 120] as const].map(
   }),
 );
 
-export const disks: Scenario[] = [...ofSteps, ...ofServers];
+/** What a killed worker had unpacked by half takes no room once its deployment has ended. */
+const ofTheKilled: Scenario = {
+  name: 'besides/killed-while-unpacking',
+  async run({ stack, start, demand }) {
+    const room = join(stack.root, '.signalbox');
+    stack.barrier.arm('unpack/middle');
+    const started = await start();
+    await stack.barrier.reached('unpack/middle');
+    const half = readdirSync(room).filter((name) => name.endsWith('.unpack'));
+    demand(half.length === 1, `${half.length} folders are being unpacked`);
+    stack.worker.signal('SIGKILL');
+    await stack.worker.ended;
+    stack.worker = await stack.startWorker();
+    stack.barrier.open('unpack/middle');
+    await started.ends('succeeded');
+  },
+};
+
+export const disks: Scenario[] = [...ofSteps, ...ofServers, ofTheKilled];
