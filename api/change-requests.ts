@@ -36,6 +36,7 @@ import {
   type ChangeRequestInput,
 } from '../workflows/messages';
 import type { ApiDeps } from './deps';
+import { whyNotBegun } from './not-begun';
 import { page, pageView } from './page';
 import { draftFacts, itemsMentioned } from './draft';
 import { route, type Answer, type Call, type Route } from './route';
@@ -263,6 +264,11 @@ export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow, 
     return now.submission >= submission ? now : undefined;
   };
   const submitted = await deps.changes.until(read, deps.verdictMs);
+  if (!submitted) {
+    const workflowId = changeRequestWorkflowId(row.id, submission);
+    const why = await whyNotBegun(deps, workflowId, `The approval of ${changeRequestKey(row.id)}`);
+    if (why) throw why;
+  }
   return {
     status: submitted ? 200 : 202,
     body: await viewChangeRequest(db, submitted ?? row, deps.targets()),

@@ -15,6 +15,7 @@ import { viewDeployment } from '../db/views';
 import { attributes, controlQueue } from '../temporal-config/names';
 import { deployWorkflowId, type DeploymentRequest } from '../workflows/messages';
 import type { ApiDeps } from './deps';
+import { whyNotBegun } from './not-begun';
 import type { Answer, Call } from './route';
 
 /**
@@ -66,8 +67,12 @@ export async function startDeployment(
   if (!(await read())) await start(deps, request, promotion);
   await failpoint('api-deploy/started-unanswered');
   const row = await changes.until(read, deps.verdictMs);
-  if (!row)
-    return { status: 202, body: unanswered(promotion, request, runUrl(deployWorkflowId(id, attempt), '')) };
+  if (!row) {
+    const workflowId = deployWorkflowId(id, attempt);
+    const why = await whyNotBegun(deps, workflowId, key);
+    if (why) throw why;
+    return { status: 202, body: unanswered(promotion, request, runUrl(workflowId, '')) };
+  }
   if (row.status === 'refused')
     throw new SignalboxError(row.outcome_code as ErrorCode, row.outcome!, {
       deployment: key,

@@ -53,6 +53,7 @@ export const errorCodes = {
   'import-refused': { status: 422, title: 'Nothing was imported' },
   'window-closed': { status: 423, title: 'Outside of the deployment window' },
   'too-many-requests': { status: 429, title: 'Too many requests' },
+  'not-begun': { status: 503, title: 'Its workflow ended before it began' },
   'temporal-unreachable': { status: 503, title: 'Temporal does not answer' },
   'database-unreachable': { status: 503, title: 'PostgreSQL does not answer' },
   internal: { status: 500, title: 'A fault in Signalbox' },

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { ApplicationFailure } from '@temporalio/common';
 import { run } from '../../cli/embedded/fetch-part';
 import { controlQueue } from '../../temporal-config/names';
+import { createKeyring, newKey } from '../../temporal-config/signing';
 import { changeRequestWorkflowId, deployWorkflowId } from '../../workflows/messages';
 import { serveWorld, type Served } from '../helpers/api';
 import { makeWorld, type World } from '../helpers/world';
@@ -193,6 +194,42 @@ describe('a start by hand', () => {
     expect(await world.db('deployments').where({ promotion: id })).toMatchObject([
       { status: 'refused', outcome_code: 'role-required' },
     ]);
+  });
+});
+
+describe('an API whose signing keys are not those of the workers', () => {
+  it('says so to who submits and who deploys, and changes nothing', async () => {
+    const keys = { keys: [newKey(new Date())] };
+    const other = await serveWorld(world, { verdictMs: 300, keyring: createKeyring(() => keys) });
+    try {
+      const ship = { target: 'shop', revision: 'v1', title: 'with other keys' };
+      const { key: draft } = (await api.post('contributor', '/api/promotions', ship)).body as { key: string };
+      const submit = await other.post('contributor', `/api/change-requests/RFC-${draft.slice(3)}/submit`);
+      expect(submit).toMatchObject({
+        status: 503,
+        body: {
+          code: 'not-begun',
+          detail: expect.stringMatching(/^The approval of RFC-\d+ did not begin. .* the same signing keys/),
+        },
+      });
+      expect((await api.get(`/api/change-requests/RFC-${draft.slice(3)}`)).body.status).toBe('draft');
+
+      const { id, key, rfc } = await submitted();
+      await approve(rfc);
+      for (let click = 0; click < 2; click++)
+        expect(await other.post('release-manager', `/api/promotions/${key}/deploy`)).toMatchObject({
+          status: 503,
+          body: {
+            code: 'not-begun',
+            detail: expect.stringMatching(/^CP-\d+\.1 did not begin. .* the same signing keys/),
+          },
+        });
+      expect(await world.db('deployments').where({ promotion: id })).toEqual([]);
+      expect((await api.post('release-manager', `/api/promotions/${key}/deploy`)).status).toBe(202);
+      await world.until('it to be deployed', async () => (await status(key)) === 'deployed');
+    } finally {
+      await other.stop();
+    }
   });
 });
 

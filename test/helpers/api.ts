@@ -23,7 +23,7 @@ export const personOf: Record<Role | 'both', string> = {
 
 export async function serveWorld(
   world: World,
-  options: { verdictMs?: number; signIn?: ApiDeps['signIn']; recheckMs?: number } = {},
+  options: Partial<Pick<ApiDeps, 'verdictMs' | 'signIn' | 'recheckMs' | 'keyring'>> = {},
 ) {
   const { db } = world;
   for (const role of Object.keys(personOf) as (Role | 'both')[])
@@ -49,7 +49,7 @@ export async function serveWorld(
         webDir: join(process.cwd(), 'dist/web'),
         log: pino({ level: 'silent' }),
         verdictMs,
-        keyring: world.keyring,
+        keyring: options.keyring ?? world.keyring,
         origins: () => origins,
         signIn: options.signIn,
         recheckMs: options.recheckMs,
