@@ -80,7 +80,7 @@ async function main(): Promise<number> {
       for (const violation of result.violations) say(`        ${violation}`);
       if (!good)
         say(
-          `        while it ran the harness itself, which is the site and asks it, stood still for up to ${since().toFixed(1)} s`,
+          `        while it ran the harness itself, which asks the site, stood still for up to ${since().toFixed(1)} s`,
         );
       if (good && !scenario) continue;
       // What is wrong must not be found again in the next cell; what happened can be read in the folder.

@@ -1,50 +1,45 @@
-import { existsSync, readlinkSync } from 'node:fs';
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import { once } from 'node:events';
+import { readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import type { Unhealthy } from './unhealthy';
 
-/**
- * What a target serves, and who watches it. `/version` names the release that is current; `/health` answers 500 for
- * a release that carries a file `sick`, and whatever `behave` says instead.
- */
+/** What a target serves, in a thread of its own: it answers while the harness is busy. And who watches it. */
 export interface Site {
   port: number;
-  /** Answers health checks in another way; undefined: as it is. */
-  behave: undefined | ((answer: ServerResponse, release: string) => void);
-  close(): void;
+  /** Releases but the one from before answer health checks so; undefined: as they are. */
+  behave(behaviour: Behaviour | undefined): Promise<void>;
+  /** How often one that behaves so was asked. */
+  asked(): number;
+  close(): Promise<void>;
+}
+export interface Behaviour {
+  how: Unhealthy;
+  before: string;
+}
+export interface SiteData {
+  root: string;
+  /** One number, shared. */
+  asked: Int32Array;
 }
 
 export async function serveSite(root: string): Promise<Site> {
-  const server: Server = createServer((request, answer) => {
-    let link: string;
-    const { pathname, search } = new URL(request.url!, 'http://site');
-    // Other targets are asked for by their folder.
-    const place = decodeURIComponent(search.slice(1)) || root;
-    try {
-      link = readlinkSync(join(place, 'current'));
-    } catch {
-      answer.writeHead(503).end('no release');
-      return;
-    }
-    const release = basename(link);
-    if (pathname === '/version') return void answer.end(release);
-    answer.setHeader('connection', 'close');
-    if (site.behave) return site.behave(answer, release);
-    const sick = existsSync(join(place, link, 'sick'));
-    answer.writeHead(sick ? 500 : 200).end(JSON.stringify({ release, sick }));
-  });
-  // Those who ask live in this process too: after it stood still, their connections must not be the first thing to go.
-  server.keepAliveTimeout = 0;
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const site: Site = {
-    port: (server.address() as { port: number }).port,
-    behave: undefined,
-    close() {
-      server.close();
-      server.closeAllConnections();
+  const asked = new Int32Array(new SharedArrayBuffer(4));
+  const data: SiteData = { root, asked };
+  const thread = new Worker(join(__dirname, 'site-thread.js'), { workerData: data });
+  const [port] = (await once(thread, 'message')) as [number];
+  return {
+    port,
+    async behave(behaviour) {
+      thread.postMessage(behaviour);
+      await once(thread, 'message');
+    },
+    asked: () => Atomics.load(asked, 0),
+    async close() {
+      await thread.terminate();
     },
   };
-  return site;
 }
 
 export interface Seen {

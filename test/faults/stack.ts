@@ -208,7 +208,7 @@ ${options.target ?? ''}`;
       }
       await temporal.connection.close().catch(() => undefined);
       await Promise.all([processes.stop('temporal'), processes.stop('postgres')]);
-      site.close();
+      await site.close();
       undoPreparation?.();
       if (!keep) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     },
