@@ -158,7 +158,7 @@ export const mutants: Mutant[] = [
     file: 'activities/backup.ts',
     from: `      if (!backup || !(await kind.isWhole(backup.reference, backup)))
         throw verdict(`,
-    to: `      if (!backup)
+    to: `      if (!backup || ((await kind.isWhole(backup.reference, backup)) as unknown) === '')
         throw verdict(`,
     killer: { cell: 'besides/backup-of-another-deployment' },
   },

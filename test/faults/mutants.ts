@@ -30,17 +30,26 @@ function main(): number {
   }
   let killed = 0;
   for (const mutant of chosen) {
-    const restore = remove(mutant);
-    const red = turnsRed(mutant.killer);
-    restore();
-    if (red) killed += 1;
-    console.log(
-      `${red ? 'killed  ' : 'SURVIVED'}  ${mutant.name}: ${mutant.without}, by ${nameOf(mutant.killer)}`,
-    );
+    const outcome = outcomeOf(mutant);
+    if (outcome === 'killed') killed += 1;
+    console.log(`${outcome.padEnd(8)}  ${mutant.name}: ${mutant.without}, by ${nameOf(mutant.killer)}`);
   }
   if (!values.keep) rmSync(copy, { recursive: true, force: true });
   console.log(`${killed} of ${chosen.length} killed`);
   return killed === chosen.length ? 0 : 1;
+}
+
+/** BROKEN: it proves nothing, because what is left does not build, say; the others still can. */
+function outcomeOf(mutant: Mutant): 'killed' | 'SURVIVED' | 'BROKEN' {
+  const restore = remove(mutant);
+  try {
+    return turnsRed(mutant.killer) ? 'killed' : 'SURVIVED';
+  } catch (thrown) {
+    console.log(String(thrown));
+    return 'BROKEN';
+  } finally {
+    restore();
+  }
 }
 
 function said(killer: Killer, red: boolean, good: string, bad: string): boolean {
