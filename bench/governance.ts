@@ -10,6 +10,7 @@ import { bareQueue, startBareWorker } from './peer/bare-worker';
 import { median, type Result } from './result';
 import type { Servers } from './servers';
 import { startSignalbox } from './signalbox';
+import { each, until } from './wait';
 
 /**
  * What waiting costs: open change requests and sleeping deployments at rest, and how long an edited window takes to
@@ -50,7 +51,7 @@ export async function governance(servers: Servers, quick: boolean): Promise<Resu
   const id = (await addWindow(db, window, by))!;
   const promotions: number[] = [];
   for (const name of names) promotions.push(...(await signalbox.approved(name, sleepers / names.length)));
-  await each(promotions, async (promotion) => {
+  await each(promotions, 50, async (promotion) => {
     await signalbox.start(promotion, { whenOpen: true });
   });
   const asleep = async (where: object) =>
@@ -72,6 +73,7 @@ export async function governance(servers: Servers, quick: boolean): Promise<Resu
   );
   await each(
     (rows as { id: number }[]).map((row) => row.id),
+    50,
     async (request) => {
       const workflowId = changeRequestWorkflowId(request, 1);
       await workflow.start('changeRequest', {
@@ -98,7 +100,7 @@ export async function governance(servers: Servers, quick: boolean): Promise<Resu
   // The bare peer of the sleepers.
   const peers = Array.from({ length: sleepers }, (_, n) => `bare-waits-${n}`);
   await bareTable(servers, peers);
-  await each(peers, (name) =>
+  await each(peers, 50, (name) =>
     workflow.start('waits', { taskQueue: bareQueue, workflowId: name, args: [name] }),
   );
 
@@ -114,12 +116,12 @@ export async function governance(servers: Servers, quick: boolean): Promise<Resu
 
     looked.clear();
     const signalled = performance.now();
-    await each(peers, (name) => workflow.getHandle(name).signal('look'));
+    await each(peers, 50, (name) => workflow.getHandle(name).signal('look'));
     await until(() => Promise.resolve(looked.size === sleepers));
     // The first round warms up both.
     if (n > 0) rounds.push({ ours, peer: performance.now() - signalled });
   }
-  await each(peers, (name) => workflow.getHandle(name).terminate());
+  await each(peers, 50, (name) => workflow.getHandle(name).terminate());
   await bare.stop();
   await signalbox.stop();
 
@@ -163,17 +165,6 @@ async function bareTable({ ownerUrl, db }: Servers, names: string[]): Promise<vo
 }
 
 const local = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 16);
-
-async function each<T>(all: T[], work: (one: T) => Promise<unknown>): Promise<void> {
-  const queue = [...all];
-  const worker = async () => {
-    for (let one = queue.pop(); one !== undefined; one = queue.pop()) await work(one);
-  };
-  await Promise.all(Array.from({ length: 50 }, worker));
-}
-async function until(there: () => Promise<boolean>): Promise<void> {
-  while (!(await there())) await sleep(10);
-}
 
 /** One status in milliseconds, with nothing worked out before and again. */
 function evaluations(): { cold: number; warm: number } {

@@ -2,7 +2,6 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { workflowBundle } from '../cli/settings';
 import { connectOwner } from '../db/connect';
 import { addWindow } from '../db/windows';
@@ -10,13 +9,14 @@ import { cpuMsWhile } from './cpu';
 import { median, type Result } from './result';
 import type { Servers } from './servers';
 import { startSignalbox } from './signalbox';
+import { each, until } from './wait';
 import type { Place } from './worker-process';
 
 /** What a deployment costs while there is more and more of everything; workers are processes of their own. */
 export async function growth(servers: Servers, quick: boolean): Promise<Result[]> {
   const lanes = Array.from({ length: 20 }, (_, n) => `grown-${n}`);
   const closed = Array.from({ length: 10 }, (_, n) => `closed-${n}`);
-  const each = quick ? 1 : 3;
+  const perLane = quick ? 1 : 3;
   const rounds = quick ? 2 : 5;
   const many = quick ? 1_000 : 10_000;
   const sleepers = quick ? 100 : 1_000;
@@ -47,8 +47,8 @@ export async function growth(servers: Servers, quick: boolean): Promise<Result[]
   const measure = async (): Promise<Cost> => {
     const costs: Cost[] = [];
     for (let round = 1 - workers.length; round <= rounds; round++) {
-      const approved = await Promise.all(lanes.map((lane) => signalbox.approved(lane, each)));
-      const count = lanes.length * each;
+      const approved = await Promise.all(lanes.map((lane) => signalbox.approved(lane, perLane)));
+      const count = lanes.length * perLane;
       const began = performance.now();
       const cpuMs = await cpuMsWhile(() =>
         Promise.all(
@@ -108,12 +108,8 @@ export async function growth(servers: Servers, quick: boolean): Promise<Result[]
       .flat()
       .slice(0, count);
     const before = await asleep();
-    const queue = [...promotions];
-    const starter = async () => {
-      for (let next = queue.pop(); next; next = queue.pop()) await signalbox.start(next, { whenOpen: true });
-    };
-    await Promise.all(Array.from({ length: 20 }, starter));
-    while ((await asleep()) < before + count) await sleep(20);
+    await each(promotions, 20, (promotion) => signalbox.start(promotion, { whenOpen: true }));
+    await until(async () => (await asleep()) === before + count);
   };
   await fallAsleep(1);
   const one = await measure();

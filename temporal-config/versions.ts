@@ -30,15 +30,19 @@ const codeOf = (thrown: unknown) => (thrown as { code?: number }).code;
 
 const staying = `ExecutionStatus = 'Running' AND WorkflowType IN ('deployPromotion', 'recoverDeployment')`;
 
-/** The versions that Temporal has heard of, the newest first; none while all workers run without a build id. */
-export async function workerVersions({ connection, client, namespace }: Temporal): Promise<WorkerVersion[]> {
-  const answer = await connection.workflowService
-    .describeWorkerDeployment({ namespace, deploymentName })
-    .catch((thrown: unknown) => {
+/** Undefined: no worker has called itself by a version yet. */
+const described = ({ connection, namespace }: Temporal) =>
+  connection.workflowService.describeWorkerDeployment({ namespace, deploymentName }).then(
+    ({ workerDeploymentInfo }) => workerDeploymentInfo,
+    (thrown: unknown) => {
       if (codeOf(thrown) === notFound) return undefined;
       throw thrown;
-    });
-  const info = answer?.workerDeploymentInfo;
+    },
+  );
+
+/** The versions that Temporal has heard of, the newest first; none while all workers run without a build id. */
+export async function workerVersions(temporal: Temporal): Promise<WorkerVersion[]> {
+  const info = await described(temporal);
   const newestFirst = [...(info?.versionSummaries ?? [])].sort(
     (a, b) => dateOf(b.createTime).getTime() - dateOf(a.createTime).getTime(),
   );
@@ -53,7 +57,7 @@ export async function workerVersions({ connection, client, namespace }: Temporal
         draining: summary.lastDeactivationTime,
         drained: summary.drainageInfo?.lastChangedTime,
       }[status];
-      const { count } = await client.workflow.count(
+      const { count } = await temporal.client.workflow.count(
         `${staying} AND TemporalWorkerDeploymentVersion = '${deploymentName}:${buildId}'`,
       );
       return {
@@ -72,13 +76,9 @@ export async function workerVersions({ connection, client, namespace }: Temporal
  * @param percent left out: all.
  * @throws naming what to start when no worker of that version is there.
  */
-export async function routeTo(
-  { connection, namespace }: Temporal,
-  buildId: string,
-  percent?: number,
-): Promise<void> {
-  const { workflowService } = connection;
-  const to = { namespace, deploymentName, buildId, identity: `signalbox@${process.pid}` };
+export async function routeTo(temporal: Temporal, buildId: string, percent?: number): Promise<void> {
+  const { workflowService } = temporal.connection;
+  const to = { namespace: temporal.namespace, deploymentName, buildId, identity: `signalbox@${process.pid}` };
   try {
     await (percent === undefined
       ? workflowService.setWorkerDeploymentCurrentVersion(to)
@@ -86,12 +86,8 @@ export async function routeTo(
   } catch (thrown) {
     const code = codeOf(thrown);
     if (code !== notFound && code !== failedPrecondition) throw thrown;
-    const known = await workflowService.describeWorkerDeployment({ namespace, deploymentName }).then(
-      ({ workerDeploymentInfo }) =>
-        (workerDeploymentInfo?.versionSummaries ?? []).some(
-          ({ deploymentVersion }) => deploymentVersion?.buildId === buildId,
-        ),
-      () => false,
+    const known = (await described(temporal))?.versionSummaries?.some(
+      ({ deploymentVersion }) => deploymentVersion?.buildId === buildId,
     );
     throw new Error(
       known
