@@ -3,7 +3,17 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { barriers } from '../helpers/barriers';
 import { makeRepository } from '../helpers/repository';
-import { cleanUp, elsewhere, newFolder, runAlone, runProgram, startUp, until, type Up } from '../helpers/up';
+import {
+  cleanUp,
+  elsewhere,
+  newFolder,
+  runAlone,
+  runProgram,
+  startUp,
+  twoPeople,
+  until,
+  type Up,
+} from '../helpers/up';
 
 /**
  * A worker killed while the target's reload command runs, which is then the barrier: it says so and waits for a gate; and
@@ -14,7 +24,7 @@ let folder: string;
 let site: Server;
 let address: string;
 const env: Record<string, string> = {};
-const people: Record<string, Record<string, string>> = {};
+let people: Awaited<ReturnType<typeof twoPeople>>;
 const at = (name: string) => join(folder, name);
 const listening = /http:\/\/127\.0\.0\.1:\d+/;
 
@@ -52,16 +62,7 @@ beforeAll(async () => {
   );
   Object.assign(env, await elsewhere(host, 'kills'));
   address = await api().says(listening);
-  for (const [person, roles] of [
-    ['carla', ['contributor', 'release-manager']],
-    ['amir', ['approver']],
-  ] as const) {
-    const { out } = await runProgram(
-      ['token', 'create', '--database', '--person', person, '--role', ...roles],
-      { env },
-    );
-    people[person] = { SIGNALBOX_URL: address, SIGNALBOX_TOKEN: out.trim() };
-  }
+  people = await twoPeople(env, address);
 });
 afterAll(async () => {
   await cleanUp();
@@ -75,7 +76,7 @@ async function worker(more = {}) {
   await made.says(/polling/);
   return made;
 }
-const as = (person: string, ...args: string[]) => runProgram(args, { env: people[person] });
+const as = (person: 'carla' | 'amir', ...args: string[]) => runProgram(args, { env: people[person] });
 async function approved(revision: string): Promise<string> {
   const { key } = JSON.parse((await as('carla', 'ship', 'shop', revision, '--json')).out) as { key: string };
   await as('amir', 'approve', key);
@@ -138,7 +139,7 @@ describe('a decision', () => {
       fetch(`${where}/api/change-requests/${key.replace('CP', 'RFC')}/decisions`, {
         method: 'POST',
         headers: {
-          authorization: `Bearer ${people.amir!.SIGNALBOX_TOKEN}`,
+          authorization: `Bearer ${people.amir.SIGNALBOX_TOKEN}`,
           'idempotency-key': `decision-${key}`,
           'content-type': 'application/json',
         },

@@ -10,6 +10,7 @@ import {
   runAlone,
   runProgram,
   startUp,
+  twoPeople,
   stopUp,
   until,
   type Up,
@@ -21,7 +22,7 @@ let folder: string;
 let health: Server;
 let temporal: Temporal;
 const env: Record<string, string> = {};
-const people: Record<string, Record<string, string>> = {};
+let people: Awaited<ReturnType<typeof twoPeople>>;
 const at = (name: string) => join(folder, name);
 
 beforeAll(async () => {
@@ -68,14 +69,7 @@ while [ "$(cat v)" = slow ] && [ ! -e ${at('go')} ]; do sleep 0.1; done`,
   Object.assign(env, await elsewhere(host, 'versions'), { SIGNALBOX_SIGNING_KEYS_FILE: keys });
   const api = runAlone(env, 'api', '--port', '0', '--config', at('config.yaml'), '--state', at('api'));
   const address = await api.says(/http:\/\/127\.0\.0\.1:\d+/);
-  for (const [person, roles] of [
-    ['carla', ['contributor', 'release-manager']],
-    ['amir', ['approver']],
-  ] as const) {
-    const token = ['token', 'create', '--database', '--person', person, '--role', ...roles];
-    const { out } = await runProgram(token, { env });
-    people[person] = { SIGNALBOX_URL: address, SIGNALBOX_TOKEN: out.trim() };
-  }
+  people = await twoPeople(env, address);
   temporal = await connectTemporal({ address: env.TEMPORAL_ADDRESS, namespace: env.TEMPORAL_NAMESPACE });
 }, 120_000);
 afterAll(async () => {
@@ -90,7 +84,7 @@ async function worker(buildId: string) {
   await made.says(new RegExp(`polling, as version ${buildId}`));
   return made;
 }
-const as = (person: string, ...args: string[]) => runProgram(args, { env: people[person] });
+const as = (person: 'carla' | 'amir', ...args: string[]) => runProgram(args, { env: people[person] });
 const onTemporal = (...args: string[]) => runProgram(['temporal', ...args], { env });
 const versions = async () =>
   JSON.parse((await onTemporal('versions', '--json')).out) as {

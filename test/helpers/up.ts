@@ -178,6 +178,24 @@ export function runProgram(args: string[], options: UpOptions = {}): Promise<Ran
   return new Promise((done) => child.once('close', (code) => done({ code, out, err })));
 }
 
+/**
+ * Who ships and deploys (carla) and who approves (amir), at an API that runs alone.
+ * @param env where its database is. @returns the environment of their commands.
+ */
+export async function twoPeople(env: NodeJS.ProcessEnv, address: string) {
+  const called = async (person: string, ...roles: string[]) => {
+    const { out } = await runProgram(
+      ['token', 'create', '--database', '--person', person, '--role', ...roles],
+      { env },
+    );
+    return { SIGNALBOX_URL: address, SIGNALBOX_TOKEN: out.trim() };
+  };
+  return {
+    carla: await called('carla', 'contributor', 'release-manager'),
+    amir: await called('amir', 'approver'),
+  };
+}
+
 export const modeOf = (file: string) => (statSync(file).mode & 0o777).toString(8);
 
 /** Waits for a condition of a stack that is coming and going: what can not be read yet is not there yet. */
