@@ -37,7 +37,7 @@ async function open(service: string, { state, config }: Alone) {
   installRuntime(log, sdkPort);
   const tracing = startTracing(service);
   const temporal = await connectTemporal();
-  const db = await openDatabase(databaseUrl, targets);
+  const db = await openDatabase(databaseUrl, targets, log);
   await setUpTemporal(temporal);
   const say = (line: string) => log.info(line);
   /** @param demand what has to hold for a file that was read again. */

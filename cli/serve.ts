@@ -46,8 +46,13 @@ export const openLog = (destination?: string): Logger =>
   );
 
 /** Opens the database and brings its schema up to date. @throws naming DATABASE_URL when it is not reached. */
-export async function openDatabase(url: string, targets: Targets, ownerUrl?: string): Promise<Db> {
-  const db = connect(url);
+export async function openDatabase(
+  url: string,
+  targets: Targets,
+  log: Logger,
+  ownerUrl?: string,
+): Promise<Db> {
+  const db = connect(url, 10, (message) => log.warn(`PostgreSQL: ${message.split('\n', 1)[0]}`));
   try {
     await migrateAsOwner(url, ownerUrl);
     await takeTargets(db, targets);

@@ -137,7 +137,7 @@ export async function up(options: UpOptions): Promise<number> {
     undo.push(() => temporal.connection.close());
 
     const db = await part('Bringing the database up to date', () =>
-      openDatabase(databaseUrl, targets, databaseOwnerUrl),
+      openDatabase(databaseUrl, targets, log, databaseOwnerUrl),
     );
     undo.push(() => db.destroy());
     const made = { by: 'signalbox', why: 'a sample person of the embedded mode' };

@@ -31,16 +31,20 @@ export const applicationRole = 'signalbox_app';
  */
 const idleInTransactionMs = 10_000;
 
-/** @param url a PostgreSQL URL. The pool connects when first used. */
-export const connect = (url: string, poolSize = 10): Db =>
-  open(url, poolSize, {
+/**
+ * @param url a PostgreSQL URL. The pool connects when first used.
+ * @param told hears of connections that were lost or refused. What used one is rejected by itself.
+ */
+export const connect = (url: string, poolSize = 10, told: Told = () => undefined): Db =>
+  open(url, poolSize, told, {
     options: `-c role=${applicationRole} -c idle_in_transaction_session_timeout=${idleInTransactionMs}`,
   });
+type Told = (message: string) => void;
 
 /** A connection as the owner of the tables, for migrations. */
-export const connectOwner = (url: string): Db => open(url, 2);
+export const connectOwner = (url: string): Db => open(url, 2, () => undefined);
 
-function open(url: string, poolSize: number, more: object = {}): Db {
+function open(url: string, poolSize: number, told: Told, more: object = {}): Db {
   return createKnex({
     client: 'pg',
     connection: {
@@ -50,6 +54,8 @@ function open(url: string, poolSize: number, more: object = {}): Db {
       ...more,
     },
     pool: { min: 0, max: poolSize, acquireTimeoutMillis: 15_000 },
+    // Left out, each of them is printed, in yellow, into whatever this process prints.
+    log: { warn: told, error: told, deprecate: told, debug: () => undefined },
   });
 }
 

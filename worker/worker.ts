@@ -44,10 +44,12 @@ export function installRuntime(log: Logger, metricsPort?: number): void {
     logger: new DefaultLogger('WARN', ({ level, message, meta }) =>
       log[level === 'ERROR' ? 'error' : 'warn']({ temporal: meta }, message),
     ),
-    ...(metricsPort === undefined
-      ? {}
-      : {
-          telemetryOptions: {
+    telemetryOptions: {
+      // What its native part says too: otherwise that is printed beside the log, and not as JSON.
+      logging: { forward: {} },
+      ...(metricsPort === undefined
+        ? {}
+        : {
             metrics: {
               prometheus: {
                 bindAddress: `127.0.0.1:${metricsPort}`,
@@ -56,8 +58,8 @@ export function installRuntime(log: Logger, metricsPort?: number): void {
                 useSecondsForDurations: true,
               },
             },
-          },
-        }),
+          }),
+    },
   });
 }
 

@@ -21,6 +21,7 @@ import {
   runProgram,
   startUp,
   stopUp,
+  twoPeople,
   until,
   type Up,
 } from '../helpers/up';
@@ -202,6 +203,14 @@ it.each(['postgres', 'temporal', 'site'])(
     await until('its end', async () => (await deployment(up, attempt)).status === 'succeeded');
     expect(children(up).find((child) => child.name === name)!.pid).not.toBe(pid);
     await stopUp(up);
+    // What the libraries say of it is in the log, as JSON like the rest, and not on the terminal.
+    const log = readFileSync(join(up.state, 'logs', 'signalbox.log'), 'utf8')
+      .trim()
+      .split('\n');
+    const told = log.map((line) => (JSON.parse(line) as { msg: string }).msg);
+    if (name === 'postgres')
+      expect(told).toContainEqual(expect.stringMatching(/^PostgreSQL: Connection Error/));
+    expect(up.output()).not.toMatch(/Connection Error|gRPC/);
   },
 );
 
@@ -250,17 +259,7 @@ it('worker and API run alone against servers that run elsewhere', async () => {
   const api = runAlone(env, 'api', '--port', '0', ...places);
   const address = await api.says(/http:\/\/127\.0\.0\.1:\d+/);
   await worker.says(/polling/);
-  const token = async (person: string, ...roles: string[]) => {
-    const made = await runProgram(['token', 'create', '--database', '--person', person, '--role', ...roles], {
-      env,
-    });
-    return made.out.trim();
-  };
-  const carla = {
-    SIGNALBOX_URL: address,
-    SIGNALBOX_TOKEN: await token('carla', 'contributor', 'release-manager'),
-  };
-  const amir = { SIGNALBOX_URL: address, SIGNALBOX_TOKEN: await token('amir', 'approver') };
+  const { carla, amir } = await twoPeople(env, address);
   expect((await runProgram(['ship', 'slow', 'one'], { env: carla })).code).toBe(0);
   expect((await runProgram(['approve', 'CP-1'], { env: carla })).code).toBe(1);
   expect((await runProgram(['approve', 'CP-1'], { env: amir })).code).toBe(0);

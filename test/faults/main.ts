@@ -45,7 +45,11 @@ async function main(): Promise<number> {
   if (cells.length === 0)
     throw new Error(`No cell is named ${values.cell}; "npm run faults -- --list" prints the names.`);
 
-  Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
+  // Servers that are struck are told of by its SDK too, at length.
+  Runtime.install({
+    logger: new DefaultLogger('ERROR', () => undefined),
+    telemetryOptions: { logging: { forward: {} } },
+  });
   say(`${cells.length} cells, seed ${seed}, ${Math.min(lanes, cells.length)} side by side`);
   const began = Date.now();
   const queue = shuffled(cells, seed, ({ name }) => name);

@@ -37,7 +37,12 @@ const outcomes = [
 const workflowBundle = { codePath: process.env.TEST_WORKFLOWS! };
 beforeAll(async () => {
   if (process.env.RECORD_HISTORIES) await recordHistories(process.env.RECORD_HISTORIES);
-  else Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
+  // What is altered fails, and says so at length.
+  else
+    Runtime.install({
+      logger: new DefaultLogger('ERROR', () => undefined),
+      telemetryOptions: { logging: { forward: {} } },
+    });
 }, 120_000);
 
 const read = (version: string, name: string): unknown =>
