@@ -6,8 +6,10 @@ import { controlQueue } from '../../temporal-config/names';
 import { defaultChain } from '../../domain/approval';
 import { findChangeRequest } from '../../db/change-requests';
 import { withdraw } from '../../db/promotions';
+import { heardOf, takenBy } from '../../db/runners';
 import { addWindow, removeWindow, windowRevision } from '../../db/windows';
 import { changeRequestWorkflowId, recoverWorkflowId, wakeWorkflowId } from '../../workflows/messages';
+import { startRunner } from '../../worker/runner';
 import { makeWorld } from '../helpers/world';
 
 /** What tells where it was recorded, and by whom. */
@@ -35,6 +37,38 @@ export async function recordHistories(folder: string): Promise<void> {
     await save('deployed', first.handle.workflowId);
     await save('rolled-back', (await world.deploy('sick')).handle.workflowId);
     await save('rolled-back-first', (await world.deploy('sick', 'fresh')).handle.workflowId);
+
+    // By a runner on the target's host; and undone by another one when the first was lost.
+    const runner = (id: string) =>
+      startRunner({
+        temporal: world.temporal,
+        target: 'fresh',
+        id,
+        host: 'host',
+        version: 'recorded',
+        remote: {
+          journal: world.deps.journal,
+          hello: async ({ startedAt, ...about }) => {
+            await heardOf(world.db, { ...about, target: 'fresh', started_at: new Date(startedAt) });
+          },
+          claim: (...asked) => takenBy(world.db, ...asked),
+        },
+        deps: world.deps,
+        graceMs: 0,
+      });
+    world.targets.get('fresh')!.runner = { lostAfterSeconds: 2 };
+    const one = await runner('one');
+    await save('deployed-by-a-runner', (await world.deploy('v1', 'fresh')).handle.workflowId);
+    const left = await world.start(await world.approved('hangs', 'fresh'));
+    await world.until('the build to hang', async () => {
+      const row = await left.row();
+      return row && (await world.log(row)).some((line) => line.text === 'hanging');
+    });
+    await one.stop();
+    const another = await runner('another');
+    await left.handle.result();
+    await another.stop();
+    await save('runner-lost', left.handle.workflowId);
 
     const second = await world.deploy('v2');
     const back = await world.start(second.promotion, 'rollback');
