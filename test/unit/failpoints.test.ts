@@ -45,5 +45,6 @@ it('the harness has these', () => {
     'record/middle',
     'record/recorded-unreported',
     'undo-migrate/middle',
+    'unpack/middle',
   ]);
 });
