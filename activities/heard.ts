@@ -114,8 +114,8 @@ export function createHeard(deps: Deps) {
     const said = continues ? unsigned(purpose, message) : await verified(purpose, subject, message);
     if (!said)
       throw ApplicationFailure.nonRetryable(
-        `Refused: only Signalbox's API starts ${me()}, and this is not signed by a key that its workers know. Nothing was changed. ` +
-          'If it came from the API, give API and workers the same signing keys (SIGNALBOX_SIGNING_KEYS_FILE).',
+        `Refused: only Signalbox's API starts ${me()}. Nothing was changed; the audit trail has the reason. ` +
+          'If it was the API, give it and the workers the same signing keys (SIGNALBOX_SIGNING_KEYS_FILE).',
         'Forged',
       );
     return said;

@@ -22,18 +22,18 @@ export async function tidyTarget(
   left: Left,
 ): Promise<void> {
   const { stateDir, log } = deps;
-  const { driver: config } = targetOf(deps, left.target);
-  const driver = createDriver(config);
-  await removeTree(join(stateDir, 'work', left.key));
-  for (const [folder, isLeft] of [
-    [join(stateDir, 'artifacts', left.target), (name: string) => name.endsWith('.new.tar')],
-    [join(stateDir, 'backups', left.target), (name: string) => name !== basename(left.backup ?? '')],
-    [driver.room, (name: string) => name.endsWith('.unpack')],
-  ] as const) {
+  const clear = async (folder: string, isLeft: (name: string) => boolean) => {
     const names = existsSync(folder) ? await readdir(folder) : [];
     for (const name of names.filter((name) => name.startsWith(`${left.key}.`) && isLeft(name)))
       await removeTree(join(folder, name));
-  }
+  };
+  await removeTree(join(stateDir, 'work', left.key));
+  await clear(join(stateDir, 'artifacts', left.target), (name) => name.endsWith('.new.tar'));
+  await clear(join(stateDir, 'backups', left.target), (name) => name !== basename(left.backup ?? ''));
+  // Only now: the target may be gone from its file.
+  const { driver: config } = targetOf(deps, left.target);
+  const driver = createDriver(config);
+  await clear(driver.room, (name) => name.endsWith('.unpack'));
   // Nothing is live yet: nothing is known to be old.
   if (left.keep.length === 0) return;
   const removed = await driver.prune(config.keepReleases, left.keep);

@@ -1,6 +1,10 @@
 import { TerminatedFailure, WorkflowFailedError } from '@temporalio/client';
-import { messageOf, SignalboxError } from '../domain/errors';
+import { rootCause } from '@temporalio/common';
+import { SignalboxError } from '../domain/errors';
 import type { ApiDeps } from './deps';
+
+/** Whoever waits for the result of any other waits for as long as it runs, or is paused. */
+const endedBadly = ['FAILED', 'TERMINATED', 'CANCELLED', 'TIMED_OUT'];
 
 /**
  * Why a workflow that recorded nothing has ended already: most often its workers refused what they were sent.
@@ -14,11 +18,8 @@ export async function whyNotBegun(
 ): Promise<SignalboxError | undefined> {
   const handle = deps.temporal.workflow.getHandle(workflowId);
   // Temporal has taken it. If it does not answer now, it begins later.
-  const status = await handle.describe().then(
-    (found) => found.status.name,
-    () => 'RUNNING',
-  );
-  if (status === 'RUNNING' || status === 'COMPLETED') return undefined;
+  const found = await handle.describe().catch(() => undefined);
+  if (!found || !endedBadly.includes(found.status.name)) return undefined;
   const why = await handle.result().then(
     () => undefined,
     (thrown: unknown) => thrown,
@@ -31,7 +32,5 @@ export async function whyNotBegun(
 
 function reasonOf({ cause }: WorkflowFailedError): string {
   if (cause instanceof TerminatedFailure) return 'Its workflow was terminated in Temporal; try again.';
-  let root: unknown = cause;
-  while (root instanceof Error && root.cause) root = root.cause;
-  return messageOf(root);
+  return rootCause(cause) ?? 'The Temporal UI has the reason.';
 }
