@@ -31,7 +31,7 @@ import {
   type DeploymentRow,
 } from './deployments';
 import { whyMayNotNow } from './people';
-import { bySignalbox, movedBy, transition } from './transition';
+import { bySignalbox, movedBy, transition, tryTransition } from './transition';
 import type { Windows } from './windows';
 
 /**
@@ -399,7 +399,7 @@ async function takeUp(
   const blocked = await whyItemsBlocked(tx, standing.backlogItems);
   if (blocked) return blocked;
   const move = bySignalbox(`${rowKey(row)}, started by ${row.started_by}, took the lane`, row.request_id);
-  if (!(await transition(tx, 'promotion', row.promotion, 'executing', move)))
+  if (!(await tryTransition(tx, 'promotion', row.promotion, 'executing', move)))
     return {
       code: 'not-approved',
       message: `${promotionKey(row.promotion)} lost its approval or was withdrawn while it waited.`,

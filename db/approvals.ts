@@ -1,4 +1,5 @@
 import { assess, type Approval, type ChainState } from '../domain/approval';
+import type { PromotionStatus } from '../domain/machines';
 import { defaultPolicy, type ApprovalPolicy } from '../domain/policy';
 import type { Tx } from './connect';
 import { transition, type Move } from './transition';
@@ -74,12 +75,22 @@ export async function backToSubmitted(
   id: number,
   move: Move,
   set: Record<string, unknown> = {},
-): Promise<boolean> {
-  const back = await transition(tx, 'changeRequest', id, 'submitted', move, {
+): Promise<void> {
+  await transition(tx, 'changeRequest', id, 'submitted', move, {
     outcome: move.why,
     ...askedAnew(tx),
     ...set,
   });
-  if (back) await transition(tx, 'promotion', id, 'pending', move);
-  return back;
+  await promotionFollows(tx, id, 'pending', move);
+}
+
+/** Moves the promotion along with its request. One that rolled back stays so until it is approved again. */
+export async function promotionFollows(
+  tx: Tx,
+  id: number,
+  to: 'pending' | 'approved' | 'rejected',
+  move: Move,
+): Promise<void> {
+  const { status } = (await tx('promotions').where({ id }).first('status')) as { status: PromotionStatus };
+  if (status !== 'rolled-back' || to === 'approved') await transition(tx, 'promotion', id, to, move);
 }

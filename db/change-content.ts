@@ -2,14 +2,14 @@ import { recordAudit } from './audit';
 import type { Db, Tx } from './connect';
 import { bindsTo, contentDigest, recipeDigest } from './digest';
 import { contentOf, locked, tell, touch, type ChangeRequestRow } from './change-requests';
-import { askedAnew, backToSubmitted, standingApprovals } from './approvals';
+import { askedAnew, backToSubmitted, promotionFollows, standingApprovals } from './approvals';
 import { openAttempt, type ChangeType, type Risk } from '../domain/machines';
 import { higher } from '../domain/risk';
 import { policyFor } from '../domain/policy';
 import type { TargetConfig, Targets } from '../domain/config';
 import { badInput, SignalboxError } from '../domain/errors';
 import { changeRequestKey } from '../domain/keys';
-import { bySignalbox, transition, type Move } from './transition';
+import { bySignalbox, tryTransition, type Move } from './transition';
 
 /**
  * What a change request says. Approvals bind to it: whatever of it changes, by an edit or because the operator changed
@@ -189,12 +189,12 @@ const voidedWhy = (what: string, voided: string[]) =>
 export const revise = (db: Db, id: number, move: Move): Promise<void> =>
   db.transaction(async (tx) => {
     const { row } = await locked(tx, id);
-    if (!(await transition(tx, 'changeRequest', id, 'draft', move)))
+    if (!(await tryTransition(tx, 'changeRequest', id, 'draft', move)))
       throw new SignalboxError(
         'illegal-transition',
         `${changeRequestKey(id)} is ${row.status}; only a rejected one is revised. ${row.status === 'submitted' || row.status === 'approved' ? 'Change it as it is.' : 'Ship it again.'}`,
       );
-    await transition(tx, 'promotion', id, 'pending', move);
+    await promotionFollows(tx, id, 'pending', move);
   });
 
 /**

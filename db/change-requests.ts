@@ -1,6 +1,14 @@
 import { ownChange, refuse, type Refusal } from '../domain/admission';
 import { mayReject, whyNoSeat, type Approval } from '../domain/approval';
-import { askedAnew, backToSubmitted, chainOf, overridersOf, policyOf, standingApprovals } from './approvals';
+import {
+  askedAnew,
+  backToSubmitted,
+  chainOf,
+  overridersOf,
+  policyOf,
+  promotionFollows,
+  standingApprovals,
+} from './approvals';
 import type { TargetConfig } from '../domain/config';
 import { changeRequestKey } from '../domain/keys';
 import type { ChangeRequestStatus, ChangeType, Risk } from '../domain/machines';
@@ -10,7 +18,7 @@ import { contentDigest, type BoundContent } from './digest';
 import { findPerson, whyMayNotNow } from './people';
 import type { PromotionRow } from './promotions';
 import { partOf } from './sweep';
-import { bySignalbox, transition, type Move } from './transition';
+import { bySignalbox, transition, tryTransition, type Move } from './transition';
 
 /** Change requests and the decisions on them. What they say is in `change-content`, their deadlines in `deadlines`. */
 export interface ChangeRequestRow {
@@ -133,7 +141,7 @@ export const submit = (
       policy: JSON.stringify(policy),
       ...askedAnew(tx),
     };
-    if (!(await transition(tx, 'changeRequest', id, 'submitted', move, set))) return;
+    if (!(await tryTransition(tx, 'changeRequest', id, 'submitted', move, set))) return;
     await tx('submissions').insert({
       change_request: id,
       submission,
@@ -187,7 +195,7 @@ async function follow(tx: Tx, d: Decision, request: ChangeRequestRow, approvals:
   const move = { by: d.approver, why: d.comment, request: d.request };
   const both = async (to: 'approved' | 'rejected', outcome: string | null) => {
     await transition(tx, 'changeRequest', id, to, move, { outcome });
-    await transition(tx, 'promotion', id, to, move);
+    await promotionFollows(tx, id, to, move);
   };
   switch (d.decision) {
     case 'approve': {

@@ -2,7 +2,7 @@ import { changeRequestKey } from '../domain/keys';
 import type { Db } from './connect';
 import { contentDigest } from './digest';
 import { contentOf, locked, tell, touch, type ChangeRequestRow } from './change-requests';
-import { backToSubmitted, policyOf } from './approvals';
+import { backToSubmitted, policyOf, promotionFollows } from './approvals';
 import { bySignalbox, transition } from './transition';
 
 /** What time brings to a change request: reminders, escalation, expiry, an overdue review. */
@@ -72,7 +72,7 @@ export const doDue = (
         const outcome = `expired: not decided in ${hours(policyOf(row).expireMs!)}. Revise it and submit it again.`;
         const move = bySignalbox(outcome);
         await transition(tx, 'changeRequest', id, 'rejected', move, { outcome });
-        await transition(tx, 'promotion', id, 'rejected', move);
+        await promotionFollows(tx, id, 'rejected', move);
         break;
       }
       case 'lapse': {

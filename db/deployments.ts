@@ -1,6 +1,7 @@
 import { failpoint } from '../domain/failpoint';
 import { deploymentKey } from '../domain/keys';
 import {
+  isOpenAttempt,
   laneHolding,
   openAttempt,
   type ChangeType,
@@ -12,7 +13,7 @@ import { recordAudit } from './audit';
 import { deliverItems, takeItemsBack } from './backlog/delivery';
 import type { Db, Tx } from './connect';
 import { deployed } from './change-requests';
-import { bySignalbox, transition, type Move } from './transition';
+import { bySignalbox, transition, tryTransition, type Move } from './transition';
 
 /**
  * The attempts of promotions, from the lane to their end. What is written here is written in one transaction and
@@ -108,13 +109,15 @@ export async function beginRollback(
   resumed?: Move,
 ): Promise<void> {
   await db.transaction(async (tx) => {
-    const { request_id } = await lockOwned(tx, id, owner);
+    const { status, request_id } = await lockOpen(tx, id, owner);
     const move = resumed ?? bySignalbox(failure ?? 'the undo is tried again', request_id);
-    await transition(tx, 'deployment', id, 'rolling-back', move, {
-      waiting_for: null,
-      window_revision: null,
-      ...(failure ? { failure } : {}),
-    });
+    // It is already when the answer was lost, or when a recovery goes on with it.
+    if (status !== 'rolling-back')
+      await transition(tx, 'deployment', id, 'rolling-back', move, {
+        waiting_for: null,
+        window_revision: null,
+        ...(failure ? { failure } : {}),
+      });
     if (failure)
       await tx('deployment_steps')
         .where({ deployment: id, status: 'running' })
@@ -126,7 +129,8 @@ export async function beginRollback(
 /** The undo could not be finished: the lane stays held until an SRE decides. */
 export async function rollbackFailed(db: Db, id: number, owner: string, why: string): Promise<void> {
   await db.transaction(async (tx) => {
-    const { request_id } = await lockOwned(tx, id, owner);
+    const { status, request_id } = await lockOpen(tx, id, owner);
+    if (status === 'rollback-failed') return;
     await transition(tx, 'deployment', id, 'rollback-failed', bySignalbox(why, request_id), {
       waiting_for: `an SRE: ${why} Resolve it with retry (undo again) or accept (leave the target as it is).`,
     });
@@ -140,6 +144,13 @@ async function lockOwned(tx: Tx, id: number, owner: string): Promise<DeploymentR
   return row;
 }
 export class NotOwner extends Error {}
+
+/** @throws NotOwner also when it has ended: there is nothing to undo any more, whoever still believes so. */
+async function lockOpen(tx: Tx, id: number, owner: string): Promise<DeploymentRow> {
+  const row = await lockOwned(tx, id, owner);
+  if (!isOpenAttempt(row)) throw new NotOwner(`${rowKey(row)} has ended already: ${row.status}`);
+  return row;
+}
 
 /** The attempt's last word; repeating it changes nothing. @returns the attempt as it ended. */
 export async function recordEnd(
@@ -161,7 +172,7 @@ export async function recordEnd(
     const row = await lockOwned(tx, id, owner);
     const move = accepted ?? bySignalbox(outcome, row.request_id);
     if (
-      !(await transition(tx, 'deployment', id, to, move, {
+      !(await tryTransition(tx, 'deployment', id, to, move, {
         outcome,
         waiting_for: null,
         window_revision: null,

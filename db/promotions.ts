@@ -3,7 +3,7 @@ import type { Db, Tx } from './connect';
 import { standingOf } from './admission';
 import { factColumns, type DraftFacts } from './change-content';
 import { rowKey } from './deployments';
-import { movedBy, transition, type Move } from './transition';
+import { movedBy, tryTransition, type Move } from './transition';
 
 export interface PromotionRow {
   id: number;
@@ -89,8 +89,9 @@ export async function withdraw(db: Db, id: number, outcome: string, move: Move):
       await tx('promotions').where({ id }).forNoKeyUpdate().first('id');
       const { open, promotion } = (await standingOf(tx, id))!;
       if (open) throw new Stand(`${rowKey({ promotion: id, ...open })} is ${open.status}; cancel it first`);
-      if (!(await transition(tx, 'promotion', id, 'withdrawn', move))) throw new Stand(`it is ${promotion}`);
-      if (!(await transition(tx, 'changeRequest', id, 'cancelled', move, { outcome })))
+      if (!(await tryTransition(tx, 'promotion', id, 'withdrawn', move)))
+        throw new Stand(`it is ${promotion}`);
+      if (!(await tryTransition(tx, 'changeRequest', id, 'cancelled', move, { outcome })))
         throw new Stand('its change request can not be cancelled any more');
       return undefined;
     });

@@ -30,9 +30,10 @@ export const movedBy = (move: Move) => ({ moved: JSON.stringify(move) });
 /**
  * The one way a status changes: a compare-and-set against the legal predecessors of `to`.
  * @param set further columns of the same row, written in the same statement.
- * @returns false when the row was in no state that may become `to`: the caller lost, nothing changed.
+ * @returns false when the row was in no state that may become `to`: the caller lost, nothing changed. Only for callers
+ * that have an answer to that; `transition` is for all others.
  */
-export async function transition<M extends StoredMachine>(
+export async function tryTransition<M extends StoredMachine>(
   tx: Tx,
   machine: M,
   id: number,
@@ -53,4 +54,27 @@ export async function transition<M extends StoredMachine>(
       updated_at: tx.fn.now(),
     });
   return changed === 1;
+}
+
+/**
+ * The same where nothing but success is expected. It has no answer that could be ignored.
+ * @throws NotMoved when the row is in no state that may become `to`; its transaction is rolled back, so that no half of
+ * a story is ever recorded.
+ */
+export async function transition<M extends StoredMachine>(
+  tx: Tx,
+  machine: M,
+  id: number,
+  to: State<M>,
+  move: Move,
+  set: Record<string, unknown> = {},
+): Promise<void> {
+  if (await tryTransition(tx, machine, id, to, move, set)) return;
+  const row = (await tx(tables[machine]).where({ id }).first('status')) as { status: string } | undefined;
+  throw new NotMoved(
+    `The record does not fit: ${machine} ${id} is ${row?.status ?? 'not there'} and cannot become ${to}. Nothing was changed.`,
+  );
+}
+export class NotMoved extends Error {
+  override readonly name = 'NotMoved';
 }

@@ -3,12 +3,13 @@ import { mayFollow, statesOf } from '../../domain/machines';
 import * as admission from '../../db/admission';
 import * as deployments from '../../db/deployments';
 import { decide, submit } from '../../db/change-requests';
+import { revise } from '../../db/change-content';
 import { appendLog, readLog } from '../../db/log';
 import { ship, withdraw } from '../../db/promotions';
 import { beginStep, finishStep, takeFence, type Try } from '../../db/steps';
 import { registerTargets } from '../../db/targets';
 import { addItem } from '../../db/backlog/items';
-import { transition, type StoredMachine } from '../../db/transition';
+import { NotMoved, transition, tryTransition, type StoredMachine } from '../../db/transition';
 import { introducePeople } from '../helpers/people';
 import { testDatabase, type TestDatabase } from '../helpers/postgres';
 import { randomUUID } from 'node:crypto';
@@ -87,12 +88,68 @@ describe('the one function that changes a status', () => {
             .db(tables[machine])
             .where({ id })
             .update({ status: from, ...more(from) });
-          const changed = await transition(database.db, machine, id, to as never, { by: 'rosa' }, more(to));
+          const changed = await tryTransition(
+            database.db,
+            machine,
+            id,
+            to as never,
+            { by: 'rosa' },
+            more(to),
+          );
           expect([from, to, changed]).toEqual([from, to, mayFollow(machine, from, to)]);
           expect(await statusOf(tables[machine], id)).toBe(changed ? to : from);
         }
       await database.db('deployments').where({ id: row.id }).update({ status: 'cancelled' });
     },
+  );
+});
+
+it('a move that is not legal is thrown, and its whole transaction with it', async () => {
+  const id = await approved('other');
+  const both = database.db.transaction(async (tx) => {
+    await transition(tx, 'changeRequest', id, 'in-progress', { by: 'rosa' });
+    await transition(tx, 'promotion', id, 'deployed', { by: 'rosa' });
+  });
+  await expect(both).rejects.toThrow(NotMoved);
+  await expect(both).rejects.toThrow(`promotion ${id} is approved and cannot become deployed`);
+  expect([await statusOf('promotions', id), await statusOf('change_requests', id)]).toEqual([
+    'approved',
+    'approved',
+  ]);
+});
+
+it('what was rolled back stays so while its request is asked again, rejected and revised', async () => {
+  const id = await approved('other');
+  const { row } = await admission.admit(database.db, request(id));
+  await deployments.beginRollback(database.db, row.id, row.owner, 'the build says no');
+  await deployments.recordEnd(database.db, row.id, row.owner, 'rolled-back', 'the build says no');
+  const say = (approver: string, decision: 'approve' | 'reject' | 'withdraw') =>
+    decide(database.db, {
+      id: randomUUID(),
+      changeRequest: id,
+      submission: 1,
+      approver,
+      decision,
+      comment: 'c',
+    });
+  const so = async () => [await statusOf('promotions', id), await statusOf('change_requests', id)];
+  expect(await say('amir', 'withdraw')).toMatchObject({ counted: true });
+  expect(await so()).toEqual(['rolled-back', 'submitted']);
+  expect(await say('anna', 'reject')).toMatchObject({ counted: true });
+  expect(await so()).toEqual(['rolled-back', 'rejected']);
+  await revise(database.db, id, { by: 'carla' });
+  expect(await so()).toEqual(['rolled-back', 'draft']);
+});
+
+it('nothing is undone of an attempt that has ended', async () => {
+  const id = await approved('other');
+  const { row } = await admission.admit(database.db, request(id));
+  await deployments.recordEnd(database.db, row.id, row.owner, 'succeeded', 'done');
+  await expect(deployments.beginRollback(database.db, row.id, row.owner, 'a late fault')).rejects.toThrow(
+    'has ended already: succeeded',
+  );
+  await expect(deployments.rollbackFailed(database.db, row.id, row.owner, 'late')).rejects.toThrow(
+    deployments.NotOwner,
   );
 });
 

@@ -178,4 +178,12 @@ export const mutants: Mutant[] = [
     to: '',
     killer: { test: 'test/workflows/undo' },
   },
+  {
+    name: 'ignored-moves',
+    without: 'refusing a change of status that another one made impossible',
+    file: 'db/transition.ts',
+    from: '  throw new NotMoved(',
+    to: '  void new NotMoved(',
+    killer: { test: 'test/db/deployments', named: 'a move that is not legal' },
+  },
 ];
