@@ -1,18 +1,69 @@
-import { WorkflowNotFoundError, type Client } from '@temporalio/client';
+import { WorkflowNotFoundError, type Client, type WorkflowExecutionDescription } from '@temporalio/client';
 
-/** How a workflow ended without recording it, in plain words; undefined while it runs. */
-export async function lost(
+/** How the workflow that has something to do stands in Temporal. */
+export interface WorkflowNow {
+  /** The run that has it now: what a run continued as, or was reset to. */
+  runId?: string;
+  /** How it ended without recording it, in plain words. */
+  lost?: string;
+  /** Who paused it or its step, and what lets it go on, in plain words. A paused workflow is not lost. */
+  paused?: string;
+}
+
+/**
+ * @param runId a run of it that the record knows. Its chain is followed to the last run, so that one which continued, or was
+ * reset, counts as what became of it; a workflow that merely has the same id does not.
+ */
+export async function workflowNow(
   temporal: Client,
   workflowId: string,
   runId?: string,
-): Promise<string | undefined> {
-  try {
-    const { status } = await temporal.workflow.getHandle(workflowId, runId).describe();
-    if (status.name === 'RUNNING' || status.name === 'CONTINUED_AS_NEW') return undefined;
-    return `Its workflow ${workflowId} ended as ${status.name.toLowerCase().replaceAll('_', ' ')} without recording an end.`;
-  } catch (thrown) {
-    if (thrown instanceof WorkflowNotFoundError)
-      return `Its workflow ${workflowId} has vanished from Temporal.`;
-    throw thrown;
+): Promise<WorkflowNow> {
+  const described = (run?: string) =>
+    temporal.workflow
+      .getHandle(workflowId, run)
+      .describe()
+      .catch((thrown: unknown) => {
+        if (thrown instanceof WorkflowNotFoundError) return undefined;
+        throw thrown;
+      });
+  const latest = await described();
+  const known = runId === undefined || runId === latest?.runId ? latest : await described(runId);
+  const now = known && latest && chainOf(known) === chainOf(latest) ? latest : known;
+  if (!now) return { lost: `Its workflow ${workflowId} has vanished from Temporal.` };
+  const { name } = now.status;
+  // Of a chain that is continued at this very moment the next run is not to be seen yet.
+  if (name === 'RUNNING' || name === 'PAUSED' || name === 'CONTINUED_AS_NEW')
+    return { runId: now.runId, ...pausedBy(now) };
+  return {
+    lost: `Its workflow ${workflowId} ended as ${name.toLowerCase().replaceAll('_', ' ')} without recording an end.`,
+  };
+}
+
+/** How a workflow ended without recording it, in plain words; undefined while it runs or is paused. */
+export const lost = async (
+  temporal: Client,
+  workflowId: string,
+  runId?: string,
+): Promise<string | undefined> => (await workflowNow(temporal, workflowId, runId)).lost;
+
+/** Id of the first run of its chain: kept when it continues as new and when it is reset. */
+const chainOf = ({ raw, runId }: WorkflowExecutionDescription) =>
+  raw.workflowExecutionInfo?.firstRunId || runId;
+
+function pausedBy({ raw, workflowId, status }: WorkflowExecutionDescription): { paused?: string } {
+  const because = (by?: string | null, reason?: string | null) =>
+    `paused in Temporal by ${by || 'somebody'}${reason ? ` (${reason})` : ''}`;
+  if (status.name === 'PAUSED') {
+    const { identity, reason } = raw.workflowExtendedInfo?.pauseInfo ?? {};
+    return {
+      paused: `${because(identity, reason)}; it goes on after: temporal workflow unpause --workflow-id ${workflowId}`,
+    };
   }
+  const step = raw.pendingActivities?.find(({ paused }) => paused);
+  if (!step) return {};
+  const { manual } = step.pauseInfo ?? {};
+  return {
+    paused: `its step ${step.activityType?.name} is ${because(manual?.identity, manual?.reason)}; it goes on after: temporal activity unpause --workflow-id ${workflowId} --activity-id ${step.activityId}`,
+  };
 }

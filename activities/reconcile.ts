@@ -8,6 +8,7 @@ import {
   anyStaleSleeper,
   attemptsToLookAt,
   freeLanesWaitedFor,
+  noteWorkflow,
   ownedBy,
   swept,
   type DeploymentRow,
@@ -24,7 +25,7 @@ import {
   type RecoveryRequest,
 } from '../workflows/messages';
 import type { Deps } from './deps';
-import { lost } from './lost';
+import { lost, workflowNow } from './lost';
 import { reconciledAt, repairs } from './metrics';
 
 /**
@@ -58,7 +59,9 @@ export function createReconcileActivities(deps: Deps) {
         Context.current().heartbeat();
         if (Date.now() - row.created_at.getTime() < settlingMs) continue;
         const key = deploymentKey(row.promotion, row.attempt);
-        const why = await lost(temporal, row.owner, row.run_id);
+        const now = await workflowNow(temporal, row.owner, row.run_id);
+        await noteWorkflow(db, row, now);
+        const why = now.lost;
         if (why) {
           await temporal.workflow.start('recoverDeployment', {
             workflowId: recoverWorkflowId(row.promotion, row.attempt),

@@ -8,6 +8,7 @@ import * as operations from './migrations/005-operations';
 import * as backups from './migrations/006-backups';
 import * as retention from './migrations/007-retention';
 import * as runners from './migrations/008-runners';
+import * as inbox from './migrations/011-inbox';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -68,6 +69,7 @@ const migrations: Record<string, Knex.Migration> = {
   '006-backups': backups,
   '007-retention': retention,
   '008-runners': runners,
+  '011-inbox': inbox,
 };
 
 const migrationLock = 4_600_001;

@@ -37,6 +37,8 @@ export interface DeploymentRow {
   restores: number | null;
   migration_began: boolean;
   waiting_for: string | null;
+  /** Who paused its workflow in Temporal, and how it goes on. */
+  paused: string | null;
   failure: string | null;
   outcome: string | null;
   outcome_code: string | null;
@@ -265,6 +267,19 @@ export async function attemptsToLookAt(db: Db, waiting: number): Promise<Deploym
     .limit(waiting);
   return [...holding, ...others] as DeploymentRow[];
 }
+/** Records which run of its workflow has the attempt now, and whether somebody paused it in Temporal. */
+export async function noteWorkflow(
+  db: Db,
+  row: Pick<DeploymentRow, 'id' | 'owner' | 'run_id' | 'paused'>,
+  now: { runId?: string; paused?: string },
+): Promise<void> {
+  const { runId = row.run_id, paused = null } = now;
+  if (runId === row.run_id && paused === row.paused) return;
+  await db('deployments')
+    .where({ id: row.id, owner: row.owner, run_id: row.run_id })
+    .update({ run_id: runId, paused, version: db.raw('version + 1'), updated_at: db.fn.now() });
+}
+
 export const swept = (db: Db, ids: number[]) =>
   db('deployments').whereIn('id', ids).update({ swept_at: db.fn.now() });
 

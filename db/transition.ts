@@ -6,6 +6,7 @@ const tables = {
   changeRequest: 'change_requests',
   deployment: 'deployments',
   backlogItem: 'backlog_items',
+  word: 'words',
 } as const satisfies Partial<Record<MachineName, string>>;
 export type StoredMachine = keyof typeof tables;
 

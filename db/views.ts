@@ -73,7 +73,7 @@ export async function viewDeployments(
       to: row.to_release,
       position: row.status === 'queued' && place >= 0 ? place + 1 : null,
       scheduledFor: iso(row.scheduled_for),
-      waitingFor: row.waiting_for,
+      waitingFor: (isTerminal('deployment', row.status) ? null : row.paused) ?? row.waiting_for,
       outcome: row.outcome ?? row.failure,
       logRemovedAt: row.log_removed_at?.toISOString() ?? null,
       runner: row.runner ?? null,

@@ -109,13 +109,22 @@ export const delivery = {
   undeliverable: { to: ['pending'], label: 'Undeliverable', tone: 'bad', at: 'ended_at', settled: true },
 } as const satisfies Table;
 
-export const machines = { backlogItem, promotion, changeRequest, deployment, step, delivery } as const;
+/** What a person said to an attempt: cancel it, or resolve its failed rollback. Each ends with an outcome. */
+export const word = {
+  waiting: { to: ['done', 'refused', 'expired'], label: 'Waiting to be heard', tone: 'waiting' },
+  done: { to: [], label: 'Done', tone: 'good', at: 'ended_at' },
+  refused: { to: [], label: 'Refused', tone: 'bad', at: 'ended_at' },
+  expired: { to: [], label: 'Expired', tone: 'quiet', at: 'ended_at' },
+} as const satisfies Table;
+
+export const machines = { backlogItem, promotion, changeRequest, deployment, step, delivery, word } as const;
 export type MachineName = keyof typeof machines;
 export type State<M extends MachineName> = keyof (typeof machines)[M] & string;
 export type PromotionStatus = State<'promotion'>;
 export type ChangeRequestStatus = State<'changeRequest'>;
 export type DeploymentStatus = State<'deployment'>;
 export type ItemStatus = State<'backlogItem'>;
+export type WordStatus = State<'word'>;
 
 /** A state's row; undefined for what is no state of this machine. */
 export const rowOf = (machine: MachineName, state: string): StateRow | undefined =>

@@ -15,6 +15,7 @@ it.each([
   ['steps_status', 'step'],
   ['deliveries_status', 'delivery'],
   ['backlog_items_status', 'backlogItem'],
+  ['words_status', 'word'],
 ] as [string, MachineName][])('CHECK %s holds exactly the states of %s', async (constraint, machine) => {
   const { rows } = await database.db.raw(
     'SELECT pg_get_constraintdef(oid) AS text FROM pg_constraint WHERE conname = ?',
@@ -35,5 +36,6 @@ it('every status column has such a CHECK', async () => {
     'deployment_steps',
     'deployments',
     'promotions',
+    'words',
   ]);
 });

@@ -65,6 +65,7 @@ describe('the one function that changes a status', () => {
     changeRequest: 'change_requests',
     deployment: 'deployments',
     backlogItem: 'backlog_items',
+    word: 'words',
   };
   it.each(Object.keys(tables) as StoredMachine[])(
     'obeys the table of %s for every pair of states',
@@ -77,8 +78,16 @@ describe('the one function that changes a status', () => {
         { title: 'an item', status: 'open', priority: 'medium', ...fields },
         { by: 'carla' },
       );
-      const id =
-        machine === 'deployment' ? row.id : machine === 'backlogItem' ? Number(item.key.slice(5)) : promotion;
+      const [word] = await database
+        .db('words')
+        .insert({ deployment: row.id, kind: 'cancel', said_by: 'rosa', request: randomUUID() })
+        .returning('id');
+      const ids: Partial<Record<StoredMachine, number>> = {
+        deployment: row.id,
+        backlogItem: Number(item.key.slice(5)),
+        word: word.id,
+      };
+      const id = ids[machine] ?? promotion;
       // Done or not, and when: the one needs the other.
       const more = (status: string) =>
         machine === 'backlogItem' ? { done_at: status === 'done' ? new Date() : null } : {};

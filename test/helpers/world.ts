@@ -18,6 +18,7 @@ import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import pino from 'pino';
 import { createActivities, type Activities } from '../../activities';
 import { createSource } from '../../activities/git';
+import { run } from '../../cli/embedded/fetch-part';
 import { parseConfig, type Targets } from '../../domain/config';
 import type { Deps } from '../../activities/deps';
 import { createJournal } from '../../db/journal';
@@ -62,6 +63,9 @@ export async function makeWorld(options: { targets?: string[]; extra?: string; t
         // A quarter of what it is: a run that is full is reached in a quarter of the time.
         '--dynamic-config-value',
         'limit.historyCount.suggestContinueAsNew=1024',
+        // Operators may pause a workflow.
+        '--dynamic-config-value',
+        'frontend.WorkflowPauseEnabled=true',
       ],
     },
   });
@@ -166,6 +170,9 @@ export async function makeWorld(options: { targets?: string[]; extra?: string; t
       keyring.sign('resolve', workflowId, { action, by: 'sven', reason }),
     client,
     temporal,
+    /** What an operator does with Temporal's own command line. */
+    byHand: async (...args: string[]) =>
+      (await run(process.env.TEST_TEMPORAL!, [...args, '--address', env.address])).stdout,
     targets: targets as Targets,
     deps,
     faults: {} as Partial<Record<keyof Activities, Fault>>,

@@ -51,6 +51,7 @@ const expected: Record<MachineName, Record<string, string>> = {
   },
   step: { running: 'done failed', done: 'running', failed: 'running' },
   delivery: { pending: 'delivered undeliverable', delivered: '', undeliverable: 'pending' },
+  word: { waiting: 'done refused expired', done: '', refused: '', expired: '' },
 };
 
 const terminal: Record<MachineName, string> = {
@@ -60,6 +61,7 @@ const terminal: Record<MachineName, string> = {
   deployment: 'succeeded rolled-back refused cancelled superseded',
   step: '',
   delivery: 'delivered',
+  word: 'done refused expired',
 };
 
 describe.each(Object.keys(machines) as MachineName[])('%s', (machine) => {

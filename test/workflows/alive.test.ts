@@ -1,0 +1,139 @@
+import { Context } from '@temporalio/activity';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Activities } from '../../activities';
+import { workflowNow } from '../../activities/lost';
+import { recoverWorkflowId } from '../../workflows/messages';
+import { controlQueue } from '../../temporal-config/names';
+import { makeWorld, type World } from '../helpers/world';
+
+/** What an operator does to a workflow in Temporal is no loss of it: pause, reset; and a loss in a chain of runs is one. */
+let world: World;
+beforeAll(async () => {
+  world = await makeWorld({ targets: ['shop'] });
+  await world.deploy('v1');
+});
+afterAll(() => world.stop());
+beforeEach(() => {
+  for (const name of Object.keys(world.faults)) delete world.faults[name as keyof Activities];
+});
+
+/** Holds an activity until it is let go or cancelled; each of its tries is told of. */
+function hold(name: keyof Activities) {
+  let go = false;
+  const tries: { attempt: number; run: string }[] = [];
+  world.faults[name] = async (run) => {
+    const { info, cancellationSignal } = Context.current();
+    tries.push({ attempt: info.attempt, run: info.workflowExecution!.runId });
+    const beat = setInterval(() => Context.current().heartbeat(), 50);
+    while (!go && !cancellationSignal.aborted) await sleep(20);
+    clearInterval(beat);
+    if (cancellationSignal.aborted) throw new Error('interrupted');
+    return run();
+  };
+  return { tries, go: () => (go = true), there: () => world.until('it to be held', () => tries.length > 0) };
+}
+/** One pass, with rows old enough to be looked at. @returns what it did about attempts. */
+async function reconcile(): Promise<string[]> {
+  await world.db('deployments').update({ created_at: new Date(Date.now() - 60_000) });
+  const repairs: string[] = await world.client.workflow.execute('reconcile', {
+    taskQueue: controlQueue,
+    workflowId: `reconcile-${process.hrtime.bigint()}`,
+  });
+  return repairs.filter((line) => line.startsWith('CP-'));
+}
+
+it('a paused workflow is not lost; its attempt says who paused it and how it goes on', async () => {
+  const held = hold('build');
+  const d = await world.start(await world.approved('v2'));
+  await held.there();
+  const { workflowId } = d.handle;
+  await world.byHand('workflow', 'pause', '--workflow-id', workflowId, '--reason', 'let me look');
+  expect(await reconcile()).toEqual([]);
+  const row = await d.row();
+  expect(row).toMatchObject({ status: 'running', owner: workflowId });
+  expect(row.paused).toMatch(/paused in Temporal by .*let me look.*temporal workflow unpause --workflow-id/);
+  await world.byHand('workflow', 'unpause', '--workflow-id', workflowId);
+  expect(await reconcile()).toEqual([]);
+  expect((await d.row()).paused).toBeNull();
+  held.go();
+  await d.handle.result();
+  expect(await d.row()).toMatchObject({ status: 'succeeded' });
+});
+
+it('a paused step is told of as well', async () => {
+  const held = hold('build');
+  const d = await world.start(await world.approved('v2'));
+  await held.there();
+  const { pendingActivities } = (await d.handle.describe()).raw;
+  const step = ['--workflow-id', d.handle.workflowId, '--activity-id', pendingActivities![0]!.activityId!];
+  await world.byHand('activity', 'pause', ...step, '--identity', 'olga', '--reason', 'wait');
+  expect(await reconcile()).toEqual([]);
+  expect((await d.row()).paused).toMatch(/build is paused in Temporal by olga \(wait\).*activity unpause/);
+  held.go();
+  await world.byHand('activity', 'unpause', ...step);
+  await d.handle.result();
+  expect(await d.row()).toMatchObject({ status: 'succeeded' });
+});
+
+it('a run that continued and was terminated before it was admitted is found lost; the next one gets the lane', async () => {
+  const held = hold('build');
+  const first = await world.start(await world.approved('v3'));
+  await held.there();
+  const second = await world.start(await world.approved('v2'));
+  await world.until('it to wait', async () => (await second.row())?.waiting_for?.includes('position 1'));
+  const { run_id: known } = await second.row();
+  let admitting = false;
+  world.faults.admit = async () => {
+    admitting = true;
+    await sleep(600_000, undefined, { signal: Context.current().cancellationSignal });
+  };
+  const latest = () => world.client.workflow.getHandle(second.handle.workflowId).describe();
+  // As often as it takes: each makes the history longer.
+  await world.until(
+    'another run',
+    async () => {
+      for (let n = 0; n < 100; n++) await second.handle.signal('laneFree');
+      return (await latest()).runId !== known;
+    },
+    50_000,
+  );
+  await world.until('its admission', () => admitting);
+  await world.client.workflow.getHandle(second.handle.workflowId).terminate('by hand');
+  delete world.faults.admit;
+  expect((await reconcile()).join()).toContain('ended as terminated');
+  const row = await second.row();
+  await world.client.workflow.getHandle(recoverWorkflowId(row.promotion, row.attempt)).result();
+  expect(await second.row()).toMatchObject({ status: 'cancelled' });
+  held.go();
+  await first.handle.result();
+  await world.deploy('v1');
+  expect(world.version()).toBe('v1');
+});
+
+it('a reset of a running attempt goes on in its new run, and is not recovered beside it', async () => {
+  const held = hold('build');
+  const d = await world.start(await world.approved('v2'));
+  await held.there();
+  const { run_id: before } = await d.row();
+  const { workflowId } = d.handle;
+  await world.byHand(
+    'workflow',
+    'reset',
+    '--workflow-id',
+    workflowId,
+    '--type',
+    'LastWorkflowTask',
+    '--reason',
+    'x',
+  );
+  await world.until('a try of the new run', () => held.tries.some(({ run }) => run !== before));
+  expect(await reconcile()).toEqual([]);
+  const now = await workflowNow(world.client, workflowId, before);
+  expect(now.lost).toBeUndefined();
+  expect(await d.row()).toMatchObject({ status: 'running', owner: workflowId, run_id: now.runId });
+  expect(now.runId).not.toBe(before);
+  held.go();
+  await world.client.workflow.getHandle(workflowId).result();
+  expect(await d.row()).toMatchObject({ status: 'succeeded' });
+  await world.checkEnded(await d.row());
+});
