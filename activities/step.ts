@@ -1,6 +1,7 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { rmdir } from 'node:fs/promises';
+import { readdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TargetConfig } from '../domain/config';
 import { messageOf, SignalboxError } from '../domain/errors';
@@ -88,7 +89,8 @@ export function createStepRunner(deps: TargetDeps) {
     };
     const tryName = `${name}-${mine.round}-${mine.attempt}`;
     const workplace = join(deps.stateDir, 'work', input.key);
-    const workspace = join(workplace, tryName);
+    // Named for this try alone: a try that Temporal counts from 1 again must not be taken for the one before.
+    const workspace = join(workplace, `${tryName}.${randomUUID().slice(0, 8)}`);
     const beat = setInterval(() => activity.heartbeat(), heartbeatMs);
     const took = stepSeconds.startTimer({ target: input.target, step: name });
     const about = {
@@ -106,20 +108,32 @@ export function createStepRunner(deps: TargetDeps) {
       await failpoint(`${name}/asked`);
       const target = targetOf(deps, input.target);
       const recipe = recipeDigest(target);
-      const attempt = await journal.begin(mine, recipe);
-      if (!attempt) throw supersededTry(name, input.key);
+      // Each try makes its folder after it has opened its step. What is there before this one opens it is therefore of
+      // an older try, whenever it is removed; looked for later, it could be a newer one's.
+      const older = await readdir(workplace).catch(() => []);
+      const begin = async () => {
+        const opened = await journal.begin(mine, recipe);
+        if (!opened) throw supersededTry(name, input.key);
+        return opened;
+      };
+      let attempt = await begin();
       const secrets = readSecrets(target);
       const redact = redactor({ ...secrets, ...hiddenOf(target) });
       const log = openLog((lines) => journal.append(mine, lines), redact, signal);
       const note = (text: string) => log.write('note', text);
       if (info.attempt > 1) note(`${name}: try ${info.attempt}; looking at what the last one left behind`);
       try {
+        await failpoint(`${name}/begun`);
         // A worker that was killed or stopped may have left its command running; nothing acts beside it. Where a
         // command was ever started there is a workspace.
-        if (existsSync(workplace)) {
-          const left = await reap(workplace);
-          if (left > 0) note(`${name}: killed ${left} processes that an earlier try left behind`);
-          await removeTree(workplace);
+        if (older.length > 0) {
+          // This try may have been paused since it opened the step: one that has lost it does nothing more.
+          attempt = await begin();
+          for (const folder of older.map((entry) => join(workplace, entry))) {
+            const left = await reap(folder);
+            if (left > 0) note(`${name}: killed ${left} processes that an earlier try left behind`);
+            await removeTree(folder);
+          }
         }
         await failpoint(`${name}/before`);
         const result = await work({

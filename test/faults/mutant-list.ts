@@ -202,4 +202,20 @@ export const mutants: Mutant[] = [
     to: '  void new NotMoved(',
     killer: { test: 'test/db/deployments', named: 'a move that is not legal' },
   },
+  {
+    name: 'lease-asked-again',
+    without: 'asking again whether a try has its step before it kills what older ones left',
+    file: 'activities/step.ts',
+    from: '          attempt = await begin();\n',
+    to: '',
+    killer: { test: 'test/workflows/zombies', named: 'when it had opened its step' },
+  },
+  {
+    name: 'only-older-tries',
+    without: 'killing only what was there before the try opened its step',
+    file: 'activities/step.ts',
+    from: 'for (const folder of older.map((entry) => join(workplace, entry))) {',
+    to: 'for (const folder of [workplace]) {',
+    killer: { test: 'test/workflows/zombies', named: 'asked a last time' },
+  },
 ];

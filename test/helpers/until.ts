@@ -14,3 +14,10 @@ export async function until<T>(
     await sleep(20);
   }
 }
+
+/** Something that is waited for until it is opened. */
+export function gate(): { opened: Promise<void>; open(): void } {
+  let open!: () => void;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { opened, open };
+}

@@ -19,6 +19,7 @@ it('the harness has these', () => {
     '${context.step}/middle',
     '${name}/asked',
     '${name}/before',
+    '${name}/begun',
     '${name}/effect-unreported',
     '${name}/recorded-unreported',
     '${step}/middle',
