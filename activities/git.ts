@@ -1,22 +1,34 @@
-import { spawn } from 'node:child_process';
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { distance } from 'fastest-levenshtein';
 import { printable } from '../domain/printable';
 import { mostCommits, type Comparison } from '../domain/comparison';
-import { SignalboxError } from '../domain/errors';
+import { badInput, SignalboxError } from '../domain/errors';
+import type { MirrorProgress } from '../domain/mirror';
+import { checkOut } from './checkout';
+import { defaultStallMs, git, GitError, GitHung } from './git-command';
+import { createMirrors } from './mirrors';
 
-/**
- * Reads a target's repository through a mirror of its own. Nothing from the repository runs: hooks are off,
- * submodules are off, the `ext` protocol is off. The operator's own git configuration (credentials, proxies)
- * stays in force.
- */
+export { git, GitError, withoutUserinfo } from './git-command';
+
+/** Reads a target's repository through a mirror of its own. Nothing from the repository runs. */
 export interface Source {
-  /** @returns the commit a revision names. @throws unknown-revision with the nearest names; repository-unreachable. */
-  resolve(target: string, repository: string, revision: string): Promise<string>;
+  /**
+   * @param since the repository is read as it stood then (milliseconds of the epoch) or later; left out: now.
+   * @returns the commit a revision names.
+   * @throws unknown-revision with the nearest names; repository-unreachable; invalid-input.
+   */
+  resolve(target: string, repository: string, revision: string, since?: number): Promise<string>;
+  /**
+   * Copies the repository, or what is new in it; when that takes longer than `patienceMs` it goes on by itself.
+   * @returns how far it is, undefined when it is done. @throws repository-unreachable.
+   */
+  mirror(
+    target: string,
+    repository: string,
+    asked: { since: number; patienceMs: number },
+  ): Promise<MirrorProgress | undefined>;
   /** What `to` brings over `from`; over nothing when that is null or not in the repository any more. */
   compare(target: string, repository: string, from: string | null, to: string): Promise<Comparison>;
-  /** Checks a commit out into an empty folder. */
+  /** Checks a commit out into an empty folder, with its submodules and what Git LFS keeps. @throws not-whole; repository-unreachable. */
   checkout(
     target: string,
     repository: string,
@@ -24,52 +36,8 @@ export interface Source {
     folder: string,
     signal?: AbortSignal,
   ): Promise<void>;
-}
-
-const harmless = [
-  ['core.hooksPath', '/dev/null'],
-  ['core.fsmonitor', 'false'],
-  ['submodule.recurse', 'false'],
-  ['protocol.ext.allow', 'never'],
-  ['advice.detachedHead', 'false'],
-  ['gc.auto', '0'],
-  // The operator names the repository in the targets file; whose files they are does not matter for reading.
-  ['safe.directory', '*'],
-].flatMap(([key, value]) => ['-c', `${key}=${value}`]);
-
-/** What git and its helpers may need; nothing else of this process is theirs. */
-const passed =
-  /^(PATH|HOME|USER|LOGNAME|LANG|TMPDIR|SSH_AUTH_SOCK|XDG_CONFIG_HOME|SSL_CERT_(FILE|DIR)|(https?|no|all)_proxy)$/i;
-
-/** URLs without user and password. */
-export const withoutUserinfo = (text: string): string => text.replace(/:\/\/[^\s/@'"]*@/g, '://');
-
-export class GitError extends Error {
-  readonly stderr: string;
-  constructor(args: string[], stderr: string) {
-    // A repository's address may carry a password.
-    super(withoutUserinfo(`git ${args.join(' ')} failed: ${stderr.trim() || 'no message'}`));
-    this.stderr = withoutUserinfo(stderr);
-  }
-}
-
-export async function git(args: string[], signal?: AbortSignal): Promise<string> {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => passed.test(name)));
-  const child = spawn('git', [...harmless, ...args], {
-    env: { ...env, GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    signal,
-  });
-  let out = '';
-  let err = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
-  if (code !== 0) throw new GitError(args, err);
-  return out;
+  /** Ends what runs. */
+  close(): Promise<void>;
 }
 
 /** What the database and a terminal can hold. */
@@ -79,99 +47,88 @@ const plain = (text: string) => printable(text).replaceAll('\0', '').toWellForme
 const instant = (seconds: number) =>
   new Date(Math.min(Math.max(seconds, 0), 253_402_300_799) * 1000).toISOString();
 
-/** @param folder where the mirrors lie; one process at a time may own it. */
-export function createSource(folder: string): Source {
-  const queues = new Map<string, Promise<unknown>>();
-  // Two fetches into one mirror would fight for its locks.
-  const inTurn = <T>(target: string, work: () => Promise<T>): Promise<T> => {
-    const turn = (queues.get(target) ?? Promise.resolve()).then(work, work);
-    queues.set(target, turn);
-    return turn;
-  };
-  const mirrorOf = (target: string) => join(folder, `${target}.git`);
+/** Searches of messages: git gives their regular expressions neither a limit of time nor of memory. */
+const search = /:\/|\^\{\//;
+const lookUpMs = 30_000;
+const compareMs = 50_000;
 
-  const update = async (target: string, repository: string): Promise<string> => {
-    const mirror = mirrorOf(target);
-    await mkdir(folder, { recursive: true });
-    await git(['init', '--quiet', '--bare', mirror]);
+/**
+ * @param folder where the mirrors lie; one process at a time may own it.
+ * @param limits.stallMs a remote that is silent for so long is given up.
+ */
+export function createSource(folder: string, limits: { stallMs?: number } = {}): Source {
+  const { stallMs = defaultStallMs } = limits;
+  const mirrors = createMirrors(folder, stallMs);
+
+  const lookUp = async (
+    mirror: string,
+    revision: string,
+    signal?: AbortSignal,
+  ): Promise<string | undefined> => {
     try {
-      await git([
-        '--git-dir',
-        mirror,
-        'fetch',
-        '--quiet',
-        '--prune',
-        '--no-recurse-submodules',
-        '--force',
-        '--',
-        repository,
-        '+refs/heads/*:refs/heads/*',
-        '+refs/tags/*:refs/tags/*',
-      ]);
-    } catch (thrown) {
-      if (!(thrown instanceof GitError)) throw thrown;
-      throw new SignalboxError(
-        'repository-unreachable',
-        `The repository of ${target} could not be read. Correct "repository" in the targets file or make it reachable. git says: ${thrown.stderr.trim()}`,
+      const found = await git(
+        ['--git-dir', mirror, 'rev-parse', '--verify', '--quiet', '--end-of-options', `${revision}^{commit}`],
+        { signal, limitMs: lookUpMs },
       );
-    }
-    return mirror;
-  };
-
-  const lookUp = async (mirror: string, revision: string): Promise<string | undefined> => {
-    try {
-      const found = await git([
-        '--git-dir',
-        mirror,
-        'rev-parse',
-        '--verify',
-        '--quiet',
-        '--end-of-options',
-        `${revision}^{commit}`,
-      ]);
       return found.trim();
     } catch (thrown) {
-      if (thrown instanceof GitError) return undefined;
+      if (thrown instanceof GitError && !(thrown instanceof GitHung)) return undefined;
       throw thrown;
     }
   };
+  /** The mirror, with this commit in it if its repository has it. */
+  const mirrorWith = async (target: string, repository: string, commit: string, signal?: AbortSignal) => {
+    const mirror = mirrors.of(target);
+    if (!(await lookUp(mirror, commit, signal))) await mirrors.update(target, repository, Date.now(), signal);
+    return mirror;
+  };
 
   return {
-    resolve: (target, repository, revision) =>
-      inTurn(target, async () => {
-        const mirror = await update(target, repository);
-        const commit = await lookUp(mirror, revision);
-        if (commit) return commit;
-        const names = (await git(['--git-dir', mirror, 'for-each-ref', '--format=%(refname:short)']))
-          .split('\n')
-          .filter(Boolean);
-        const nearest = names
-          .map((name) => ({ name, far: distance(name, revision) }))
-          .sort((a, b) => a.far - b.far || a.name.localeCompare(b.name))
-          .slice(0, 5)
-          .map(({ name }) => name);
-        throw new SignalboxError(
-          'unknown-revision',
-          `The repository of ${target} has no revision "${revision}". ${nearest.length > 0 ? `Nearest: ${nearest.join(', ')}.` : 'It has no branch and no tag yet.'}`,
-          { nearest },
+    mirror: (target, repository, { since, patienceMs }) =>
+      mirrors.begin(target, repository, since, patienceMs),
+    close: () => mirrors.close(),
+    async resolve(target, repository, revision, since = Date.now()) {
+      if (search.test(revision))
+        throw badInput(
+          `"${revision}" searches the messages of commits; name a branch, a tag or a commit instead.`,
         );
-      }),
-    compare: (target, repository, from, to) =>
-      inTurn(target, async () => {
-        const mirror = mirrorOf(target);
-        if (!(await lookUp(mirror, to))) await update(target, repository);
-        const at = ['--git-dir', mirror];
-        const base = from === null ? undefined : await lookUp(mirror, from);
-        const log = await git([
+      const mirror = mirrors.of(target);
+      await mirrors.update(target, repository, since);
+      const commit = await lookUp(mirror, revision);
+      if (commit) return commit;
+      const names = (await git(['--git-dir', mirror, 'for-each-ref', '--format=%(refname:short)']))
+        .split('\n')
+        .filter(Boolean);
+      const nearest = names
+        .map((name) => ({ name, far: distance(name, revision) }))
+        .sort((a, b) => a.far - b.far || a.name.localeCompare(b.name))
+        .slice(0, 5)
+        .map(({ name }) => name);
+      throw new SignalboxError(
+        'unknown-revision',
+        `The repository of ${target} has no revision "${revision}". ${nearest.length > 0 ? `Nearest: ${nearest.join(', ')}.` : 'It has no branch and no tag yet.'}`,
+        { nearest },
+      );
+    },
+    async compare(target, repository, from, to) {
+      const mirror = await mirrorWith(target, repository, to);
+      const limited = { limitMs: compareMs };
+      const at = ['--git-dir', mirror];
+      const base = from === null ? undefined : await lookUp(mirror, from);
+      const log = await git(
+        [
           ...at,
           'log',
           `--max-count=${mostCommits}`,
           '--format=%H%x1f%an%x1f%ct%x1f%s%x1e',
           base ? `${base}..${to}` : to,
           '--',
-        ]);
-        const emptyTree = (await git([...at, 'hash-object', '-t', 'tree', '/dev/null'])).trim();
-        const stat = await git([
+        ],
+        limited,
+      );
+      const emptyTree = (await git([...at, 'hash-object', '-t', 'tree', '/dev/null'])).trim();
+      const stat = await git(
+        [
           ...at,
           'diff',
           '--numstat',
@@ -182,42 +139,39 @@ export function createSource(folder: string): Source {
           base ?? emptyTree,
           to,
           '--',
-        ]);
-        const commits = log
-          .split('\x1e')
-          .map((row) => row.trim().split('\x1f'))
-          .filter((row) => row.length === 4)
-          .map(([commit, author, seconds, subject]) => ({
-            commit: commit!,
-            author: plain(author!).slice(0, 200),
-            subject: plain(subject!).slice(0, 500),
-            committedAt: instant(Number(seconds)),
-          }));
-        const files = stat
-          .split('\0')
-          .filter(Boolean)
-          .map((row) => row.split('\t'))
-          // A binary file has no lines.
-          .map(([added, removed, ...path]) => ({
-            path: plain(path.join('\t')),
-            added: Number(added) || 0,
-            removed: Number(removed) || 0,
-          }));
-        const size = (file: { added: number; removed: number }) => file.added + file.removed;
-        return {
-          commits,
-          files: files.sort((a, b) => size(b) - size(a) || (a.path < b.path ? -1 : 1)),
-          lines: files.reduce((sum, file) => sum + size(file), 0),
-        };
-      }),
-    checkout: (target, repository, commit, into, signal) =>
-      inTurn(target, async () => {
-        const mirror = mirrorOf(target);
-        if (!(await lookUp(mirror, commit))) await update(target, repository);
-        await rm(into, { recursive: true, force: true });
-        await git(['init', '--quiet', '--template=', into], signal);
-        await git(['-C', into, 'fetch', '--quiet', '--depth=1', '--no-tags', mirror, commit], signal);
-        await git(['-C', into, 'checkout', '--quiet', '--force', '--detach', commit], signal);
-      }),
+        ],
+        limited,
+      );
+      const commits = log
+        .split('\x1e')
+        .map((row) => row.trim().split('\x1f'))
+        .filter((row) => row.length === 4)
+        .map(([commit, author, seconds, subject]) => ({
+          commit: commit!,
+          author: plain(author!).slice(0, 200),
+          subject: plain(subject!).slice(0, 500),
+          committedAt: instant(Number(seconds)),
+        }));
+      const files = stat
+        .split('\0')
+        .filter(Boolean)
+        .map((row) => row.split('\t'))
+        // A binary file has no lines.
+        .map(([added, removed, ...path]) => ({
+          path: plain(path.join('\t')),
+          added: Number(added) || 0,
+          removed: Number(removed) || 0,
+        }));
+      const size = (file: { added: number; removed: number }) => file.added + file.removed;
+      return {
+        commits,
+        files: files.sort((a, b) => size(b) - size(a) || (a.path < b.path ? -1 : 1)),
+        lines: files.reduce((sum, file) => sum + size(file), 0),
+      };
+    },
+    async checkout(target, repository, commit, into, signal) {
+      const mirror = await mirrorWith(target, repository, commit, signal);
+      await checkOut({ mirror, repository, commit }, into, { signal, stallMs, mark: into });
+    },
   };
 }

@@ -30,7 +30,7 @@ export type CommandEnd =
   | { kind: 'timed-out' }
   | { kind: 'aborted' };
 
-const MARK = 'SIGNALBOX_WORK';
+export const MARK = 'SIGNALBOX_WORK';
 const graceMs = 3_000;
 /** Longer lines are split, so that output without line ends can not fill the memory. */
 const maxLine = 16_384;
@@ -111,7 +111,7 @@ async function lines(source: Readable, stream: 'out' | 'err', command: Command):
   if (rest) emit(rest);
 }
 
-function killGroup(pid: number, signal: NodeJS.Signals): void {
+export function killGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
   } catch {

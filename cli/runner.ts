@@ -55,6 +55,7 @@ export async function runRunner(options: {
   installRuntime(log, sdkPort);
   const tracing = startTracing('signalbox-runner');
   const temporal = await connectTemporal();
+  const source = createSource(join(stateDir, 'mirrors'));
   const worker = await startRunner({
     temporal,
     target,
@@ -62,7 +63,7 @@ export async function runRunner(options: {
     host: hostname(),
     version,
     remote: createRemote({ api: api.replace(/\/$/, ''), token, target }),
-    deps: { targets: () => targets, source: createSource(join(stateDir, 'mirrors')), stateDir, log },
+    deps: { targets: () => targets, source, stateDir, log },
     graceMs: options.graceSeconds * 1000,
   });
   const health =
@@ -87,6 +88,7 @@ export async function runRunner(options: {
   await Promise.race([stopped(), worker.broken]);
   say('runner is stopping: a running step may finish');
   await worker.stop();
+  await source.close();
   health?.stop();
   await temporal.connection.close();
   await tracing?.stop();

@@ -156,6 +156,7 @@ export async function serveApi(options: {
         // A kept-alive connection is closed as soon as its answer is out, not when its client lets go.
         const idle = setInterval(() => server.closeIdleConnections(), 50);
         const late = setTimeout(() => server.closeAllConnections(), verdictMs + 1_000);
+        await source.close();
         await closed;
         clearTimeout(late);
         clearInterval(idle);
@@ -204,6 +205,7 @@ export async function serveWorker(options: {
   const { temporal, stateDir } = options;
   await demandTools(options.targets());
   const windows = createWindows(options.db);
+  const source = createSource(join(stateDir, 'mirrors', 'worker'));
   const worker = await startWorker({
     temporal,
     workflowBundle: options.tracing ? tracedWorkflowBundle : workflowBundle,
@@ -217,7 +219,7 @@ export async function serveWorker(options: {
       windows,
       notifications: { config: options.config.notifications, secretOf: readReference },
       retention: options.config.retention,
-      source: createSource(join(stateDir, 'mirrors', 'worker')),
+      source,
       stateDir,
       temporal: temporal.client,
       keyring: options.keyring,
@@ -246,6 +248,7 @@ export async function serveWorker(options: {
       await notifier.stop();
       await histories.stop();
       await worker.stop();
+      await source.close();
       await keeper.stop();
     },
   };

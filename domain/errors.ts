@@ -38,6 +38,7 @@ export const errorCodes = {
   'wrong-host': { status: 421, title: 'This is not the address of this Signalbox' },
   'unknown-revision': { status: 422, title: 'No such revision in the repository' },
   'repository-unreachable': { status: 422, title: 'The repository could not be read' },
+  'not-whole': { status: 422, title: 'The repository cannot be checked out whole' },
   'promotions-disabled': { status: 422, title: "This target's promotions are switched off" },
   'not-approved': { status: 422, title: 'The change is not approved' },
   'approval-void': { status: 422, title: 'The approval no longer binds' },

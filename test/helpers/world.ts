@@ -269,6 +269,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string; t
     },
     async stop() {
       await stopWorkers();
+      await deps.source.close();
       await env.teardown();
       for (const site of sites) await new Promise((resolve) => site.close(resolve));
       await database.drop();
