@@ -42,16 +42,21 @@ const passed =
 /** URLs without user and password. */
 export const withoutUserinfo = (text: string): string => text.replace(/:\/\/[^\s/@'"]*@/g, '://');
 
-/** git said no. */
+/** git said no, or was ended by a signal. */
 export class GitError extends Error {
   readonly stderr: string;
-  constructor(args: string[], stderr: string) {
+  /** @param code its exit code; null when a signal ended it: then git itself said nothing. */
+  constructor(
+    args: string[],
+    stderr: string,
+    readonly code: number | null,
+  ) {
     // A repository's address may carry a password.
     super(withoutUserinfo(`git ${args.join(' ')} failed: ${stderr.trim() || 'no message'}`));
     this.stderr = withoutUserinfo(stderr);
   }
 }
-/** It was ended because it hung or took too long; git itself said nothing. */
+/** It was ended by Signalbox because it hung or took too long. */
 export class GitHung extends GitError {}
 
 /** @returns what it printed. @throws GitError, GitHung, or the signal's reason. */
@@ -130,8 +135,8 @@ export async function git(args: string[], options: GitOptions = {}): Promise<str
     await Promise.race([closed, sleep(graceMs, undefined, { ref: false })]);
     err += progressForm.test(rest) ? '' : rest;
     if (code !== 0) signal?.throwIfAborted();
-    if (hung) throw new GitHung(args, [err.trim(), hung].filter(Boolean).join('\n'));
-    if (code !== 0) throw new GitError(args, err);
+    if (hung) throw new GitHung(args, [err.trim(), hung].filter(Boolean).join('\n'), null);
+    if (code !== 0) throw new GitError(args, err, code);
     return out;
   } finally {
     clearInterval(watch);

@@ -4,7 +4,7 @@ import { mostCommits, type Comparison } from '../domain/comparison';
 import { badInput, SignalboxError } from '../domain/errors';
 import type { MirrorProgress } from '../domain/mirror';
 import { checkOut } from './checkout';
-import { defaultStallMs, git, GitError, GitHung } from './git-command';
+import { defaultStallMs, git, GitError } from './git-command';
 import { createMirrors } from './mirrors';
 
 export { git, GitError, withoutUserinfo } from './git-command';
@@ -28,7 +28,7 @@ export interface Source {
   ): Promise<MirrorProgress | undefined>;
   /** What `to` brings over `from`; over nothing when that is null or not in the repository any more. */
   compare(target: string, repository: string, from: string | null, to: string): Promise<Comparison>;
-  /** Checks a commit out into an empty folder, with its submodules and what Git LFS keeps. @throws not-whole; repository-unreachable. */
+  /** Checks a commit out into an empty folder, with its submodules and what Git LFS keeps. @throws commit-gone; not-whole; repository-unreachable. */
   checkout(
     target: string,
     repository: string,
@@ -72,15 +72,21 @@ export function createSource(folder: string, limits: { stallMs?: number } = {}):
       );
       return found.trim();
     } catch (thrown) {
-      if (thrown instanceof GitError && !(thrown instanceof GitHung)) return undefined;
+      // One that a signal ended did not look.
+      if (thrown instanceof GitError && thrown.code !== null) return undefined;
       throw thrown;
     }
   };
-  /** The mirror, with this commit in it if its repository has it. */
+  /** @returns the mirror, which holds the commit. @throws commit-gone; repository-unreachable. */
   const mirrorWith = async (target: string, repository: string, commit: string, signal?: AbortSignal) => {
     const mirror = mirrors.of(target);
-    if (!(await lookUp(mirror, commit, signal))) await mirrors.update(target, repository, Date.now(), signal);
-    return mirror;
+    if (await lookUp(mirror, commit, signal)) return mirror;
+    await mirrors.update(target, repository, Date.now(), signal);
+    if (await lookUp(mirror, commit, signal)) return mirror;
+    throw new SignalboxError(
+      'commit-gone',
+      `The repository of ${target} no longer has commit ${commit}: its branch was deleted or force-pushed. Ship the revision again, or push the commit back and retry.`,
+    );
   };
 
   return {

@@ -37,6 +37,7 @@ export const errorCodes = {
   'unsupported-media': { status: 415, title: 'The body must be JSON' },
   'wrong-host': { status: 421, title: 'This is not the address of this Signalbox' },
   'unknown-revision': { status: 422, title: 'No such revision in the repository' },
+  'commit-gone': { status: 422, title: 'The commit is no longer in the repository' },
   'repository-unreachable': { status: 422, title: 'The repository could not be read' },
   'not-whole': { status: 422, title: 'The repository cannot be checked out whole' },
   'promotions-disabled': { status: 422, title: "This target's promotions are switched off" },

@@ -1,7 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createSource, git, type Source } from '../../activities/git';
+import { createSource, git, GitError, type Source } from '../../activities/git';
 import { makeRepository, type Repository } from '../helpers/repository';
 
 /** Reading a repository that may mean harm. */
@@ -73,4 +73,48 @@ it('checks out clean, side by side; no hook runs, no submodule is fetched', asyn
   await Promise.all(names.map((name) => source.checkout('t', repository, v1, name)));
   for (const name of names) expect(existsSync(join(name, 'a.txt'))).toBe(true);
   expect(existsSync(join(folder, 'hook-ran'))).toBe(false);
+});
+
+describe('a commit that is no longer in the repository', () => {
+  let gone: string;
+  const fresh = () => createSource(mkdtempSync(join(folder, 'mirrors-')));
+  beforeAll(async () => {
+    const inside = ['-C', repository];
+    await git([...inside, 'checkout', '-q', '-b', 'short-lived']);
+    await commit('gone');
+    gone = (await git([...inside, 'rev-parse', 'HEAD'])).trim();
+    await git([...inside, 'checkout', '-q', 'main']);
+    await git([...inside, 'branch', '-qD', 'short-lived']);
+    await git([...inside, 'reflog', 'expire', '--expire=now', '--all']);
+    await git([...inside, 'gc', '-q', '--prune=now']);
+  });
+
+  it('is named, with what to do', async () => {
+    const said = {
+      code: 'commit-gone',
+      message: `The repository of t no longer has commit ${gone}: its branch was deleted or force-pushed. Ship the revision again, or push the commit back and retry.`,
+    };
+    await expect(fresh().checkout('t', repository, gone, join(folder, 'w4'))).rejects.toMatchObject(said);
+    await expect(fresh().compare('t', repository, null, gone)).rejects.toMatchObject(said);
+  });
+
+  it('is not said of a repository that is away, nor by a git that was killed before it could look', async () => {
+    const away = fresh().checkout('t', `${repository}-away`, gone, join(folder, 'w5'));
+    await expect(away).rejects.toMatchObject({ code: 'repository-unreachable' });
+    const bin = mkdtempSync(join(folder, 'bin-'));
+    const real = (process.env.PATH ?? '').split(':').find((part) => existsSync(join(part, 'git')))!;
+    writeFileSync(
+      join(bin, 'git'),
+      `#!/bin/sh\ncase "$*" in *rev-parse*) kill -9 $$;; esac\nexec ${join(real, 'git')} "$@"\n`,
+      { mode: 0o755 },
+    );
+    const path = process.env.PATH;
+    process.env.PATH = `${bin}:${path}`;
+    try {
+      const killed = fresh().checkout('t', repository, gone, join(folder, 'w6'));
+      await expect(killed).rejects.toThrow(GitError);
+    } finally {
+      process.env.PATH = path;
+    }
+  });
 });
