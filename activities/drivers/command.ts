@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { TargetConfig } from '../../domain/config';
 import type { Driver } from './driver';
+import { heldIn } from './numbers';
 import { releasesIn } from './releases';
 
 /**
@@ -33,10 +34,6 @@ export function commandDriver(config: CommandConfig): Driver {
     });
     return stdout.trim().split('\n').at(-1) || null;
   }
-  async function highest(): Promise<number> {
-    const text = await readFile(join(room, 'fence.json'), 'utf8').catch(() => '{}');
-    return (JSON.parse(text) as { fence?: number }).fence ?? 0;
-  }
 
   return {
     room,
@@ -45,7 +42,7 @@ export function commandDriver(config: CommandConfig): Driver {
     observe,
     async switchTo(release, { fence, undo }, hook) {
       const from = await observe();
-      const before = await highest();
+      const { fence: before } = heldIn(room);
       if (fence < before) return { result: 'refused', from, fence: before };
       // Run also when it is live already: the number is noted, and a command that was stopped half-way comes to its end.
       await hook(

@@ -65,8 +65,42 @@ function lock(room, fence, leads = false) {
   );
 }
 
+/**
+ * The highest number that acted in a room, and who used it ("CP-7.1 swap").
+ * @param {string} room
+ * @returns {{ fence: number, by: string | null }}
+ * @throws when that cannot be read: read as 0, it would let any number pass.
+ */
+function heldIn(room) {
+  const file = path.join(room, 'fence.json');
+  const journal = path.join(room, 'journal.jsonl');
+  let text;
+  try {
+    text = fs.readFileSync(file, 'utf8');
+  } catch (thrown) {
+    if (thrown.code !== 'ENOENT') throw thrown;
+    // The number is written before its line, so a journal without a number means that the number was removed.
+    if (fs.existsSync(journal)) throw unreadable(file, journal, 'is missing');
+    return { fence: 0, by: null };
+  }
+  let held;
+  try {
+    held = JSON.parse(text);
+  } catch {
+    // Told below.
+  }
+  if (!Number.isSafeInteger(held?.fence) || held.fence < 0)
+    throw unreadable(file, journal, 'holds no number');
+  return { fence: held.fence, by: typeof held.by === 'string' ? held.by : null };
+}
+const unreadable = (file, journal, how) =>
+  new Error(
+    `${file} ${how}, so nobody can tell which fencing number acted here last; nothing was changed. ` +
+      `Write {"fence": N} into it, with N as high as the highest "fence" in ${journal} or higher; then it goes on`,
+  );
+
 /** The highest number that acted in a room. */
-const highestIn = (room) => readJson(path.join(room, 'fence.json'))?.fence ?? 0;
+const highestIn = (room) => heldIn(room).fence;
 
 /** Notes a number: from here on nothing older can act, even if this process ends now. The lock has to be held. */
 function note(room, fence, entry) {
@@ -79,4 +113,4 @@ function note(room, fence, entry) {
   fs.appendFileSync(path.join(room, 'journal.jsonl'), `${line}\n`);
 }
 
-module.exports = { lock, highestIn, note, sync };
+module.exports = { lock, heldIn, highestIn, note, sync };

@@ -121,6 +121,15 @@ describe.each(kinds)('%s', (_kind, make) => {
     expect(await switchTo(driver, digest(0), 7, 'a')).toMatchObject({ result: 'already' });
   });
 
+  it('refuses when the number that acted last cannot be read, and says what to do', async () => {
+    await install(0);
+    await install(1);
+    await switchTo(driver, digest(0), 7, 'a');
+    writeFileSync(join(root, '.signalbox', 'fence.json'), '{"fence": ');
+    await expect(switchTo(driver, digest(1), 8, 'b')).rejects.toThrow(/fence\.json holds no number.*Write/);
+    expect(await driver.observe()).toBe(digest(0));
+  });
+
   it('goes back to no release, twice without harm', async () => {
     await install(0);
     await switchTo(driver, digest(0), 1, 'a');

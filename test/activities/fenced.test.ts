@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -64,4 +64,29 @@ it('says when there is no such program', () => {
     status: 127,
     stderr: expect.stringContaining('could not be started'),
   });
+});
+
+it.each([
+  ['is empty', ''],
+  ['was cut', '{"fence": 2'],
+  ['holds none', '{"by": "CP-1.1 swap"}'],
+  ['holds text', '{"fence": "26"}'],
+  ['is missing beside a journal', undefined],
+])('runs nothing when the number that acted last cannot be read: it %s', (_how, text) => {
+  run(2);
+  const file = join(room, 'fence.json');
+  if (text === undefined) rmSync(file);
+  else writeFileSync(file, text);
+  const refused = run(3);
+  expect(refused.status).not.toBe(0);
+  expect(refused.stderr).toContain(`Write {"fence": N} into it, with N as high as the highest "fence" in`);
+  expect(did()).toBe('2 ');
+  // Done as it says, it goes on.
+  writeFileSync(file, '{"fence": 2}');
+  expect(run(3).status).toBe(0);
+});
+
+it('begins at nothing where nothing has acted', () => {
+  mkdirSync(room);
+  expect(run(1).status).toBe(0);
 });
