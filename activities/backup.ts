@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { failpoint } from '../domain/failpoint';
 import { backupKind } from './backups/kind';
+import { underFence } from './fence';
 import { verdict, type RunStep, type StepInput } from './step';
 
 /**
@@ -62,8 +63,9 @@ export const createRestoreData =
           'BackupLost',
           `The backup ${backup?.reference ?? ''} is missing or altered; data was not restored.`,
         );
-      const fence = await context.fence();
-      await failpoint('undo-migrate/middle');
-      await kind.restore(context, backup.reference, fence);
+      await underFence(context, async (fence) => {
+        await failpoint('undo-migrate/middle');
+        await kind.restore(context, backup.reference, fence);
+      });
       return { value: undefined, detail: `data restored from ${backup.reference}` };
     });

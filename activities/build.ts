@@ -7,6 +7,8 @@ import { failpoint } from '../domain/failpoint';
 import { recipeDigest } from '../db/digest';
 import { isInside, packCanonical, readBack, removeTree, settle } from './archive';
 import type { TargetDeps } from './deps';
+import { heldIn } from './drivers/numbers';
+import { fenced } from './fence';
 import { runCommand, type CommandEnd } from './process';
 import { cancelled, verdict, type RunStep, type StepContext, type StepInput } from './step';
 
@@ -101,7 +103,9 @@ export const createBuild =
       };
     });
 
-const fenced = join(__dirname, 'drivers', 'run-fenced.js');
+const runFenced = join(__dirname, 'drivers', 'run-fenced.js');
+/** Exit code by which it says that a higher number has acted; a command may end with it too. */
+const refusedCode = 77;
 
 /**
  * Runs one of the target's commands into the log.
@@ -123,7 +127,7 @@ export async function runTargetCommand(
     argv:
       fence === undefined
         ? command.argv
-        : [process.execPath, fenced, JSON.stringify(number), ...command.argv],
+        : [process.execPath, runFenced, JSON.stringify(number), ...command.argv],
     cwd,
     env: {
       PATH: process.env.PATH ?? '/usr/bin:/bin',
@@ -142,6 +146,10 @@ export async function runTargetCommand(
     throw verdict(`${what}-failed`, `${what}: ${command.argv[0]} could not be started: ${messageOf(thrown)}`);
   });
   if (end.kind === 'aborted') throw cancelled();
+  if (fence !== undefined && end.kind === 'exited' && end.code === refusedCode) {
+    const held = heldIn(context.driver.room).fence;
+    if (held > fence) throw fenced(context.target.name, fence, held);
+  }
   if (end.kind !== 'exited' || end.code !== 0)
     throw verdict(
       `${what}-failed`,

@@ -14,6 +14,7 @@ import type { Try } from '../db/steps';
 import { removeTree } from './archive';
 import type { TargetDeps } from './deps';
 import { createDriver, type Driver } from './drivers/driver';
+import { heldIn } from './drivers/numbers';
 import { openLog, type StepLog } from './log';
 import { stepSeconds } from './metrics';
 import { reap } from './process';
@@ -119,6 +120,7 @@ export function createStepRunner(deps: TargetDeps) {
       let attempt = await begin();
       const secrets = readSecrets(target);
       const redact = redactor({ ...secrets, ...hiddenOf(target) });
+      const driver = createDriver(target.driver);
       const log = openLog((lines) => journal.append(mine, lines), redact, signal);
       const note = (text: string) => log.write('note', text);
       if (info.attempt > 1) note(`${name}: try ${info.attempt}; looking at what the last one left behind`);
@@ -141,7 +143,7 @@ export function createStepRunner(deps: TargetDeps) {
           key: input.key,
           attempt,
           target,
-          driver: createDriver(target.driver),
+          driver,
           log,
           note,
           signal,
@@ -154,7 +156,8 @@ export function createStepRunner(deps: TargetDeps) {
             backups: join(deps.stateDir, 'backups', target.name),
           },
           async fence() {
-            const fence = await journal.fence(mine);
+            // What acted there may be above all that this record gave out.
+            const fence = await journal.fence(mine, heldIn(driver.room));
             if (fence === undefined) throw supersededTry(name, input.key);
             return fence;
           },

@@ -1,6 +1,7 @@
 import { failpoint } from '../domain/failpoint';
 import { archiveOf, releaseOf, runTargetCommand, short } from './build';
-import { verdict, type RunStep, type StepContext, type StepInput } from './step';
+import { fenced, underFence } from './fence';
+import type { RunStep, StepContext, StepInput } from './step';
 
 /** Optional: the target's migration command, run from the new release. It may run again after a fault. */
 export const createMigrate =
@@ -12,7 +13,9 @@ export const createMigrate =
       await context.permit('migrate');
       await failpoint('migrate/middle');
       const env = { SIGNALBOX_RELEASE: release };
-      await runTargetCommand(context, 'migrate', target.migrate!, folder, env, await context.fence());
+      await underFence(context, (fence) =>
+        runTargetCommand(context, 'migrate', target.migrate!, folder, env, fence),
+      );
       return { value: undefined, detail: 'the migration command succeeded' };
     });
 
@@ -47,13 +50,16 @@ export const createUndoSwap =
       return { value: undefined, detail: await makeCurrent(context, before, input.key, true) };
     });
 
-async function makeCurrent(
+const makeCurrent = (context: StepContext, release: string | null, key: string, undo = false) =>
+  underFence(context, (fence) => switchTo(context, release, key, undo, fence));
+
+async function switchTo(
   context: StepContext,
   release: string | null,
   key: string,
-  undo = false,
+  undo: boolean,
+  fence: number,
 ): Promise<string> {
-  const fence = await context.fence();
   await failpoint(`${context.step}/middle`);
   const switched = await context.driver.switchTo(
     release,
@@ -61,11 +67,7 @@ async function makeCurrent(
     (what, command, env, more) =>
       runTargetCommand(context, what, command, context.target.driver.root, env, fence, more),
   );
-  if (switched.result === 'refused')
-    throw verdict(
-      'Fenced',
-      `Fencing number ${fence} was refused: ${switched.fence} already acted on ${context.target.name}. Nothing was changed.`,
-    );
+  if (switched.result === 'refused') throw fenced(context.target.name, fence, switched.fence);
   if (release === null)
     return switched.result === 'already'
       ? 'no release was current before, and none is now'

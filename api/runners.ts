@@ -74,7 +74,7 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
       answers: answer(z.number().int().nullable()),
       async handle({ params, body }) {
         await mine(params, body.try.deployment);
-        return { body: { value: (await journal.fence(body.try)) ?? null } };
+        return { body: { value: (await journal.fence(body.try, body.held)) ?? null } };
       },
     }),
     route({

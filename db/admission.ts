@@ -22,14 +22,8 @@ import { rebind } from './change-content';
 import { bindsTo } from './digest';
 import { whyConflict } from './conflicts';
 import type { Db, Tx } from './connect';
-import {
-  deploymentById,
-  findDeployment,
-  raiseFence,
-  releasePutBy,
-  rowKey,
-  type DeploymentRow,
-} from './deployments';
+import { deploymentById, findDeployment, releasePutBy, rowKey, type DeploymentRow } from './deployments';
+import { raiseFence } from './fences';
 import { whyMayNotNow } from './people';
 import { bySignalbox, movedBy, transition, tryTransition } from './transition';
 import type { Windows } from './windows';

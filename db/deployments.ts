@@ -88,14 +88,6 @@ export async function attemptThatDeployed(tx: Tx, promotion: number): Promise<nu
 /** The release a deployment left on its target when it succeeded. */
 export const releasePutBy = (row: DeploymentRow): string | null => row.to_release;
 
-export async function raiseFence(tx: Tx, target: string): Promise<number> {
-  const [row] = await tx('targets')
-    .where({ name: target })
-    .update({ fence: tx.raw('fence + 1') })
-    .returning('fence');
-  return (row as { fence: number }).fence;
-}
-
 /** Marks the release that the attempt deploys. */
 export const setRelease = (tx: Tx, id: number, digest: string) =>
   tx('deployments')

@@ -7,6 +7,7 @@ import type { Db, Tx } from './connect';
 import { setRelease } from './deployments';
 import { recipeDigest } from './digest';
 import { appendLog, type NewLine } from './log';
+import type { Held } from './fences';
 import { beginStep, finishStep, takeFence, type Try } from './steps';
 import type { Windows } from './windows';
 
@@ -21,8 +22,11 @@ export interface Journal {
    * @returns what the step may know; undefined when a newer try holds it or the attempt has moved on.
    */
   begin(t: Try, recipe: string): Promise<Attempt | undefined>;
-  /** A new, higher fencing number for this try's effect; undefined when the try no longer holds its step. */
-  fence(t: Try): Promise<number | undefined>;
+  /**
+   * A new, higher fencing number for this try's effect; undefined when the try no longer holds its step.
+   * @param held what the target itself holds: the new number is above that, too.
+   */
+  fence(t: Try, held?: Held): Promise<number | undefined>;
   /** Asks at the last moment whether it may act. For a migration it is noted that data may change from now on. */
   permit(t: Try, what: 'migrate' | 'swap', recipe: string): Promise<Refusal | undefined>;
   append(t: Try, lines: NewLine[]): Promise<void>;
@@ -78,7 +82,7 @@ export function createJournal(deps: { db: Db; windows: Windows; targets(): Targe
   const gate = createGate(deps);
   return {
     begin: (t, recipe) => beginStep(db, t, recipe),
-    fence: (t) => takeFence(db, t),
+    fence: (t, held) => takeFence(db, t, held),
     async permit(t, what, recipe) {
       const { promotion } = await db('deployments').where({ id: t.deployment }).first('promotion');
       const standing = (await standingOf(db, promotion))!;

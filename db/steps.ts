@@ -1,6 +1,7 @@
 import { predecessorsOf, type DeploymentStatus } from '../domain/machines';
 import type { Db, Tx } from './connect';
-import { raiseFence, type DeploymentRow } from './deployments';
+import type { DeploymentRow } from './deployments';
+import { raiseFence, type Held } from './fences';
 import type { Attempt } from './journal';
 
 /**
@@ -54,18 +55,27 @@ export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt
   return rows[0] as Attempt | undefined;
 }
 
-/** A new, higher fencing number for this try's effect; undefined when the try no longer holds its step. */
-export async function takeFence(db: Db, t: Try): Promise<number | undefined> {
-  return db.transaction(async (tx) => {
-    const row = await stillOurs(tx, t);
-    if (!row) return undefined;
-    const fence = await raiseFence(tx, row.target);
-    const held = await tx('deployment_steps').where(lease(t)).update({ fence });
-    if (held !== 1) throw new Error(`step ${t.step} of deployment ${t.deployment} is held by a newer try`);
-    await tx('deployments').where({ id: t.deployment }).update({ fence });
-    return fence;
-  });
+/**
+ * A new, higher fencing number for this try's effect; undefined when the try no longer holds its step.
+ * @param held what the target itself holds: the new number is above that, too.
+ */
+export async function takeFence(db: Db, t: Try, held?: Held): Promise<number | undefined> {
+  return db
+    .transaction(async (tx) => {
+      const row = await stillOurs(tx, t);
+      if (!row) throw new NotHeld();
+      const fence = await raiseFence(tx, row.target, held);
+      // Nothing of it stands when a newer try has the step.
+      if ((await tx('deployment_steps').where(lease(t)).update({ fence })) !== 1) throw new NotHeld();
+      await tx('deployments').where({ id: t.deployment }).update({ fence });
+      return fence;
+    })
+    .catch((thrown: unknown) => {
+      if (thrown instanceof NotHeld) return undefined;
+      throw thrown;
+    });
 }
+class NotHeld extends Error {}
 
 /**
  * Closes the step and writes its last log line, in one statement; belongs into the transaction that records what
@@ -105,6 +115,7 @@ export async function finishStep(tx: Tx, t: Try, to: 'done' | 'failed', detail: 
 const lease = (t: Try) => ({ deployment: t.deployment, name: t.step, round: t.round, attempt: t.attempt });
 
 async function stillOurs(tx: Tx, t: Try): Promise<DeploymentRow | undefined> {
-  const row = (await tx('deployments').where({ id: t.deployment }).forNoKeyUpdate().first()) as DeploymentRow;
-  return row.owner === t.owner && t.during.includes(row.status) ? row : undefined;
+  const row = (await tx('deployments').where({ id: t.deployment }).forNoKeyUpdate().first()) as
+    DeploymentRow | undefined;
+  return row?.owner === t.owner && t.during.includes(row.status) ? row : undefined;
 }

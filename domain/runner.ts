@@ -52,7 +52,11 @@ const made = z.discriminatedUnion('kind', [
 ]);
 
 export const beginBody = strict({ try: stepTry, recipe: digest });
-export const fenceBody = strict({ try: stepTry });
+export const fenceBody = strict({
+  try: stepTry,
+  /** What the target holds; runners of the previous version do not say it. */
+  held: strict({ fence: z.number().int().min(0), by: z.string().max(300).nullable() }).optional(),
+});
 export const permitBody = strict({ try: stepTry, what: z.enum(['migrate', 'swap']), recipe: digest });
 export const linesBody = strict({
   try: stepTry,

@@ -51,7 +51,7 @@ export function createRemote(options: { api: string; token: string; target: stri
   return {
     journal: {
       begin: async (t, recipe) => (await call('begin', { try: t, recipe })) ?? undefined,
-      fence: async (t) => (await call('fence', { try: t })) ?? undefined,
+      fence: async (t, held) => (await call('fence', { try: t, held })) ?? undefined,
       permit: async (t, what, recipe) => (await call('permit', { try: t, what, recipe })) ?? undefined,
       append: (t, lines) => call('lines', { try: t, lines }, true),
       finish: (t, to, detail, made) =>

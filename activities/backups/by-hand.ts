@@ -2,13 +2,15 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { backupsToRemove, backupRemoved, laneHolder, type BackupOf } from '../../db/backups';
 import { recordAudit } from '../../db/audit';
-import { raiseFence, rowKey } from '../../db/deployments';
+import { rowKey } from '../../db/deployments';
+import { raiseFence } from '../../db/fences';
 import type { TargetConfig } from '../../domain/config';
 import { SignalboxError } from '../../domain/errors';
 import type { Db } from '../../db/connect';
 import { removeTree } from '../archive';
 import type { Deps } from '../deps';
 import { createDriver } from '../drivers/driver';
+import { heldIn } from '../drivers/numbers';
 import { redactor } from '../redact';
 import type { StepContext } from '../step';
 import { backupKind } from './kind';
@@ -69,14 +71,15 @@ export async function restoreByHand(options: {
       'illegal-transition',
       `The backup ${backup.reference} is missing or altered; nothing was restored.`,
     );
-  const fence = await db.transaction((tx) => raiseFence(tx, target.name));
+  const driver = createDriver(target.driver);
+  const fence = await db.transaction((tx) => raiseFence(tx, target.name, heldIn(driver.room)));
   const workspace = join(stateDir, 'work', `by-hand-${fence}`);
   await mkdir(workspace, { recursive: true });
   const context = {
     step: 'restore',
     key,
     target,
-    driver: createDriver(target.driver),
+    driver,
     room: { workspace, backups: join(stateDir, 'backups', target.name) },
     log: { write: (_stream: string, text: string) => say(text), ready: () => undefined },
     signal: new AbortController().signal,

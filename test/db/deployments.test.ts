@@ -6,6 +6,7 @@ import { decide, submit } from '../../db/change-requests';
 import { revise } from '../../db/change-content';
 import { appendLog, readLog } from '../../db/log';
 import { ship, withdraw } from '../../db/promotions';
+import { raiseFence } from '../../db/fences';
 import { beginStep, finishStep, takeFence, type Try } from '../../db/steps';
 import { registerTargets } from '../../db/targets';
 import { addItem } from '../../db/backlog/items';
@@ -342,7 +343,7 @@ describe('steps and fencing numbers', () => {
     const second = await takeFence(database.db, aTry(1, 4));
     expect(second).toBeGreaterThan(first!);
     expect(await beginStep(database.db, aTry(1, 3), 'recipe')).toBeUndefined();
-    await expect(takeFence(database.db, aTry(1, 3))).rejects.toThrow('newer try');
+    expect(await takeFence(database.db, aTry(1, 3))).toBeUndefined();
     expect(await finishStep(database.db, aTry(1, 3), 'done', 'late')).toBe(false);
     expect(await finishStep(database.db, aTry(1, 4), 'done', 'in time')).toBe(true);
   });
@@ -364,9 +365,7 @@ describe('steps and fencing numbers', () => {
     expect(await beginStep(database.db, aTry(3, 1), 'recipe')).toBeUndefined();
   });
   it('fencing numbers of a target only rise, also when they race', async () => {
-    const raised = await Promise.all(
-      Array.from({ length: 20 }, () => deployments.raiseFence(database.db, 'race')),
-    );
+    const raised = await Promise.all(Array.from({ length: 20 }, () => raiseFence(database.db, 'race')));
     expect(new Set(raised).size).toBe(20);
   });
 });
