@@ -9,7 +9,7 @@ import { isInside, packCanonical, readBack, removeTree, settle } from './archive
 import type { TargetDeps } from './deps';
 import { heldIn } from './drivers/numbers';
 import { fenced } from './fence';
-import { runCommand, type CommandEnd } from './process';
+import { releaseUmask, runCommand, type CommandEnd } from './process';
 import { cancelled, verdict, type RunStep, type StepContext, type StepInput } from './step';
 
 /**
@@ -138,6 +138,7 @@ export async function runTargetCommand(
     },
     mark: context.room.workspace,
     timeoutMs: command.timeoutSeconds * 1000,
+    ...(what === 'build' ? { umask: releaseUmask } : {}),
     signal: context.signal,
     redact: context.redact,
     onLine: (stream, text) => context.log.write(stream, text),

@@ -2,6 +2,7 @@ import { open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SignalboxError } from '../domain/errors';
 import { git, GitError, withoutUserinfo, type GitOptions } from './git-command';
+import { releaseUmask } from './process';
 
 /**
  * Checks a commit out into a folder of its own, whole: with its submodules, and with what Git LFS keeps elsewhere. What
@@ -12,8 +13,9 @@ import { git, GitError, withoutUserinfo, type GitOptions } from './git-command';
 export async function checkOut(
   from: { mirror: string; repository: string; commit: string },
   into: string,
-  options: GitOptions,
+  how: GitOptions,
 ): Promise<void> {
+  const options = { ...how, umask: releaseUmask };
   const { mirror, repository, commit } = from;
   const at = (...args: string[]) => git(['-C', into, ...args], options);
   await rm(into, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { killGroup, MARK } from './process';
+import { killGroup, MARK, underUmask } from './process';
 
 /**
  * Runs git, in a process group of its own. It ends when it is done, when it is aborted, or when nothing moved for so
@@ -17,6 +17,8 @@ export interface GitOptions {
   limitMs?: number;
   /** Path that marks its processes, by which a later process finds and kills what was left of it. */
   mark?: string;
+  /** Of the files that it makes; left out: that of this process. */
+  umask?: number;
   /** Hears each line of progress. */
   onProgress?(line: string): void;
 }
@@ -65,22 +67,24 @@ export async function git(args: string[], options: GitOptions = {}): Promise<str
   signal?.throwIfAborted();
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => passed.test(name)));
   const lowSpeedSeconds = String(Math.ceil(stallMs / 1000));
-  const child = spawn('git', [...harmless, ...args], {
-    env: {
-      ...env,
-      GIT_TERMINAL_PROMPT: '0',
-      LC_ALL: 'C',
-      // What it stores is fetched by a command of its own, which says when it fails.
-      GIT_LFS_SKIP_SMUDGE: '1',
-      // Ends it also when nobody is left who watches it. A server that computes sends a byte a second.
-      GIT_HTTP_LOW_SPEED_LIMIT: '1',
-      GIT_HTTP_LOW_SPEED_TIME: lowSpeedSeconds,
-      ...(mark ? { [MARK]: mark } : {}),
-    },
-    // Without a terminal ssh and credential helpers cannot wait for somebody to type.
-    detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = underUmask(options.umask, () =>
+    spawn('git', [...harmless, ...args], {
+      env: {
+        ...env,
+        GIT_TERMINAL_PROMPT: '0',
+        LC_ALL: 'C',
+        // What it stores is fetched by a command of its own, which says when it fails.
+        GIT_LFS_SKIP_SMUDGE: '1',
+        // Ends it also when nobody is left who watches it. A server that computes sends a byte a second.
+        GIT_HTTP_LOW_SPEED_LIMIT: '1',
+        GIT_HTTP_LOW_SPEED_TIME: lowSpeedSeconds,
+        ...(mark ? { [MARK]: mark } : {}),
+      },
+      // Without a terminal ssh and credential helpers cannot wait for somebody to type.
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    }),
+  );
   let out = '';
   let err = '';
   let movedAt = performance.now();

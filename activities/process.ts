@@ -17,6 +17,8 @@ export interface Command {
   /** Path that marks every process of this work. */
   mark: string;
   timeoutMs: number;
+  /** Left out: that of this process. */
+  umask?: number;
   signal: AbortSignal;
   /** Applied to the output before it is cut into pieces. */
   redact: Redactor;
@@ -35,14 +37,30 @@ const graceMs = 3_000;
 /** Longer lines are split, so that output without line ends can not fill the memory. */
 const maxLine = 16_384;
 
+/** Of all that makes what is released: its modes must be its own, and not those of whoever started the worker. */
+export const releaseUmask = 0o022;
+
+/** Starts a process under a umask. A child takes it from its parent, and has it once it is spawned. */
+export function underUmask<T>(umask: number | undefined, start: () => T): T {
+  if (umask === undefined) return start();
+  const before = process.umask(umask);
+  try {
+    return start();
+  } finally {
+    process.umask(before);
+  }
+}
+
 export async function runCommand(command: Command): Promise<CommandEnd> {
   const [program, ...args] = command.argv;
-  const child = spawn(program!, args, {
-    cwd: command.cwd,
-    env: { ...command.env, [MARK]: command.mark },
-    detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = underUmask(command.umask, () =>
+    spawn(program!, args, {
+      cwd: command.cwd,
+      env: { ...command.env, [MARK]: command.mark },
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    }),
+  );
   const started = new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
     child.once('error', reject);

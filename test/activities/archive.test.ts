@@ -1,9 +1,12 @@
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   utimesSync,
@@ -11,6 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Header } from 'tar';
 import { packCanonical, packPaths, readBack, unpack } from '../../activities/archive';
 
 let folder: string;
@@ -28,7 +32,7 @@ function tree(name: string, order: string[]): string {
 it('equal content gives an equal digest, whatever the times, modes and order', async () => {
   const one = tree('one', ['a.txt', 'b.txt', 'sub/c.txt']);
   const two = tree('two', ['sub/c.txt', 'b.txt', 'a.txt']);
-  chmodSync(join(two, 'a.txt'), 0o600);
+  chmodSync(join(two, 'a.txt'), 0o664);
   utimesSync(join(two, 'b.txt'), 1, 1);
   const [a, b] = await Promise.all([
     packCanonical(one, join(folder, 'a.tar')),
@@ -37,6 +41,109 @@ it('equal content gives an equal digest, whatever the times, modes and order', a
   expect(a).toEqual(b);
   chmodSync(join(two, 'a.txt'), 0o755);
   expect((await packCanonical(two, join(folder, 'c.tar'))).sha256).not.toBe(a.sha256);
+});
+
+it('equal content has the digest that it always had', async () => {
+  const { sha256 } = await packCanonical(tree('one', ['a.txt', 'b.txt', 'sub/c.txt']), join(folder, 'a.tar'));
+  expect(sha256).toBe('448e420b777b931a31fd5111d548f7ca85d63751eb1613505dc8aaf97a6d7c52');
+});
+
+it('modes stay as they are, apart from what group and others could write', async () => {
+  const modes = { secret: 0o600, tool: 0o744, shared: 0o664, program: 0o777, key: 0o640 };
+  const root = tree('one', ['a.txt', ...Object.keys(modes)]);
+  for (const [name, mode] of Object.entries(modes)) chmodSync(join(root, name), mode);
+  mkdirSync(join(root, 'private'));
+  chmodSync(join(root, 'private'), 0o700);
+  await packCanonical(root, join(folder, 'a.tar'));
+  const out = join(folder, 'out');
+  mkdirSync(out);
+  // Whoever runs it may keep new files private; what a release says of its own counts.
+  const before = process.umask(0o077);
+  try {
+    await unpack(join(folder, 'a.tar'), out);
+  } finally {
+    process.umask(before);
+  }
+  const found = [...Object.keys(modes), 'private', 'sub'].map((name) => [
+    name,
+    (statSync(join(out, name)).mode & 0o7777).toString(8),
+  ]);
+  expect(Object.fromEntries(found)).toEqual({
+    secret: '600',
+    tool: '744',
+    shared: '644',
+    program: '755',
+    key: '640',
+    private: '700',
+    sub: '755',
+  });
+});
+
+/** An archive made entry by entry, as no packing of ours makes it. */
+function archive(name: string, ...entries: ConstructorParameters<typeof Header>[0][]): string {
+  const blocks = entries.map((entry) => {
+    const header = new Header({ mode: 0o644, size: 0, ...(entry as object) } as never);
+    header.encode();
+    return header.block!;
+  });
+  const file = join(folder, name);
+  writeFileSync(file, Buffer.concat([...blocks, Buffer.alloc(1024)]));
+  return file;
+}
+
+it('a name that begins with @ is a name, and no archive to include', async () => {
+  const root = tree('one', ['a.txt', '@a.txt']);
+  mkdirSync(join(root, '@types'));
+  writeFileSync(join(root, '@types', 'x.d.ts'), 'types');
+  const evil = archive(
+    'evil.tar',
+    { path: 'root-shell', type: 'File', mode: 0o4755 },
+    { path: 'out', type: 'SymbolicLink', linkpath: '/etc' },
+  );
+  writeFileSync(join(root, '@evil.tar'), readFileSync(evil));
+  const packed = await packCanonical(root, join(folder, 'a.tar'));
+  const out = join(folder, 'out');
+  mkdirSync(out);
+  await unpack(join(folder, 'a.tar'), out);
+  expect(readdirSync(out).sort()).toEqual(['@a.txt', '@evil.tar', '@types', 'a.txt', 'link', 'sub']);
+  expect(readFileSync(join(out, '@a.txt'), 'utf8')).toBe('content of @a.txt');
+  expect(readFileSync(join(out, '@evil.tar'))).toEqual(readFileSync(evil));
+  expect(await packCanonical(out, join(folder, 'again.tar'))).toEqual(packed);
+});
+
+it.each([
+  [
+    'an absolute link',
+    { path: 'l', type: 'SymbolicLink', linkpath: '/etc/passwd' },
+    'l is a link that leaves',
+  ],
+  [
+    'a link that climbs out',
+    { path: 'd/l', type: 'SymbolicLink', linkpath: '../../x' },
+    'd/l is a link that leaves',
+  ],
+  ['a hard link', { path: 'h', type: 'Link', linkpath: 'a.txt' }, 'h is neither a file, a folder nor a link'],
+  ['a setuid file', { path: 's', type: 'File', mode: 0o4755 }, 's runs as whoever owns it'],
+  ['a setgid file', { path: 's', type: 'File', mode: 0o2755 }, 's runs as whoever owns it'],
+  ['a device', { path: 'n', type: 'CharacterDevice', devmaj: 1, devmin: 3 }, 'n is neither'],
+  ['a named pipe', { path: 'p', type: 'FIFO' }, 'p is neither'],
+  ['an absolute name', { path: `${tmpdir()}/signalbox-leaves`, type: 'File' }, 'leaves the release'],
+  ['a name that climbs out', { path: '../signalbox-leaves', type: 'File' }, 'leaves the release'],
+] as const)('unpacking refuses what packing refuses: %s', async (_what, entry, why) => {
+  const out = join(folder, 'a', 'b', 'out');
+  mkdirSync(out, { recursive: true });
+  const file = archive(
+    'odd.tar',
+    { path: 'a.txt', type: 'File' },
+    { path: 'd', type: 'Directory', mode: 0o755 },
+    entry as never,
+  );
+  await expect(unpack(file, out)).rejects.toThrow(why);
+  expect(
+    existsSync(join(tmpdir(), 'signalbox-leaves')) || existsSync(join(out, '..', 'signalbox-leaves')),
+  ).toBe(false);
+  // Its companion: without that entry it is taken.
+  await unpack(archive('plain.tar', { path: 'a.txt', type: 'File' }), out);
 });
 
 it.each(['/etc/passwd', '../outside', 'sub/../../outside'])(
@@ -78,7 +185,7 @@ it('a backup reads back as it was written, and restores to equal bytes', async (
   expect(await readBack(file)).toEqual(packed);
   const out = join(folder, 'out');
   mkdirSync(out);
-  await unpack(file, out, true);
+  await unpack(file, out);
   expect(readFileSync(join(out, root, 'a.txt'), 'utf8')).toBe('content of a.txt');
 });
 

@@ -1,7 +1,7 @@
-import { mkdtempSync, rmSync, readFileSync, existsSync } from 'node:fs';
+import { mkdtempSync, rmSync, readFileSync, existsSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { reap, runCommand, type Command } from '../../activities/process';
+import { reap, releaseUmask, runCommand, type Command } from '../../activities/process';
 import { redactor } from '../../activities/redact';
 
 /** A target's commands: how they are started, stopped, and what they leave. */
@@ -39,6 +39,20 @@ it('gives arguments as they are, without a shell, and nothing of its own environ
   );
   expect(await end).toEqual({ kind: 'exited', code: 0 });
   expect(lines).toEqual(['out ["$HOME; `id`","*"] undefined']);
+});
+
+it('makes files for a release under a umask of its own, whoever started the worker', async () => {
+  const before = process.umask(0o077);
+  try {
+    const make = "require('node:fs').writeFileSync(process.argv[1], '')";
+    await node(make, { umask: releaseUmask }, 'released').end;
+    await node(make, {}, 'other').end;
+    expect(process.umask(0o077)).toBe(0o077);
+  } finally {
+    process.umask(before);
+  }
+  const modes = ['released', 'other'].map((name) => statSync(join(folder, name)).mode & 0o777);
+  expect(modes).toEqual([0o644, 0o600]);
 });
 
 it('tells how it ended', async () => {
