@@ -35,7 +35,12 @@ export const createSwap =
 async function installed(context: StepContext): Promise<{ release: string; folder: string }> {
   const release = releaseOf(context);
   const archive = await archiveOf(context, release);
-  const folder = await context.driver.install(release, () => Promise.resolve(archive), context.key);
+  const folder = await context.driver.install(
+    release,
+    () => Promise.resolve(archive),
+    context.key,
+    context.note,
+  );
   return { release, folder };
 }
 
@@ -46,7 +51,8 @@ export const createUndoSwap =
     runStep('undo-swap', ['rolling-back'], input, async (context) => {
       const { before } = context.attempt;
       // Nearly always it is there still; its archive may lie with another runner.
-      if (before) await context.driver.install(before, () => archiveOf(context, before), context.key);
+      if (before)
+        await context.driver.install(before, () => archiveOf(context, before), context.key, context.note);
       return { value: undefined, detail: await makeCurrent(context, before, input.key, true) };
     });
 

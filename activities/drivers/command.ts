@@ -18,7 +18,7 @@ const run = promisify(execFile);
 
 export function commandDriver(config: CommandConfig): Driver {
   const { root, swap, restore, observe: observer } = config;
-  const { install, prune, folderOf } = releasesIn(root);
+  const { install, prune, folderOf } = releasesIn(root, observe);
   const room = join(root, '.signalbox');
 
   async function observe(): Promise<string | null> {

@@ -15,19 +15,20 @@ const switchTimeoutMs = 40_000;
 export type DirectoryConfig = Extract<TargetConfig['driver'], { kind: 'directory' }>;
 
 export function directoryDriver({ root, reload }: Pick<DirectoryConfig, 'root' | 'reload'>): Driver {
-  const { install, prune } = releasesIn(root);
+  const observe = async () => {
+    try {
+      return basename(await readlink(join(root, 'current')));
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      throw new Error(`${join(root, 'current')} is not a link that can be read`, { cause: thrown });
+    }
+  };
+  const { install, prune } = releasesIn(root, observe);
   return {
     room: join(root, '.signalbox'),
     install,
     prune,
-    async observe() {
-      try {
-        return basename(await readlink(join(root, 'current')));
-      } catch (thrown) {
-        if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return null;
-        throw new Error(`${join(root, 'current')} is not a link that can be read`, { cause: thrown });
-      }
-    },
+    observe,
     async switchTo(release, { fence, by }, hook) {
       const switched = await runSwitcher(JSON.stringify({ root, release, fence, by }));
       if (reload && switched.result !== 'refused')

@@ -12,12 +12,18 @@ export interface Driver {
   /** What the target runs now; null: nothing. */
   observe(): Promise<string | null>;
   /**
-   * Puts a release beside the others; does nothing when it is there.
+   * Puts a release beside the others, or right again where it was changed on disk; what reads it finds each file whole.
    * @param archive finds its archive, when it is needed.
    * @param key of the attempt that needs it: what a killed try leaves in the room is `<key>.<any>.unpack`.
+   * @param say gets what people should know.
    * @returns its folder.
    */
-  install(release: string, archive: () => Promise<string>, key: string): Promise<string>;
+  install(
+    release: string,
+    archive: () => Promise<string>,
+    key: string,
+    say?: (text: string) => void,
+  ): Promise<string>;
   /**
    * Makes a release current, or none with null. Harmless when it is current already.
    * @param hook runs one of the target's commands under the same fencing number.

@@ -1,12 +1,16 @@
 import { spawn, spawnSync } from 'node:child_process';
 import {
+  chmodSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
+  symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -66,6 +70,9 @@ describe.each(kinds)('%s', (_kind, make) => {
     for (const name of ['one', 'two', 'three', 'four']) {
       mkdirSync(join(folder, name));
       writeFileSync(join(folder, name, 'version.txt'), name);
+      mkdirSync(join(folder, name, 'about'));
+      writeFileSync(join(folder, name, 'about', 'index.html'), `of equal size: ${name.padEnd(5)}`);
+      symlinkSync('version.txt', join(folder, name, 'link'));
       const file = join(folder, `${name}.tar`);
       archives.push({ file, digest: (await packCanonical(join(folder, name), file)).sha256 });
     }
@@ -79,6 +86,125 @@ describe.each(kinds)('%s', (_kind, make) => {
     driver.install(archives[n]!.digest, () => Promise.resolve(archives[n]!.file), 'CP-1.1');
   const digest = (n: number) => archives[n]!.digest;
   const unpacking = () => readdirSync(join(root, '.signalbox')).filter((name) => name.includes('unpack'));
+
+  const releaseOf = (n: number) => join(root, 'releases', digest(n));
+  /** Seconds, as web servers make validators of them. */
+  const timesOf = (n: number) =>
+    ['', ...readdirSync(releaseOf(n), { recursive: true, encoding: 'utf8' })].map((name) =>
+      Math.floor(lstatSync(join(releaseOf(n), name)).mtimeMs / 1000),
+    );
+
+  it('what is served has a time of its own in each release, so that no cache takes one for the other', async () => {
+    const began = Math.floor(Date.now() / 1000);
+    for (const n of [0, 1]) {
+      await install(n);
+      await switchTo(driver, digest(n), n + 1, 'a');
+    }
+    const [first, second] = [timesOf(0), timesOf(1)];
+    expect([new Set(first).size, new Set(second).size]).toEqual([1, 1]);
+    expect(first[0]).toBeGreaterThanOrEqual(began);
+    expect(second[0]).toBeGreaterThan(first[0]!);
+    expect(second[0]).toBeLessThanOrEqual(Date.now() / 1000);
+    // Back again it is newer than what it takes the place of: who asks by time alone gets it too.
+    await install(0);
+    expect(timesOf(0)[0]).toBeGreaterThan(second[0]!);
+    expect(new Set(timesOf(0)).size).toBe(1);
+    // What is live is left alone.
+    await install(1);
+    expect(timesOf(1)).toEqual(second);
+  });
+
+  const changes: [string, (place: string) => void][] = [
+    [
+      'a file, with its size and time kept',
+      (place) => {
+        const file = join(place, 'about', 'index.html');
+        const { atime, mtime } = lstatSync(file);
+        writeFileSync(file, readFileSync(file, 'utf8').replace('size', 'SIZE'));
+        utimesSync(file, atime, mtime);
+      },
+    ],
+    ['a file removed', (place) => rmSync(join(place, 'version.txt'))],
+    ['a folder removed', (place) => rmSync(join(place, 'about'), { recursive: true })],
+    ['a file added', (place) => writeFileSync(join(place, 'about', 'added.html'), 'x')],
+    ['a mode', (place) => chmodSync(join(place, 'version.txt'), 0o666)],
+    [
+      'a link',
+      (place) => {
+        rmSync(join(place, 'link'));
+        symlinkSync('about/index.html', join(place, 'link'));
+      },
+    ],
+    [
+      'a link to somewhere else',
+      (place) => {
+        rmSync(join(place, 'link'));
+        symlinkSync('/etc/passwd', join(place, 'link'));
+      },
+    ],
+    [
+      'a folder where a file was',
+      (place) => {
+        rmSync(join(place, 'version.txt'));
+        mkdirSync(join(place, 'version.txt', 'deep'), { recursive: true });
+      },
+    ],
+  ];
+  it.each(changes)('a release that was changed on disk is unpacked anew: %s', async (_what, change) => {
+    await install(0);
+    const whole = (await packCanonical(releaseOf(0), join(root, 'before.tar'))).sha256;
+    change(releaseOf(0));
+    const said: string[] = [];
+    await driver.install(
+      digest(0),
+      () => Promise.resolve(archives[0]!.file),
+      'CP-1.1',
+      (text) => said.push(text),
+    );
+    expect(said.join()).toContain('was changed on disk');
+    expect(lstatSync(join(releaseOf(0), 'version.txt')).mode & 0o777).toBe(0o644);
+    expect((await packCanonical(releaseOf(0), join(root, 'after.tar'))).sha256).toBe(whole);
+    expect(unpacking()).toEqual([]);
+    // Its companion: one that was not changed is left as it is, and its archive is not asked for.
+    const inode = lstatSync(join(releaseOf(0), 'version.txt')).ino;
+    await driver.install(
+      digest(0),
+      () => Promise.reject(new Error('asked')),
+      'CP-1.1',
+      (text) => said.push(text),
+    );
+    expect([said.length, lstatSync(join(releaseOf(0), 'version.txt')).ino]).toEqual([1, inode]);
+  });
+
+  it('a changed release that is live is put right without a moment in which a reader finds less', async () => {
+    await install(0);
+    await switchTo(driver, digest(0), 1, 'a');
+    const page = join(releaseOf(0), 'about', 'index.html');
+    const right = readFileSync(page, 'utf8');
+    writeFileSync(page, 'CHANGED');
+    const reader = spawn(
+      process.execPath,
+      [
+        '-e',
+        `const fs = require('node:fs'); const seen = new Set(); process.on('SIGTERM', () => { console.log(JSON.stringify([...seen])); process.exit(0); });
+         console.log('reads'); const look = () => { for (let n = 0; n < 200; n++) { try { seen.add(fs.readFileSync(process.argv[1], 'utf8')); } catch (e) { seen.add(e.code); } } setImmediate(look); }; look();`,
+        page,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    let out = '';
+    reader.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+    while (!out.includes('reads')) await sleep(10);
+    await sleep(50);
+    await install(0);
+    await sleep(50);
+    reader.kill('SIGTERM');
+    await new Promise((resolve) => reader.once('close', resolve));
+    expect((JSON.parse(out.trim().split('\n').at(-1)!) as string[]).sort()).toEqual(
+      ['CHANGED', right].sort(),
+    );
+    expect(readFileSync(page, 'utf8')).toBe(right);
+  });
 
   it('runs nothing at first', async () => expect(await driver.observe()).toBeNull());
 
@@ -96,7 +222,7 @@ describe.each(kinds)('%s', (_kind, make) => {
 
   it('leaves nothing of an archive that can not be unpacked', async () => {
     const broken = join(root, 'broken.tar');
-    writeFileSync(broken, readFileSync(archives[0]!.file).subarray(0, 700));
+    writeFileSync(broken, readFileSync(archives[0]!.file).subarray(0, 1100));
     await expect(driver.install(digest(0), () => Promise.resolve(broken), 'CP-1.1')).rejects.toThrow();
     expect(unpacking()).toEqual([]);
     await install(0);

@@ -163,6 +163,22 @@ export const mutants: Mutant[] = [
     killer: { cell: 'besides/backup-of-another-deployment' },
   },
   {
+    name: 'names-with-an-at',
+    without: 'packing a name that begins with @ as a name',
+    file: 'activities/archive.ts',
+    from: "name.startsWith('@') ? `./${name}` : name",
+    to: 'name',
+    killer: { test: 'test/activities/archive', named: 'a name that begins with @' },
+  },
+  {
+    name: 'release-checked',
+    without: 'comparing a release on disk with its digest before it becomes current again',
+    file: 'activities/drivers/releases.ts',
+    from: 'if (there && (await isRelease(folder, release))) {',
+    to: 'if (there) {',
+    killer: { test: 'test/activities/driver', named: 'changed on disk' },
+  },
+  {
     name: 'reconcile',
     without: 'looking for workflows that were lost',
     file: 'activities/reconcile.ts',
