@@ -80,15 +80,17 @@ export function createStepRunner(deps: TargetDeps) {
   ): Promise<T> {
     const activity = Context.current();
     const { info, cancellationSignal: signal } = activity;
-    const mine: Try = {
+    const mine = {
       deployment: input.deployment,
       step: name,
       owner: info.workflowExecution!.workflowId,
       round: input.round,
       attempt: info.attempt,
+      scheduled: info.currentAttemptScheduledTimestampMs,
       during,
-    };
-    const tryName = `${name}-${mine.round}-${mine.attempt}`;
+    } satisfies Try;
+    // Its number may come again after a reset.
+    const tryName = `${name}-${mine.round}-${mine.attempt}-${mine.scheduled.toString(36)}`;
     const workplace = join(deps.stateDir, 'work', input.key);
     // Named for this try alone: a try that Temporal counts from 1 again must not be taken for the one before.
     const workspace = join(workplace, `${tryName}.${randomUUID().slice(0, 8)}`);
@@ -114,8 +116,12 @@ export function createStepRunner(deps: TargetDeps) {
       const older = await readdir(workplace).catch(() => []);
       const begin = async () => {
         const opened = await journal.begin(mine, recipe);
-        if (!opened) throw supersededTry(name, input.key);
-        return opened;
+        if (opened === 'held') throw supersededTry(name, input.key);
+        if (opened) return opened;
+        throw verdict(
+          'Superseded',
+          `${name} of ${input.key}: the attempt has ended or a recovery has taken over; this try does nothing.`,
+        );
       };
       let attempt = await begin();
       const secrets = readSecrets(target);
@@ -187,7 +193,11 @@ export function createStepRunner(deps: TargetDeps) {
           );
         await log.close();
         // One that waits for its window has not failed: it is tried again.
-        if (isVerdict && failure.type !== windowClosed) await journal.finish(mine, 'failed', failure.message);
+        if (isVerdict && failure.type !== windowClosed) {
+          const ours = await journal.finish(mine, 'failed', failure.message);
+          // What a late try found out is nobody's verdict.
+          if (!ours && failure.type !== 'Superseded') throw supersededTry(name, input.key);
+        }
         throw failure;
       }
     } finally {
@@ -209,11 +219,15 @@ export type RunStep = ReturnType<typeof createStepRunner>;
 /** Thrown where the caller saw the cancellation; the workflow compensates. */
 export const cancelled = () => new CancelledFailure('the step was cancelled');
 
+/**
+ * A fault, not a verdict: the server listens to no try but its newest. Is this the newest (an operator had its count
+ * reset), then it is tried again, and opening the step says how things stand.
+ */
 function supersededTry(step: string, key: string) {
-  return verdict(
-    'Superseded',
-    `${step} of ${key}: a newer try or a recovery has taken over; this one does nothing.`,
-  );
+  return ApplicationFailure.create({
+    message: `${step} of ${key}: a newer try or a recovery has taken over; this one does nothing.`,
+    type: 'Superseded',
+  });
 }
 
 /**

@@ -58,12 +58,16 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
     route({
       ...common,
       path: '/runners/:target/begin',
-      summary: 'Open a step for a try; null when a newer one holds it',
+      summary:
+        'Open a step for a try; null when the attempt has moved on, "held" when a newer try has the step',
       body: runner.beginBody,
-      answers: answer(z.looseObject({}).nullable()),
+      answers: answer(z.union([z.looseObject({}), z.literal('held')]).nullable()),
       async handle({ params, body }) {
         await mine(params, body.try.deployment);
-        return { body: { value: (await journal.begin(body.try, body.recipe)) ?? null } };
+        const begun = await journal.begin(body.try, body.recipe);
+        // A runner of the previous version knows of no third answer.
+        const value = begun === 'held' && body.try.scheduled === undefined ? undefined : begun;
+        return { body: { value: value ?? null } };
       },
     }),
     route({

@@ -19,9 +19,9 @@ export interface Journal {
   /**
    * Opens the step for this try.
    * @param recipe digest of how the target builds, where the step runs.
-   * @returns what the step may know; undefined when a newer try holds it or the attempt has moved on.
+   * @returns what the step may know; undefined when the attempt has moved on, 'held' when a newer try has the step.
    */
-  begin(t: Try, recipe: string): Promise<Attempt | undefined>;
+  begin(t: Try, recipe: string): Promise<Attempt | 'held' | undefined>;
   /**
    * A new, higher fencing number for this try's effect; undefined when the try no longer holds its step.
    * @param held what the target itself holds: the new number is above that, too.

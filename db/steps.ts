@@ -5,9 +5,10 @@ import { raiseFence, type Held } from './fences';
 import type { Attempt } from './journal';
 
 /**
- * The journal of steps, and the lease on each. A try is (round, attempt): the round counts how often the
- * workflow asked for the step, the attempt is Temporal's. Only the newest try of the attempt's owner may act,
- * so a worker that was stopped and wakes up late is refused before it touches the target.
+ * The journal of steps, and the lease on each. A try is (round, scheduled, attempt): the round counts how often the
+ * workflow asked for the step, the others are Temporal's. Its count of attempts begins again when an operator resets the
+ * activity or its workflow, so the time at which it asked for the try comes first. Only the newest try of the attempt's
+ * owner may act, so a worker that was stopped and wakes up late is refused before it touches the target.
  *
  * What every step asks is prepared by the server under its name: planning took as long as running it.
  */
@@ -17,6 +18,8 @@ export interface Try {
   owner: string;
   round: number;
   attempt: number;
+  /** When Temporal asked for this try, in ms since 1970 by its own clock; runners of the previous version do not say it. */
+  scheduled?: number;
   /** In which states of the attempt the step may run. */
   during: readonly DeploymentStatus[];
 }
@@ -28,31 +31,41 @@ const versionOf = (id: string) =>
 /**
  * Opens the step for this try.
  * @param recipe digest of how the target builds, where the step runs.
- * @returns what the step may know; undefined when a newer try holds it or the attempt has moved on.
+ * @returns what the step may know; undefined when the attempt has moved on; 'held' when a newer try has the step. Should
+ * there be no newer one (a clock of Temporal's that went back), this one is asked for later, and then has it.
  */
-export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt | undefined> {
+export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt | 'held' | undefined> {
   const { rows } = await db
     .raw(
       `WITH d AS (SELECT * FROM deployments WHERE id = ? AND owner = ? AND status = ANY (?) FOR NO KEY UPDATE),
             opened AS (
-              INSERT INTO deployment_steps (deployment, name, status, round, attempt)
-              SELECT id, ?, 'running', ?::integer, ?::integer FROM d
+              INSERT INTO deployment_steps (deployment, name, status, round, attempt, scheduled)
+              SELECT id, ?, 'running', ?::integer, ?::integer, ?::bigint FROM d
               ON CONFLICT (deployment, name) DO UPDATE
-                SET status = 'running', round = EXCLUDED.round, attempt = EXCLUDED.attempt, finished_at = NULL,
+                SET status = 'running', round = EXCLUDED.round, attempt = EXCLUDED.attempt,
+                    scheduled = EXCLUDED.scheduled, finished_at = NULL,
                     started_at = CASE WHEN deployment_steps.status = 'running'
                                       THEN deployment_steps.started_at ELSE now() END
-              WHERE (deployment_steps.round, deployment_steps.attempt) <= (EXCLUDED.round, EXCLUDED.attempt)
+              -- Where one of them does not say when it was asked for, the count alone decides, as it did.
+              WHERE (deployment_steps.round,
+                     CASE WHEN EXCLUDED.scheduled IS NULL THEN 0 ELSE coalesce(deployment_steps.scheduled, 0) END,
+                     deployment_steps.attempt)
+                 <= (EXCLUDED.round,
+                     CASE WHEN deployment_steps.scheduled IS NULL THEN 0 ELSE coalesce(EXCLUDED.scheduled, 0) END,
+                     EXCLUDED.attempt)
               RETURNING deployment)
-       SELECT d.trigger, p.commit, d.to_release AS release, d.from_release AS before, d.migration_began AS "migrationBegan",
+       SELECT opened.deployment IS NOT NULL AS opened, d.trigger, p.commit, d.to_release AS release, d.from_release AS before, d.migration_began AS "migrationBegan",
               (SELECT digest FROM builds WHERE target = d.target AND commit = p.commit AND recipe = ?) AS built,
               (SELECT json_build_object('reference', reference, 'sha256', sha256, 'bytes', bytes, 'entries', entries)
                  FROM backups WHERE deployment = d.id) AS backup,
               ${versionOf('coalesce(d.restores, d.id)')} AS version, ${versionOf('d.from_deployment')} AS "versionBefore"
-         FROM d JOIN opened ON opened.deployment = d.id JOIN promotions p ON p.id = d.promotion`,
-      [t.deployment, t.owner, [...t.during], t.step, t.round, t.attempt, recipe],
+         FROM d LEFT JOIN opened ON opened.deployment = d.id JOIN promotions p ON p.id = d.promotion`,
+      [t.deployment, t.owner, [...t.during], t.step, t.round, t.attempt, t.scheduled ?? null, recipe],
     )
     .options({ name: 'begin-step' });
-  return rows[0] as Attempt | undefined;
+  if (!rows[0]) return undefined;
+  const { opened, ...attempt } = rows[0] as Attempt & { opened: boolean };
+  return opened ? attempt : 'held';
 }
 
 /**
@@ -87,7 +100,8 @@ export async function finishStep(tx: Tx, t: Try, to: 'done' | 'failed', detail: 
       `WITH closed AS (
             UPDATE deployment_steps s SET status = ?, detail = ?, finished_at = now()
               FROM deployments d
-             WHERE s.deployment = ? AND s.name = ? AND s.round = ? AND s.attempt = ? AND s.status = ANY (?)
+             WHERE s.deployment = ? AND s.name = ? AND s.round = ? AND s.attempt = ? AND s.scheduled IS NOT DISTINCT FROM ?::bigint
+               AND s.status = ANY (?)
                AND d.id = s.deployment AND d.owner = ?
             RETURNING s.deployment),
           counted AS (
@@ -102,6 +116,7 @@ export async function finishStep(tx: Tx, t: Try, to: 'done' | 'failed', detail: 
         t.step,
         t.round,
         t.attempt,
+        t.scheduled ?? null,
         predecessorsOf('step', to),
         t.owner,
         t.step,
@@ -112,7 +127,13 @@ export async function finishStep(tx: Tx, t: Try, to: 'done' | 'failed', detail: 
   return rowCount === 1;
 }
 
-const lease = (t: Try) => ({ deployment: t.deployment, name: t.step, round: t.round, attempt: t.attempt });
+const lease = (t: Try) => ({
+  deployment: t.deployment,
+  name: t.step,
+  round: t.round,
+  attempt: t.attempt,
+  scheduled: t.scheduled ?? null,
+});
 
 async function stillOurs(tx: Tx, t: Try): Promise<DeploymentRow | undefined> {
   const row = (await tx('deployments').where({ id: t.deployment }).forNoKeyUpdate().first()) as

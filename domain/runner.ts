@@ -25,6 +25,7 @@ const stepTry = strict({
   owner: text(200),
   round: number,
   attempt: number,
+  scheduled: number.optional(),
   during: z
     .array(z.enum(['running', 'rolling-back']))
     .min(1)

@@ -187,6 +187,14 @@ export const mutants: Mutant[] = [
     killer: { test: 'test/workflows/recover', named: 'terminated in build' },
   },
   {
+    name: 'reset-is-no-zombie',
+    without: 'telling a try whose count was reset from a late one',
+    file: 'activities/step.ts',
+    from: 'scheduled: info.currentAttemptScheduledTimestampMs,',
+    to: 'scheduled: info.currentAttemptScheduledTimestampMs * 0 + 1,',
+    killer: { test: 'test/workflows/lease', named: 'a late try with the number' },
+  },
+  {
     name: 'paused-is-alive',
     without: 'telling a paused workflow from a lost one',
     file: 'activities/lost.ts',
