@@ -2,9 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TargetConfig } from '../domain/config';
 import { messageOf } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
+import { inWords } from '../domain/observed';
 import type { Version } from '../db/journal';
-import { short } from './build';
 import { cancelled, verdict, type RunStep, type StepContext, type StepInput } from './step';
+import { restored } from './undo';
 
 /** Health-check: the new release answers for itself, so many times in a row, before the deadline. */
 export const createHealthCheck =
@@ -15,27 +16,49 @@ export const createHealthCheck =
       return { value: undefined, detail: await untilHealthy(context, context.attempt.version!) };
     });
 
-/** After an undo: what is current again is healthy too, matched to its own version. */
+/**
+ * After an undo: what is live again is healthy too, matched to its own version where it has one.
+ * @returns in plain words what the target runs now.
+ */
 export const createVerifyRollback =
   (runStep: RunStep) =>
-  (input: StepInput): Promise<void> =>
+  (input: StepInput): Promise<string> =>
     runStep('verify-rollback', ['rolling-back'], input, async (context) => {
-      const { attempt, driver, target } = context;
-      const observed = await driver.observe();
-      if (observed !== attempt.before)
-        throw verdict('NotRestored', `${target.name} runs ${short(observed)}, not ${short(attempt.before)}.`);
-      if (attempt.versionBefore === null)
+      const { attempt, target } = context;
+      const { live, untouched } = await restored(context);
+      if (untouched)
         return {
-          value: undefined,
-          detail: `${target.name} has no release, as before this first deployment; there is nothing to check`,
+          value: 'Nothing had been switched.',
+          detail: `${inWords(live)} was left as it was; there is nothing to check`,
         };
+      if (live.kind === 'nothing')
+        return {
+          value: attempt.drifted
+            ? 'Left as it is: somebody else took it out of service meanwhile, so the target has no release.'
+            : 'Rolled back: this was the first deployment, so the target has no release, as before.',
+          detail: `${target.name} has no release; there is nothing to check`,
+        };
+      const known: Partial<Version> =
+        attempt.versionBefore ?? (live.kind === 'release' ? { release: live.release } : {});
+      const unversioned = target.health.version !== 'none' && known[target.health.version] === undefined;
+      const healthy = unversioned
+        ? `healthy; it was checked without a version, because the record knows none of it`
+        : 'healthy';
+      const what =
+        live.kind === 'release' ? 'the release from before' : `what was live before, ${inWords(live)},`;
       return {
-        value: undefined,
-        detail: await untilHealthy(context, attempt.versionBefore),
+        value: attempt.drifted
+          ? `Left as it is: somebody else made ${inWords(live)} live meanwhile. It is ${healthy}.`
+          : `Rolled back: ${what} is current again and ${healthy}.`,
+        detail: await untilHealthy(context, known),
       };
     });
 
-async function untilHealthy({ step, target, note, signal }: StepContext, version: Version): Promise<string> {
+/** @param version what of it is known; what is not known is not asked for. */
+async function untilHealthy(
+  { step, target, note, signal }: StepContext,
+  version: Partial<Version>,
+): Promise<string> {
   const { health } = target;
   const expected = health.version === 'none' ? undefined : version[health.version];
   let deadline = Date.now() + health.deadlineSeconds * 1000;
@@ -55,7 +78,8 @@ async function untilHealthy({ step, target, note, signal }: StepContext, version
     if (wrong !== last && wrong) note(`health check: ${wrong}`);
     last = wrong ?? '';
     row = wrong ? 0 : row + 1;
-    if (row >= health.successes) return `healthy: ${row} answers in a row after ${tries} tries`;
+    if (row >= health.successes)
+      return `healthy: ${row} answers in a row after ${tries} tries${expected || health.version === 'none' ? '' : ', checked without a version'}`;
     await sleep(health.intervalMs, undefined, { signal }).catch(() => undefined);
     // While this worker stood still (a paused machine, a database that was away) nobody asked: that time says nothing
     // about the release.

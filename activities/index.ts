@@ -11,7 +11,8 @@ import { createNotifyActivities } from './notify';
 import { createRetention } from './retention';
 import { createStepRunner } from './step';
 import { createWindowActivities } from './windows';
-import { createMigrate, createSwap, createUndoSwap } from './swap';
+import { createMigrate, createSwap } from './swap';
+import { createTakeOut, createUndoSwap } from './undo';
 
 /** The steps on a target, on whichever host they run. */
 export function createSteps(deps: TargetDeps) {
@@ -24,6 +25,7 @@ export function createSteps(deps: TargetDeps) {
     healthCheck: createHealthCheck(runStep),
     undoSwap: createUndoSwap(runStep),
     undoMigrate: createRestoreData(runStep),
+    takeOut: createTakeOut(runStep),
     verifyRollback: createVerifyRollback(runStep),
   };
 }

@@ -3,8 +3,9 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import type { SignalDefinition } from '@temporalio/common';
 import type { TargetConfig } from '../domain/config';
 import { failpoint } from '../domain/failpoint';
-import { SignalboxError } from '../domain/errors';
+import { messageOf, SignalboxError } from '../domain/errors';
 import { isTerminal, type DeploymentStatus, type Trigger } from '../domain/machines';
+import { inWords, releaseOr, type Observed } from '../domain/observed';
 import { backupRemoved, backupsToRemove } from '../db/backups';
 import { acquireLane, admit, createGate, type LaneAnswer } from '../db/admission';
 import {
@@ -16,6 +17,7 @@ import {
   recordEnd,
   rowKey,
   rollbackFailed,
+  stillUndecided,
   takeOver,
   type DeploymentRow,
 } from '../db/deployments';
@@ -30,10 +32,9 @@ import {
   type DeploymentRequest,
   type Resolution,
 } from '../workflows/messages';
-import { short } from './build';
 import type { Deps } from './deps';
-import { createDriver } from './drivers/driver';
 import type { Heard } from './heard';
+import { look, noteLive } from './look';
 import { lost } from './lost';
 import { targetOf } from './step';
 import { tidyTarget, type Left } from './tidy';
@@ -52,6 +53,8 @@ export interface Plan {
   runner?: { lostAfterMs: number };
   /** The queue of the runner that took it; the workflow's own note. */
   place?: { taskQueue: string; scheduleToStartTimeout: number };
+  /** Its data goes back with its release; not in plans of the version before. */
+  restoresData?: boolean;
   /** Whether the target has a release to return to; known once the lane is held. */
   hadRelease: boolean;
   /** What is recorded when it succeeds. */
@@ -73,6 +76,9 @@ export interface OnHost extends Left {
   old: { deployment: number; reference: string }[];
 }
 export type Ended = DeploymentOutcome & { left?: OnHost };
+
+/** What a runner saw live; by the digest alone from a runner of the version before. */
+export type Seen = { live: Observed } | { release: string | null };
 
 /** How the lane stands, for the workflow. */
 export type LaneNews =
@@ -158,11 +164,18 @@ export function createLifecycle(deps: Deps, heard: Heard) {
 
   async function leftBy(ended: DeploymentRow): Promise<OnHost> {
     const { target } = ended;
-    const [live, backup] = await Promise.all([
+    const [live, seen, backup] = await Promise.all([
       currentOf(db, target),
+      db('targets').where({ name: target }).first('observed'),
       db('backups').where({ deployment: ended.id }).first('reference'),
     ]);
-    const keep = [live?.to_release, live?.from_release].filter((digest) => typeof digest === 'string');
+    const found = seen?.observed as Observed | null | undefined;
+    const keep = [
+      live?.to_release,
+      live?.from_release,
+      // What was last seen live may be a release that the record does not call current.
+      found?.kind === 'release' ? found.release : null,
+    ].filter((digest) => typeof digest === 'string');
     const config = deps.targets().get(target);
     const old = config?.runner
       ? await backupsToRemove(db, target, new Date(Date.now() - config.backup.keepDays * 86_400_000))
@@ -258,18 +271,32 @@ export function createLifecycle(deps: Deps, heard: Heard) {
           { deployment: plan.key, target: plan.target, why },
           'rollback failed: an SRE has to decide',
         );
+        await noteLive(deps, plan.target);
       }),
 
-    /** An SRE leaves the target as it is: what is really current is observed and recorded. */
-    acceptRollback: (plan: Plan, outcome: string, asked: Resolution, observed?: { release: string | null }) =>
+    /**
+     * An SRE leaves the target as it is: what is really live is observed and recorded.
+     * @returns the outcome, or why it could not be accepted.
+     */
+    acceptRollback: (
+      plan: Plan,
+      outcome: string,
+      asked: Resolution,
+      seen?: Seen,
+    ): Promise<Ended | { refused: string }> =>
       owned(async (owner) => {
-        const { release } = observed ?? {
-          release: await createDriver(targetOf(deps, plan.target).driver).observe(),
-        };
-        const told = `${outcome} Current: ${release ? `release ${short(release)}` : 'no release'}.`;
+        const live = seen
+          ? liveIn(seen)
+          : await look(deps, plan.target).catch((thrown: unknown) => ({ refused: messageOf(thrown) }));
+        if ('refused' in live) {
+          const why = `${live.refused}. Nobody could say what is live, so that it could not be recorded.`;
+          await stillUndecided(db, plan.deployment, owner, why);
+          return { refused: why };
+        }
+        const told = `${outcome.replace(/(?<![.!?])$/, '.')} Current: ${inWords(live)}.`;
         return afterEnd(
           await recordEnd(db, plan.deployment, owner, 'rolled-back', told, {
-            observed: { release },
+            live,
             accepted: moveOf(asked),
           }),
         );
@@ -308,6 +335,8 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     },
   };
 }
+
+const liveIn = (seen: Seen): Observed => ('live' in seen ? seen.live : releaseOr(seen.release));
 
 const moveOf = ({ by, reason, request }: Resolution) => ({ by, why: reason, request });
 

@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import type { Observed } from '../domain/observed';
 import { removeTree } from './archive';
 import type { TargetDeps } from './deps';
 import { createDriver } from './drivers/driver';
@@ -29,8 +30,8 @@ export function createRunnerActivities(
       deps.log.info({ deployment: key, runner: deps.id }, `${key}: its steps are done here`);
       return { id: deps.id, host: deps.host };
     },
-    /** What the target runs now; null: nothing. */
-    observe: ({ target }: { target: string }): Promise<string | null> =>
+    /** What is live on the target now. */
+    observe: ({ target }: { target: string }): Promise<Observed> =>
       createDriver(targetOf(deps, target).driver).observe(),
     /** @returns the deployments whose backups were removed. */
     async tidy(left: OnHost): Promise<number[]> {

@@ -9,6 +9,7 @@ import { failpoint } from '../domain/failpoint';
 import type { DeploymentStatus } from '../domain/machines';
 import type { Reference } from '../domain/service-config';
 import { recipeDigest } from '../db/digest';
+import type { Observed } from '../domain/observed';
 import type { Attempt, Made } from '../db/journal';
 import type { Try } from '../db/steps';
 import { removeTree } from './archive';
@@ -51,6 +52,11 @@ export interface StepContext {
   room: { workspace: string; artifact(digest: string): string; backups: string };
   /** A new, higher fencing number for what comes next. @throws when a newer try has the step. */
   fence(): Promise<number>;
+  /**
+   * Writes what is live: before the attempt acts, of which the first stays, or what somebody else put there meanwhile.
+   * @returns what stands in the record. @throws when a newer try has the step.
+   */
+  observed(when: 'before' | 'meanwhile', live: Observed): Promise<Observed>;
   /** Asks at the last moment whether it may act. @throws a verdict when it may not, WindowClosed when not now. */
   permit(what: 'migrate' | 'swap'): Promise<void>;
 }
@@ -166,6 +172,11 @@ export function createStepRunner(deps: TargetDeps) {
             const fence = await journal.fence(mine, heldIn(driver.room));
             if (fence === undefined) throw supersededTry(name, input.key);
             return fence;
+          },
+          async observed(when, live) {
+            const stands = await journal.observed(mine, when, live);
+            if (!stands) throw supersededTry(name, input.key);
+            return stands;
           },
           async permit(what) {
             const refusal = await journal.permit(mine, what, recipe);

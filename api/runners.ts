@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import * as runner from '../domain/runner';
 import { notFound, SignalboxError } from '../domain/errors';
+import { observedSchema } from '../domain/observed';
 import { findDeploymentById } from '../db/deployments';
 import { createJournal } from '../db/journal';
 import { heardOf, takenBy } from '../db/runners';
@@ -90,6 +91,17 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
       async handle({ params, body }) {
         await mine(params, body.try.deployment);
         return { body: { value: (await journal.permit(body.try, body.what, body.recipe)) ?? null } };
+      },
+    }),
+    route({
+      ...common,
+      path: '/runners/:target/observed',
+      summary: 'Record what is live: before an attempt acts, or put there by somebody else meanwhile',
+      body: runner.observedBody,
+      answers: answer(observedSchema.nullable()),
+      async handle({ params, body }) {
+        await mine(params, body.try.deployment);
+        return { body: { value: (await journal.observed(body.try, body.when, body.live)) ?? null } };
       },
     }),
     route({

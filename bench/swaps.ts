@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { directoryDriver } from '../activities/drivers/directory';
+import { nothing, releaseOr } from '../domain/observed';
 import { rememberedPorts } from '../cli/embedded/ports';
 import { median, percentile, type Result } from './result';
 
@@ -19,10 +20,12 @@ export async function swaps(quick: boolean): Promise<Result[]> {
     mkdirSync(join(root, 'releases', release), { recursive: true });
     writeFileSync(join(root, 'releases', release, 'version.txt'), `${release[0]}\n`);
   }
+  const both = releases.map(releaseOr);
   const driver = directoryDriver({ root });
   let fence = 0;
   const noHook = () => Promise.reject(new Error('nothing to reload'));
-  const swap = () => driver.switchTo(releases[++fence % 2]!, { fence, by: 'bench' }, noHook);
+  const swap = () =>
+    driver.switchTo(both[++fence % 2]!, { fence, by: 'bench', over: [nothing, ...both] }, noHook);
   await swap();
   const port = await rememberedPorts(folder).take('site');
   const program = join(__dirname, '..', 'cli', 'sample', 'site.js');

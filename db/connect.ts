@@ -8,6 +8,7 @@ import * as operations from './migrations/005-operations';
 import * as backups from './migrations/006-backups';
 import * as retention from './migrations/007-retention';
 import * as runners from './migrations/008-runners';
+import * as observed from './migrations/010-observed';
 import * as inbox from './migrations/011-inbox';
 
 export type Db = Knex;
@@ -69,6 +70,7 @@ const migrations: Record<string, Knex.Migration> = {
   '006-backups': backups,
   '007-retention': retention,
   '008-runners': runners,
+  '010-observed': observed,
   '011-inbox': inbox,
 };
 

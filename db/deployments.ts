@@ -9,6 +9,7 @@ import {
   type Risk,
   type Trigger,
 } from '../domain/machines';
+import { releaseOr, type Observed, type Restorable } from '../domain/observed';
 import { recordAudit } from './audit';
 import { deliverItems, takeItemsBack } from './backlog/delivery';
 import type { Db, Tx } from './connect';
@@ -35,6 +36,10 @@ export interface DeploymentRow {
   from_release: string | null;
   to_release: string | null;
   restores: number | null;
+  /** What was live before it acted, as it was found. */
+  observed: Restorable | null;
+  /** What somebody else made live while it was under way. */
+  drifted: Observed | null;
   migration_began: boolean;
   waiting_for: string | null;
   /** Who paused its workflow in Temporal, and how it goes on. */
@@ -131,6 +136,16 @@ export async function rollbackFailed(db: Db, id: number, owner: string, why: str
   });
 }
 
+/** An SRE's decision could not be followed; what it waits for says why. */
+export async function stillUndecided(db: Db, id: number, owner: string, why: string): Promise<void> {
+  await db.transaction(async (tx) => {
+    await lockOwned(tx, id, owner);
+    await tx('deployments')
+      .where({ id, status: 'rollback-failed' })
+      .update({ waiting_for: `an SRE: ${why}`, version: tx.raw('version + 1'), updated_at: tx.fn.now() });
+  });
+}
+
 /** Locks the attempt. @throws NotOwner when a recovery has taken it over: its former workflow may not write. */
 async function lockOwned(tx: Tx, id: number, owner: string): Promise<DeploymentRow> {
   const row = (await tx('deployments').where({ id }).forNoKeyUpdate().first()) as DeploymentRow;
@@ -154,14 +169,15 @@ export async function recordEnd(
   to: 'succeeded' | 'rolled-back' | 'cancelled',
   outcome: string,
   more: {
-    observed?: { release: string | null };
+    /** What is live, as it was accepted. */
+    live?: Observed;
     accepted?: Move;
     reviewMs?: number;
     /** Whether the items that it carries are done by it. */
     itemsDone?: boolean;
   } = {},
 ): Promise<DeploymentRow> {
-  const { observed, accepted, reviewMs = 72 * 3_600_000, itemsDone = false } = more;
+  const { live, accepted, reviewMs = 72 * 3_600_000, itemsDone = false } = more;
   return db.transaction(async (tx) => {
     const row = await lockOwned(tx, id, owner);
     const move = accepted ?? bySignalbox(outcome, row.request_id);
@@ -179,14 +195,16 @@ export async function recordEnd(
       if (!byHand) await deployed(tx, row.promotion, outcome, move, reviewMs);
       if (byHand) await takeItemsBack(tx, row.promotion, row.target, move);
       else if (itemsDone) await deliverItems(tx, row.promotion, row.target, move);
-      await setCurrent(tx, row.target, row.restores ?? id);
+      await setLive(tx, row.target, releaseOr(row.to_release), row.restores ?? id);
     }
     if (to === 'rolled-back') {
       if (!byHand) {
         await transition(tx, 'promotion', row.promotion, 'rolled-back', move);
         await transition(tx, 'changeRequest', row.promotion, 'approved', move);
       }
-      if (observed) await setCurrent(tx, row.target, await putBy(tx, row.target, observed.release));
+      // What it returned to is what was found, which may be something else than the record believed.
+      const now = live ?? row.drifted ?? row.observed;
+      if (now) await setLive(tx, row.target, now);
     }
     await failpoint('record/middle');
     return { ...row, status: to, outcome };
@@ -200,20 +218,27 @@ export const currentOf = async (tx: Tx, target: string) =>
     .where('targets.name', target)
     .first('deployments.*')) as DeploymentRow | undefined;
 
-const setCurrent = (tx: Tx, target: string, deployment: number | null) =>
+/**
+ * Records what a target runs.
+ * @param deployment that put it there; left out: the one that the record knows for this release, if it knows one.
+ */
+export const setLive = (tx: Tx, target: string, live: Observed, deployment?: number) =>
   tx('targets')
     .where({ name: target })
-    .update({ current_deployment: deployment, version: tx.raw('version + 1'), updated_at: tx.fn.now() });
+    .update({
+      current_deployment:
+        deployment ?? (live.kind === 'release' ? tx.raw('put_by(?, ?)', [target, live.release]) : null),
+      ...seen(tx, live),
+      version: tx.raw('version + 1'),
+      updated_at: tx.fn.now(),
+    });
 
-/** The latest deployment that carried this release to the target. */
-async function putBy(tx: Tx, target: string, release: string | null): Promise<number | null> {
-  if (release === null) return null;
-  const row = await tx('deployments')
-    .where({ target, to_release: release, restores: null })
-    .orderBy('id', 'desc')
-    .first();
-  return (row as DeploymentRow | undefined)?.id ?? null;
-}
+/** Notes what was seen on a target, where the record says something else or nobody vouches for it. */
+export const noteSeen = (tx: Tx, target: string, live: Observed) =>
+  tx('targets')
+    .where({ name: target })
+    .update({ ...seen(tx, live), version: tx.raw('version + 1'), updated_at: tx.fn.now() });
+const seen = (tx: Tx, live: Observed) => ({ observed: JSON.stringify(live), observed_at: tx.fn.now() });
 
 /** The workflow that waits first for this lane. */
 export async function nextInLine(tx: Tx, target: string): Promise<string | undefined> {

@@ -1,6 +1,7 @@
 import { whyClosed } from '../domain/admission';
 import type { Targets } from '../domain/config';
 import { changeRequestKey } from '../domain/keys';
+import type { Observed, Restorable } from '../domain/observed';
 import type { Trigger } from '../domain/machines';
 import { createGate, standingOf } from './admission';
 import type { Db, Tx } from './connect';
@@ -8,7 +9,7 @@ import { setRelease } from './deployments';
 import { recipeDigest } from './digest';
 import { appendLog, type NewLine } from './log';
 import type { Held } from './fences';
-import { beginStep, finishStep, takeFence, type Try } from './steps';
+import { beginStep, finishStep, noteObserved, takeFence, type Try } from './steps';
 import type { Windows } from './windows';
 
 /**
@@ -29,6 +30,11 @@ export interface Journal {
   fence(t: Try, held?: Held): Promise<number | undefined>;
   /** Asks at the last moment whether it may act. For a migration it is noted that data may change from now on. */
   permit(t: Try, what: 'migrate' | 'swap', recipe: string): Promise<Refusal | undefined>;
+  /**
+   * Writes what is live: before the attempt acts, of which the first stays, or what somebody else put there meanwhile.
+   * @returns what stands in the record; undefined when the try no longer holds its step.
+   */
+  observed(t: Try, when: 'before' | 'meanwhile', live: Observed): Promise<Observed | undefined>;
   append(t: Try, lines: NewLine[]): Promise<void>;
   /** Closes the step and records what it made, or nothing of it: false when a newer try has the step. */
   finish(t: Try, to: 'done' | 'failed', detail: string, made?: Made): Promise<boolean>;
@@ -45,15 +51,21 @@ export interface Attempt {
   commit: string;
   /** Digest of what is deployed; null until it is built. */
   release: string | null;
-  /** Digest of what was live before; null: nothing. */
+  /** Digest of what was live before, as the record has it; null: nothing. */
   before: string | null;
+  /** What was found live before this attempt acted; none: it has not acted. */
+  observed?: Restorable | null;
+  /** What somebody else made live while this attempt was under way; it is theirs. */
+  drifted?: Observed | null;
+  /** Whether an undo may have taken out what was live. */
+  tookOut?: boolean;
   migrationBegan: boolean;
   /** Digest of what the same commit was built to with the same recipe. */
   built: string | null;
   backup: ({ reference: string } & Proof) | null;
   /** As what the release names itself: for a rollback by hand, what the attempt that built it deployed. */
   version: Version | null;
-  /** As what the one before names itself; null: there was none. */
+  /** As what the one to return to names itself; null: there is none, or the record does not know it. */
   versionBefore: Version | null;
 }
 interface Proof {
@@ -111,6 +123,7 @@ export function createJournal(deps: { db: Db; windows: Windows; targets(): Targe
         await db('deployments').where({ id: t.deployment }).update({ migration_began: true });
       return undefined;
     },
+    observed: (t, when, live) => noteObserved(db, t, when, live),
     append: (t, lines) => appendLog(db, t.deployment, t.step, lines),
     async finish(t, to, detail, made) {
       if (!made) return finishStep(db, t, to, detail);

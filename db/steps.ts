@@ -3,6 +3,7 @@ import type { Db, Tx } from './connect';
 import type { DeploymentRow } from './deployments';
 import { raiseFence, type Held } from './fences';
 import type { Attempt } from './journal';
+import type { Observed } from '../domain/observed';
 
 /**
  * The journal of steps, and the lease on each. A try is (round, scheduled, attempt): the round counts how often the
@@ -27,6 +28,9 @@ export interface Try {
 const versionOf = (id: string) =>
   `(SELECT json_build_object('release', v.to_release, 'commit', vp.commit, 'revision', vp.revision)
       FROM deployments v JOIN promotions vp ON vp.id = v.promotion WHERE v.id = ${id} AND v.to_release IS NOT NULL)`;
+/** The deployment whose release an undo returns to: by what was found live, else by what the record believed. */
+const returnsTo = `CASE WHEN coalesce(d.drifted, d.observed) IS NULL THEN d.from_deployment
+                        ELSE put_by(d.target, coalesce(d.drifted, d.observed)->>'release') END`;
 
 /**
  * Opens the step for this try.
@@ -55,10 +59,11 @@ export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt
                      EXCLUDED.attempt)
               RETURNING deployment)
        SELECT opened.deployment IS NOT NULL AS opened, d.trigger, p.commit, d.to_release AS release, d.from_release AS before, d.migration_began AS "migrationBegan",
+              d.observed, d.drifted, EXISTS (SELECT 1 FROM deployment_steps WHERE deployment = d.id AND name = 'take-out') AS "tookOut",
               (SELECT digest FROM builds WHERE target = d.target AND commit = p.commit AND recipe = ?) AS built,
               (SELECT json_build_object('reference', reference, 'sha256', sha256, 'bytes', bytes, 'entries', entries)
                  FROM backups WHERE deployment = d.id) AS backup,
-              ${versionOf('coalesce(d.restores, d.id)')} AS version, ${versionOf('d.from_deployment')} AS "versionBefore"
+              ${versionOf('coalesce(d.restores, d.id)')} AS version, ${versionOf(returnsTo)} AS "versionBefore"
          FROM d LEFT JOIN opened ON opened.deployment = d.id JOIN promotions p ON p.id = d.promotion`,
       [t.deployment, t.owner, [...t.during], t.step, t.round, t.attempt, t.scheduled ?? null, recipe],
     )
@@ -89,6 +94,48 @@ export async function takeFence(db: Db, t: Try, held?: Held): Promise<number | u
     });
 }
 class NotHeld extends Error {}
+
+/**
+ * Writes what was live before the attempt acted, once: a later try, an undo or a recovery finds what stands there. Or what
+ * somebody else put there meanwhile: there the latest counts.
+ * @returns what stands in the record; undefined when the try no longer holds its step.
+ */
+export async function noteObserved(
+  db: Db,
+  t: Try,
+  when: 'before' | 'meanwhile',
+  live: Observed,
+): Promise<Observed | undefined> {
+  return db.transaction(async (tx) => {
+    const row = await stillOurs(tx, t);
+    if (
+      !row ||
+      !(await tx('deployment_steps')
+        .where({ ...lease(t), status: 'running' })
+        .first('name'))
+    )
+      return undefined;
+    await tx('targets')
+      .where({ name: row.target })
+      .update({ observed: JSON.stringify(live), observed_at: tx.fn.now() });
+    if (when === 'meanwhile') {
+      await tx('deployments')
+        .where({ id: t.deployment })
+        .update({ drifted: JSON.stringify(live) });
+      return live;
+    }
+    if (row.observed) return row.observed;
+    const release = live.kind === 'release' ? live.release : null;
+    await tx('deployments')
+      .where({ id: t.deployment })
+      .update({
+        observed: JSON.stringify(live),
+        from_release: release,
+        from_deployment: release && tx.raw('put_by(?, ?)', [row.target, release]),
+      });
+    return live;
+  });
+}
 
 /**
  * Closes the step and writes its last log line, in one statement; belongs into the transaction that records what

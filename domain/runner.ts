@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { observedSchema } from './observed';
 import { strict } from './strict';
 
 /** What a runner says to the API: it does a target's steps on the target's own host and records them here. */
@@ -15,6 +16,7 @@ const steps = [
   'health-check',
   'undo-swap',
   'undo-migrate',
+  'take-out',
   'verify-rollback',
 ] as const;
 
@@ -59,6 +61,11 @@ export const fenceBody = strict({
   held: strict({ fence: z.number().int().min(0), by: z.string().max(300).nullable() }).optional(),
 });
 export const permitBody = strict({ try: stepTry, what: z.enum(['migrate', 'swap']), recipe: digest });
+export const observedBody = strict({
+  try: stepTry,
+  when: z.enum(['before', 'meanwhile']),
+  live: observedSchema,
+});
 export const linesBody = strict({
   try: stepTry,
   lines: z.array(strict({ at, stream: z.enum(['out', 'err', 'note']), text: z.string() })).max(10_000),

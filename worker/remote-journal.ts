@@ -53,6 +53,7 @@ export function createRemote(options: { api: string; token: string; target: stri
       begin: async (t, recipe) => (await call('begin', { try: t, recipe })) ?? undefined,
       fence: async (t, held) => (await call('fence', { try: t, held })) ?? undefined,
       permit: async (t, what, recipe) => (await call('permit', { try: t, what, recipe })) ?? undefined,
+      observed: async (t, when, live) => (await call('observed', { try: t, when, live })) ?? undefined,
       append: (t, lines) => call('lines', { try: t, lines }, true),
       finish: (t, to, detail, made) =>
         call('finish', { try: t, to, detail, ...(made ? { made } : {}) }, true),

@@ -26,7 +26,7 @@ import {
   type DeploymentRequest,
 } from './messages';
 import { claimed, recordEnd } from './place';
-import { saga } from './saga';
+import { saga, undosOf } from './saga';
 import { ignoreUnknownSignals } from './signals';
 import { sleepUntil, utc } from './sleep';
 import { staysOnItsVersion } from './versioning';
@@ -109,14 +109,14 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
         await step('Back up the data and read it back', plan.limits.backupMs).backup(input);
 
         if (plan.migrates) {
-          undo('undoMigrate');
+          undo(...undosOf(plan, ['migrate']));
           await whenOpen((round) =>
             step("Run the target's migration", plan.limits.migrateMs).migrate({ ...input, round }),
           );
         }
 
         // Registered before the step: whether a lost swap happened is unknown, and undoing it is harmless.
-        undo('undoSwap');
+        undo(...undosOf(plan, ['swap']));
         await whenOpen((round) =>
           step('Swap: make the new release current', plan.limits.swapMs).swap({ ...input, round }),
         );

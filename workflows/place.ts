@@ -1,5 +1,5 @@
 import { proxyActivities, TemporalFailure, ActivityFailure, TimeoutFailure } from '@temporalio/workflow';
-import type { Ended, OnHost, Plan } from '../activities/lifecycle';
+import type { Ended, OnHost, Plan, Seen } from '../activities/lifecycle';
 import type { RunnerActivities } from '../activities/runner';
 import { runnerQueue, targetQueue } from '../temporal-config/names';
 import { record, retry } from './activities';
@@ -38,17 +38,18 @@ export const isLost = (thrown: unknown): boolean =>
   thrown.cause instanceof TimeoutFailure &&
   thrown.cause.timeoutType === 'SCHEDULE_TO_START';
 
-/** What the target runs, as a runner on its host sees it; undefined where the workers see it themselves. */
-export async function observed(plan: Plan): Promise<{ release: string | null } | undefined> {
+/** What is live, as a runner on the target's host sees it; undefined where the workers see it themselves. */
+export async function observed(plan: Plan): Promise<Seen | undefined> {
   const place = await claimed(plan);
   if (!place) return undefined;
-  const release = await proxyActivities<RunnerActivities>({
+  const seen = await proxyActivities<RunnerActivities>({
     ...place,
     summary: `Look what ${plan.target} runs`,
     startToCloseTimeout: '2 minutes',
     retry,
   }).observe({ target: plan.target });
-  return { release };
+  // A runner of the version before says it by its digest alone.
+  return typeof seen === 'string' || seen === null ? { release: seen } : { live: seen };
 }
 
 /** Records the end, and has the runner tidy up if one did the steps; that is never worth the outcome. */

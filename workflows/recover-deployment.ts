@@ -7,7 +7,7 @@ import {
 import { onTarget, record } from './activities';
 import type { DeploymentOutcome, RecoveryRequest } from './messages';
 import { claimed, recordEnd } from './place';
-import { rootMessage, unwind, type UndoName } from './saga';
+import { rootMessage, undosOf, unwind } from './saga';
 import { ignoreUnknownSignals } from './signals';
 import { staysOnItsVersion } from './versioning';
 
@@ -31,9 +31,7 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
     async function settle(): Promise<DeploymentOutcome> {
       if (status === 'queued' || status === 'waiting-for-window')
         return recordEnd(plan, 'cancelled', `${request.why} It had not begun; nothing was touched.`);
-      const undos: UndoName[] = [];
-      if (began.includes('migrate')) undos.push('undoMigrate');
-      if (began.includes('swap')) undos.push('undoSwap');
+      const undos = undosOf(plan, began);
       // Its undo failed before its workflow was lost: whether to try again is still a person's to say.
       if (status === 'rollback-failed') return unwind(plan, undos, request.why, round, true);
       if (status === 'running' && began.includes('health-check')) {

@@ -18,16 +18,27 @@ import { resolveRollback, type DeploymentOutcome, type Resolution } from './mess
  * still failing when the alarm timer fires, stops there (a later undo may be unsafe without it): the deployment
  * is rollback-failed, its lane stays held, and an SRE's `retry` or `accept` is waited for.
  */
-export type UndoName = 'undoMigrate' | 'undoSwap' | 'verifyRollback';
+export type UndoName = 'undoMigrate' | 'undoSwap' | 'takeOut' | 'verifyRollback';
 
 /** In words, for the Temporal UI and for messages. */
 export const undoTitle: Record<UndoName, string> = {
   undoMigrate: "Undo migrate: restore data where the target's policy says so",
   undoSwap: 'Undo swap: make the release from before current again',
+  takeOut: 'Take what is live out of service until its data is back',
   verifyRollback: 'Check that what was restored is healthy',
 };
 export const undoLimitMs = (plan: Plan, name: UndoName) =>
   name === 'verifyRollback' ? plan.limits.healthMs : plan.limits.swapMs;
+
+/**
+ * What is registered before these steps, in this order. Where data goes back with the release, nothing may run on data that
+ * is not its own: going back is then take out, restore, make the old one current.
+ */
+export function undosOf(plan: Plan, steps: readonly string[]): UndoName[] {
+  const [migrate, swap] = [steps.includes('migrate'), steps.includes('swap')];
+  if (plan.restoresData && (migrate || swap)) return ['undoSwap', 'undoMigrate', 'takeOut'];
+  return [...(migrate ? (['undoMigrate'] as const) : []), ...(swap ? (['undoSwap'] as const) : [])];
+}
 
 /**
  * Runs `body`; when it fails with a Temporal failure (a verdict, a cancel, an exhausted retry), unwinds what it
@@ -35,12 +46,12 @@ export const undoLimitMs = (plan: Plan, name: UndoName) =>
  */
 export async function saga(
   plan: Plan,
-  body: (undo: (name: UndoName) => void) => Promise<DeploymentOutcome>,
+  body: (undo: (...names: UndoName[]) => void) => Promise<DeploymentOutcome>,
   whyCancelled: () => string,
 ): Promise<DeploymentOutcome> {
   const undos: UndoName[] = [];
   try {
-    return await body((name) => undos.push(name));
+    return await body((...names) => undos.push(...names.filter((name) => !undos.includes(name))));
   } catch (thrown) {
     if (!(thrown instanceof TemporalFailure)) throw thrown;
     const why = isCancellation(thrown) ? whyCancelled() : rootMessage(thrown);
@@ -69,8 +80,9 @@ export async function unwind(
   const order = undos.toReversed();
   // Before the swap's undo was registered nothing was touched, so there is nothing to check.
   if (undos.includes('undoSwap')) order.push('verifyRollback');
+  const rounds: Rounds = { next: round };
   for (const name of order) {
-    const rounds = { next: round };
+    rounds.next = round;
     for (;;) {
       setCurrentDetails(`**Rolling back.** ${why}\n\nNow: ${undoTitle[name]}.`);
       const failure = await untilAlarm(plan, name, rounds);
@@ -81,7 +93,7 @@ export async function unwind(
     }
   }
   const touched = undos.includes('undoSwap');
-  return recordEnd(plan, 'rolled-back', `${why} ${rolledBackTo(plan, touched)}`);
+  return recordEnd(plan, 'rolled-back', `${why} ${rounds.found ?? rolledBackTo(plan, touched)}`);
 }
 
 /** Waits for an SRE's decision. @returns the outcome when the target is accepted as it is; undefined: try again. */
@@ -101,9 +113,13 @@ async function decided(
       return undefined;
     }
     const outcome = `${why} The rollback failed; ${resolution.by} accepted the target as it is: ${resolution.reason}`;
-    if (!plan.runner) return record.acceptRollback(plan, outcome, resolution);
     try {
-      return await tidied(plan, await record.acceptRollback(plan, outcome, resolution, await observed(plan)));
+      const seen = plan.runner && (await observed(plan));
+      const accepted = await record.acceptRollback(plan, outcome, resolution, seen);
+      if (!('refused' in accepted)) return await tidied(plan, accepted);
+      setCurrentDetails(
+        `**Rollback failed; the lane is held.** It could not be accepted: ${accepted.refused} Decide again.`,
+      );
     } catch (thrown) {
       if (!isLost(thrown)) throw thrown;
       setCurrentDetails(
@@ -131,6 +147,7 @@ function hearResolutions(plan: Plan): () => Promise<Resolution> {
   };
 }
 
+/** Of attempts whose check was made by the previous version, which did not say what it found. */
 const rolledBackTo = (plan: Plan, touched: boolean) =>
   !touched
     ? 'Nothing was touched.'
@@ -138,8 +155,14 @@ const rolledBackTo = (plan: Plan, touched: boolean) =>
       ? 'Rolled back: the release from before is current again and healthy.'
       : 'Rolled back: this was the first deployment, so the target has no release, as before.';
 
+/** The number of an undo's next try, and what the check after all of them found, in plain words. */
+interface Rounds {
+  next: number;
+  found?: string;
+}
+
 /** Tries one undo until it succeeds, gives a verdict, or the alarm fires. @returns what failed, or undefined. */
-async function untilAlarm(plan: Plan, name: UndoName, rounds: { next: number }): Promise<string | undefined> {
+async function untilAlarm(plan: Plan, name: UndoName, rounds: Rounds): Promise<string | undefined> {
   const scope = new CancellationScope();
   const work = scope
     .run(() => undone(plan, name, rounds))
@@ -168,12 +191,14 @@ async function untilAlarm(plan: Plan, name: UndoName, rounds: { next: number }):
 }
 
 /** Undoes once; on a target with runners it goes on with another one when the one that had it is lost. */
-async function undone(plan: Plan, name: UndoName, rounds: { next: number }): Promise<void> {
+async function undone(plan: Plan, name: UndoName, rounds: Rounds): Promise<void> {
   for (;;) {
     if (plan.runner) plan.place ??= await claimed(plan, true);
     const undo = undoOnTarget(undoTitle[name], undoLimitMs(plan, name), plan.place);
     try {
-      return await undo[name]({ ...plan, round: rounds.next++ });
+      const found = await undo[name]({ ...plan, round: rounds.next++ });
+      if (typeof found === 'string') rounds.found = found;
+      return;
     } catch (thrown) {
       if (!isLost(thrown)) throw thrown;
       plan.place = undefined;

@@ -3,25 +3,27 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { TargetConfig } from '../../domain/config';
+import { inWords, isSame, nothing, textOf, type Observed } from '../../domain/observed';
 import type { Driver } from './driver';
 import { heldIn } from './numbers';
 import { releasesIn } from './releases';
 
 /**
  * A target that the operator's own commands switch: `swap` makes a release live, `restore` puts back the one from before
- * (or takes the first one away), `observe` prints the digest of the one that is live. Each may run again, and is told by
- * its environment what to do. A process that is meant to stay (a server) has to be started in a session of its own,
- * without SIGNALBOX_WORK in its environment: whatever else a command leaves running is ended with its step.
+ * (or takes the live one out of service, with SIGNALBOX_RELEASE empty), `observe` prints the digest of the one that is
+ * live. Each may run again, and is told by its environment what to do. A process that is meant to stay (a server) has to be
+ * started in a session of its own, without SIGNALBOX_WORK in its environment: whatever else a command leaves running is
+ * ended with its step.
  */
 export type CommandConfig = Extract<TargetConfig['driver'], { kind: 'command' }>;
 const run = promisify(execFile);
 
 export function commandDriver(config: CommandConfig): Driver {
   const { root, swap, restore, observe: observer } = config;
-  const { install, prune, folderOf } = releasesIn(root, observe);
+  const { install, prune, folderOf } = releasesIn(root, async () => textOf(await observe()));
   const room = join(root, '.signalbox');
 
-  async function observe(): Promise<string | null> {
+  async function observe(): Promise<Observed> {
     await mkdir(root, { recursive: true });
     const [program, ...args] = observer.argv as [string, ...string[]];
     const { stdout } = await run(program, args, {
@@ -32,7 +34,7 @@ export function commandDriver(config: CommandConfig): Driver {
     }).catch((thrown: unknown) => {
       throw new Error(`driver.observe (${program}) could not say what is live`, { cause: thrown });
     });
-    return stdout.trim().split('\n').at(-1) || null;
+    return liveOf(stdout);
   }
 
   return {
@@ -40,28 +42,44 @@ export function commandDriver(config: CommandConfig): Driver {
     install,
     prune,
     observe,
-    async switchTo(release, { fence, undo }, hook) {
+    async switchTo(to, { fence, over, undo }, hook) {
       const from = await observe();
       const { fence: before } = heldIn(room);
       if (fence < before) return { result: 'refused', from, fence: before };
+      const release = textOf(to);
       // Run also when it is live already: the number is noted, and a command that was stopped half-way comes to its end.
-      await hook(
+      const stopped = await hook(
         undo ? 'restore' : 'swap',
         undo ? restore : swap,
         {
           SIGNALBOX_RELEASE: release ?? '',
           SIGNALBOX_RELEASE_DIR: release ? folderOf(release) : '',
-          SIGNALBOX_RELEASE_BEFORE: from ?? '',
+          SIGNALBOX_RELEASE_BEFORE: textOf(from) ?? '',
           SIGNALBOX_FENCE: String(fence),
         },
-        { from, to: release },
+        { from: textOf(from), to: release },
+        { observe: observer, over: [to, ...over].map((live) => textOf(live) ?? '') },
       );
+      if (stopped) return { result: 'drifted', from: liveOf(stopped.drifted), fence: before };
       const now = await observe();
-      if (now !== release)
+      if (!isSame(now, to))
         throw new Error(
-          `the ${undo ? 'restore' : 'swap'} command succeeded, but driver.observe says that ${now ?? 'nothing'} is live, not ${release ?? 'nothing'}`,
+          `the ${undo ? 'restore' : 'swap'} command succeeded, but driver.observe says that ${inWords(now)} is live, not ${inWords(to)}`,
         );
-      return { result: from === release ? 'already' : 'switched', from, fence: before };
+      return { result: isSame(from, to) ? 'already' : 'switched', from, fence: before };
     },
+  };
+}
+
+/** @param said what the observe command printed: its last line counts. */
+function liveOf(said: string): Observed {
+  const text = said.trim().split('\n').at(-1)!;
+  if (text === '') return nothing;
+  if (/^[0-9a-f]{64}$/.test(text)) return { kind: 'release', release: text };
+  return {
+    kind: 'unrestorable',
+    what: text,
+    remedy:
+      'Take it out of service, or let driver.observe print nothing while it is live, if a rollback need not bring it back',
   };
 }

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
-import { readlink } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { TargetConfig } from '../../domain/config';
+import { textOf } from '../../domain/observed';
 import type { Driver, Switched } from './driver';
+import { observeLink } from './link.js';
 import { releasesIn } from './releases';
 
 /**
@@ -15,24 +16,17 @@ const switchTimeoutMs = 40_000;
 export type DirectoryConfig = Extract<TargetConfig['driver'], { kind: 'directory' }>;
 
 export function directoryDriver({ root, reload }: Pick<DirectoryConfig, 'root' | 'reload'>): Driver {
-  const observe = async () => {
-    try {
-      return basename(await readlink(join(root, 'current')));
-    } catch (thrown) {
-      if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return null;
-      throw new Error(`${join(root, 'current')} is not a link that can be read`, { cause: thrown });
-    }
-  };
-  const { install, prune } = releasesIn(root, observe);
+  const observe = () => Promise.resolve(observeLink(root));
+  const { install, prune } = releasesIn(root, async () => textOf(await observe()));
   return {
     room: join(root, '.signalbox'),
     install,
     prune,
     observe,
-    async switchTo(release, { fence, by }, hook) {
-      const switched = await runSwitcher(JSON.stringify({ root, release, fence, by }));
-      if (reload && switched.result !== 'refused')
-        await hook('reload', reload, { SIGNALBOX_RELEASE: release ?? '' });
+    async switchTo(to, { fence, by, over }, hook) {
+      const switched = await runSwitcher(JSON.stringify({ root, to, over, fence, by }));
+      if (reload && ['switched', 'already'].includes(switched.result))
+        await hook('reload', reload, { SIGNALBOX_RELEASE: to.kind === 'nothing' ? '' : textOf(to)! });
       return switched;
     },
   };

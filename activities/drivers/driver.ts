@@ -1,3 +1,4 @@
+import type { Observed, Restorable } from '../../domain/observed';
 import type { TargetConfig } from '../../domain/config';
 import { commandDriver } from './command';
 import { directoryDriver } from './directory';
@@ -9,8 +10,8 @@ import { directoryDriver } from './directory';
 export interface Driver {
   /** Where its fencing numbers are kept. */
   room: string;
-  /** What the target runs now; null: nothing. */
-  observe(): Promise<string | null>;
+  /** What is live now, exactly. */
+  observe(): Promise<Observed>;
   /**
    * Puts a release beside the others, or right again where it was changed on disk; what reads it finds each file whole.
    * @param archive finds its archive, when it is needed.
@@ -25,11 +26,12 @@ export interface Driver {
     say?: (text: string) => void,
   ): Promise<string>;
   /**
-   * Makes a release current, or none with null. Harmless when it is current already.
+   * Makes something live, or takes out what is. Harmless when it is live already. Compares under the target's lock.
    * @param hook runs one of the target's commands under the same fencing number.
-   * @returns what happened; refused: a newer number acted.
+   * @returns what happened. refused: a newer number acted. drifted: what is live is neither `to` nor in `over`, so that
+   * nothing was switched.
    */
-  switchTo(release: string | null, switching: Switching, hook: Hook): Promise<Switched>;
+  switchTo(to: Restorable, switching: Switching, hook: Hook): Promise<Switched>;
   /** Removes all but the newest `keep` releases and those named. @returns the digests removed. */
   prune(keep: number, always: string[]): Promise<string[]>;
 }
@@ -37,21 +39,34 @@ export interface Switching {
   fence: number;
   /** The attempt and its step, for the journal. */
   by: string;
+  /** What may be replaced. */
+  over: Observed[];
   /** Whether it undoes a swap. */
   undo?: boolean;
 }
 export interface Switched {
-  result: 'switched' | 'already' | 'refused';
-  from: string | null;
+  result: 'switched' | 'already' | 'refused' | 'drifted';
+  from: Observed;
   fence: number;
 }
-/** @param more what the journal says besides. @throws when the command fails. */
+/**
+ * @param more what the journal says besides.
+ * @param guard what has to be live for the command to run; it is asked under the target's lock.
+ * @returns what was live instead, when the command was not run. @throws when the command fails.
+ */
 export type Hook = (
   what: string,
   command: { argv: string[]; timeoutSeconds: number },
   env: Record<string, string>,
   more?: object,
-) => Promise<void>;
+  guard?: Guard,
+) => Promise<{ drifted: string } | void>;
+export interface Guard {
+  /** Prints what is live, as its last line. */
+  observe: { argv: string[]; timeoutSeconds: number };
+  /** Texts that may be live; empty: nothing is. */
+  over: string[];
+}
 
 export const createDriver = (config: TargetConfig['driver']): Driver =>
   config.kind === 'command' ? commandDriver(config) : directoryDriver(config);

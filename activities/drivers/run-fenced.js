@@ -3,23 +3,35 @@
  * Runs a command that changes a target, unless a higher fencing number has acted there: a worker that was stopped just
  * before it started the command, and wakes up when the deployment is long over, starts this instead, and changes nothing.
  *
- * Leads a process group, with the command in it. Input: argv[2], JSON {room, fence, by, ...}; the command from argv[3] on. Ends as the command ends; refused: exit 77.
+ * Leads a process group, with the command in it. Input: argv[2], JSON {room, fence, by, guard, ...}; the command from
+ * argv[3] on. Ends as the command ends; refused: exit 77. With a guard, {observe, over, cwd, answer}, the target is observed
+ * first, under the lock. When something else is live than may be, or nobody can say what, the command is not run: exit 78,
+ * and the file `answer` holds {drifted: what is live} or {fault: why}.
  */
-const { spawn } = require('node:child_process');
-const { highestIn, lock, note } = require('./numbers');
+const { spawn, spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const { heldIn, lock, note } = require('./numbers');
 
 const refused = 77;
-const { room, fence, ...entry } = JSON.parse(process.argv[2]);
+const notRun = 78;
+const { room, fence, guard, ...entry } = JSON.parse(process.argv[2]);
 const [program, ...args] = process.argv.slice(3);
 
 // Held until the command has ended: who comes with a higher number ends it, and never acts beside it.
 lock(room, fence, true);
-const highest = highestIn(room);
-if (fence < highest) {
+const held = heldIn(room);
+if (fence < held.fence) {
   process.stderr.write(
-    `Fencing number ${fence} was refused: ${highest} has acted here. Nothing was changed.\n`,
+    `Fencing number ${fence} was refused: ${held.fence} has acted here. Nothing was changed.\n`,
   );
   process.exit(refused);
+}
+if (guard) {
+  const live = liveNow(guard.observe);
+  // A switching command of this attempt that was stopped half-way may have left nothing live.
+  const [mine] = entry.by.split(' ');
+  const half = new RegExp(`^${mine} (swap|undo-swap|take-out)$`).test(held.by ?? '');
+  if (!guard.over.includes(live) && !(half && live === '')) leave({ drifted: live });
 }
 note(room, fence, entry);
 
@@ -35,3 +47,22 @@ child.once('exit', (code, signal) => {
   process.removeAllListeners('SIGTERM');
   process.kill(process.pid, signal);
 });
+
+function liveNow({ argv: [observer, ...rest], timeoutSeconds }) {
+  const { status, stdout, error } = spawnSync(observer, rest, {
+    cwd: guard.cwd,
+    env: { PATH: process.env.PATH, LANG: 'C.UTF-8' },
+    encoding: 'utf8',
+    timeout: timeoutSeconds * 1000,
+    killSignal: 'SIGKILL',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  if (status === 0) return stdout.trim().split('\n').at(-1);
+  return leave({
+    fault: `driver.observe (${observer}) could not say what is live: ${error?.message ?? `exit ${status}`}`,
+  });
+}
+function leave(answer) {
+  fs.writeFileSync(guard.answer, JSON.stringify(answer));
+  process.exit(notRun);
+}

@@ -14,29 +14,47 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packCanonical } from '../../activities/archive';
 import { commandDriver } from '../../activities/drivers/command';
 import { directoryDriver } from '../../activities/drivers/directory';
 import type { Driver, Hook } from '../../activities/drivers/driver';
+import { nothing, releaseOr, type Observed, type Restorable } from '../../domain/observed';
 
 /** Runs a target's command as a step does: under its number, in a group of its own. */
 const hookOf =
-  (room: string, fence: number): Hook =>
-  (what, { argv }, env, more) =>
+  (room: string, fence: number, by: string): Hook =>
+  (what, { argv }, env, more, guard) =>
     new Promise((resolve, reject) => {
-      const number = JSON.stringify({ room, fence, by: what, ...more });
+      const answer = join(room, `answer-${fence}.json`);
+      const guarded = guard && { ...guard, cwd: join(room, '..'), answer };
+      const number = JSON.stringify({ room, fence, by, ...more, guard: guarded });
       const fenced = require.resolve('../../activities/drivers/run-fenced.js');
       const child = spawn(process.execPath, [fenced, number, ...argv], {
         env: { PATH: process.env.PATH, ...env },
         detached: true,
         stdio: 'ignore',
       });
-      child.once('close', (code) => (code === 0 ? resolve() : reject(new Error(`${what}: ${code}`))));
+      child.once('close', (code) => {
+        if (code === 0) return resolve();
+        if (code !== 78) return reject(new Error(`${what}: ${code}`));
+        resolve(JSON.parse(readFileSync(answer, 'utf8')) as { drifted: string });
+      });
     });
-const switchTo = (driver: Driver, release: string | null, fence: number, by: string) =>
-  driver.switchTo(release, { fence, by, undo: release === null }, hookOf(driver.room, fence));
+/** @param over what may be replaced; left out: whatever is live. */
+const switchTo = async (
+  driver: Driver,
+  release: string | null,
+  fence: number,
+  by: string,
+  over?: Observed[],
+) =>
+  driver.switchTo(
+    releaseOr(release),
+    { fence, by, undo: release === null, over: over ?? anything },
+    hookOf(driver.room, fence, by),
+  );
 
 /** A command of the operator's: what is live stands in a file, replaced in one step; it wants the release installed. */
 const commandOf = (root: string) => {
@@ -53,6 +71,9 @@ const commandOf = (root: string) => {
     observe: command(`try { console.log(require('node:fs').readFileSync('${root}/live', 'utf8')) } catch {}`),
   });
 };
+
+const [r1, r2] = ['1'.repeat(64), '2'.repeat(64)];
+const anything: Observed[] = [nothing, releaseOr(r1), releaseOr(r2)];
 
 /** What every driver has to do; a new kind of target passes the same list. */
 const kinds: [string, (root: string) => Driver][] = [
@@ -75,6 +96,7 @@ describe.each(kinds)('%s', (_kind, make) => {
       symlinkSync('version.txt', join(folder, name, 'link'));
       const file = join(folder, `${name}.tar`);
       archives.push({ file, digest: (await packCanonical(join(folder, name), file)).sha256 });
+      anything.push(releaseOr(archives.at(-1)!.digest));
     }
   });
   beforeEach(() => {
@@ -206,7 +228,7 @@ describe.each(kinds)('%s', (_kind, make) => {
     expect(readFileSync(page, 'utf8')).toBe(right);
   });
 
-  it('runs nothing at first', async () => expect(await driver.observe()).toBeNull());
+  it('runs nothing at first', async () => expect(await driver.observe()).toEqual(nothing));
 
   it('installs a release once, also when asked side by side, and it changes nothing that runs', async () => {
     const first = install(0);
@@ -216,7 +238,7 @@ describe.each(kinds)('%s', (_kind, make) => {
     const places = await Promise.all([first, second, install(0), install(0)]);
     expect(new Set(places).size).toBe(1);
     expect(readFileSync(join(places[0]!, 'version.txt'), 'utf8')).toBe('one');
-    expect(await driver.observe()).toBeNull();
+    expect(await driver.observe()).toEqual(nothing);
     expect(unpacking()).toEqual([]);
   });
 
@@ -232,10 +254,13 @@ describe.each(kinds)('%s', (_kind, make) => {
   it('switches, says what was before, and does nothing when it is so already', async () => {
     await install(0);
     await install(1);
-    expect(await switchTo(driver, digest(0), 1, 'a')).toMatchObject({ result: 'switched', from: null });
-    expect(await switchTo(driver, digest(1), 2, 'a')).toMatchObject({ result: 'switched', from: digest(0) });
+    expect(await switchTo(driver, digest(0), 1, 'a')).toMatchObject({ result: 'switched', from: nothing });
+    expect(await switchTo(driver, digest(1), 2, 'a')).toMatchObject({
+      result: 'switched',
+      from: releaseOr(digest(0)),
+    });
     expect(await switchTo(driver, digest(1), 3, 'a')).toMatchObject({ result: 'already' });
-    expect(await driver.observe()).toBe(digest(1));
+    expect(await driver.observe()).toEqual(releaseOr(digest(1)));
   });
 
   it('refuses a lower fencing number and changes nothing; the same number may repeat', async () => {
@@ -243,7 +268,7 @@ describe.each(kinds)('%s', (_kind, make) => {
     await install(1);
     await switchTo(driver, digest(0), 7, 'a');
     expect(await switchTo(driver, digest(1), 6, 'zombie')).toMatchObject({ result: 'refused', fence: 7 });
-    expect(await driver.observe()).toBe(digest(0));
+    expect(await driver.observe()).toEqual(releaseOr(digest(0)));
     expect(await switchTo(driver, digest(0), 7, 'a')).toMatchObject({ result: 'already' });
   });
 
@@ -253,22 +278,45 @@ describe.each(kinds)('%s', (_kind, make) => {
     await switchTo(driver, digest(0), 7, 'a');
     writeFileSync(join(root, '.signalbox', 'fence.json'), '{"fence": ');
     await expect(switchTo(driver, digest(1), 8, 'b')).rejects.toThrow(/fence\.json holds no number.*Write/);
-    expect(await driver.observe()).toBe(digest(0));
+    expect(await driver.observe()).toEqual(releaseOr(digest(0)));
+  });
+
+  it('switches nothing when something else is live than was observed, and says what', async () => {
+    for (const n of [0, 1, 2]) await install(n);
+    await switchTo(driver, digest(0), 1, 'CP-1.1 swap');
+    // Somebody else.
+    await switchTo(driver, digest(2), 2, 'by hand');
+    const over = [releaseOr(digest(0)), releaseOr(digest(1))];
+    const drifted = { result: 'drifted', from: releaseOr(digest(2)) };
+    expect(await switchTo(driver, digest(1), 3, 'CP-2.1 swap', over)).toMatchObject(drifted);
+    expect(await switchTo(driver, null, 4, 'CP-2.1 undo-swap', over)).toMatchObject(drifted);
+    expect(await driver.observe()).toEqual(releaseOr(digest(2)));
+    expect(
+      await switchTo(driver, digest(1), 5, 'CP-2.1 swap', [...over, releaseOr(digest(2))]),
+    ).toMatchObject({
+      result: 'switched',
+      from: releaseOr(digest(2)),
+    });
+    // What is live is what it is to be: there is nothing to compare.
+    expect(await switchTo(driver, digest(1), 6, 'CP-2.1 swap', [])).toMatchObject({ result: 'already' });
   });
 
   it('goes back to no release, twice without harm', async () => {
     await install(0);
     await switchTo(driver, digest(0), 1, 'a');
-    expect(await switchTo(driver, null, 2, 'undo')).toMatchObject({ result: 'switched', from: digest(0) });
+    expect(await switchTo(driver, null, 2, 'undo')).toMatchObject({
+      result: 'switched',
+      from: releaseOr(digest(0)),
+    });
     expect(await switchTo(driver, null, 3, 'undo')).toMatchObject({ result: 'already' });
-    expect(await driver.observe()).toBeNull();
+    expect(await driver.observe()).toEqual(nothing);
   });
 
   it('refuses a release that is not installed and leaves what runs', async () => {
     await install(0);
     await switchTo(driver, digest(0), 1, 'a');
     await expect(switchTo(driver, digest(1), 2, 'b')).rejects.toThrow(/not installed|swap: 1/);
-    expect(await driver.observe()).toBe(digest(0));
+    expect(await driver.observe()).toEqual(releaseOr(digest(0)));
   });
 
   it('of many that switch side by side, the highest number is what stays', async () => {
@@ -277,7 +325,7 @@ describe.each(kinds)('%s', (_kind, make) => {
     await Promise.allSettled(
       [3, 9, 5, 1, 7].map((fence) => switchTo(driver, digest(fence % 3), fence, `try ${fence}`)),
     );
-    expect(await driver.observe()).toBe(digest(9 % 3));
+    expect(await driver.observe()).toEqual(releaseOr(digest(9 % 3)));
     const fences = readFileSync(join(root, '.signalbox', 'journal.jsonl'), 'utf8')
       .trim()
       .split('\n')
@@ -303,7 +351,7 @@ describe('directory, beneath', () => {
 
   it('kills an older holder of the lock that was stopped, and goes on', async () => {
     mkdirSync(join(root, '.signalbox'), { recursive: true });
-    mkdirSync(join(root, 'releases', 'r2'), { recursive: true });
+    mkdirSync(join(root, 'releases', r2), { recursive: true });
     const holder = spawn(
       process.execPath,
       [
@@ -319,21 +367,65 @@ describe('directory, beneath', () => {
     );
     const ended = new Promise((resolve) => holder.once('exit', (_code, signal) => resolve(signal)));
     while (!existsSync(join(root, '.signalbox', 'holder.json'))) await sleep(10);
-    expect(await switchTo(directoryDriver({ root }), 'r2', 2, 'newer')).toMatchObject({ result: 'switched' });
+    expect(await switchTo(directoryDriver({ root }), r2, 2, 'newer')).toMatchObject({ result: 'switched' });
     expect(await ended).toBe('SIGKILL');
   });
 
   it('says so when something else stands where its link belongs, and leaves it', async () => {
-    mkdirSync(join(root, 'releases', 'r1'), { recursive: true });
+    mkdirSync(join(root, 'releases', r1), { recursive: true });
     mkdirSync(join(root, 'current'));
-    await expect(switchTo(directoryDriver({ root }), 'r1', 1, 'a')).rejects.toThrow('is not a link');
+    await expect(switchTo(directoryDriver({ root }), r1, 1, 'a', [nothing])).resolves.toMatchObject({
+      result: 'drifted',
+      from: { kind: 'unrestorable', what: expect.stringContaining('a folder and not a link') },
+    });
     expect(existsSync(join(root, 'current'))).toBe(true);
+  });
+
+  it.each([
+    ['an absolute', (place: string) => place],
+    ['a relative', () => join('..', `${basename(root)}-elsewhere`, 'v3')],
+    ['a folder of its own releases that is none of Signalbox', () => 'releases/20260101'],
+  ])('puts %s link back as it was', async (_which, linkOf) => {
+    const place = join(`${root}-elsewhere`, 'v3');
+    mkdirSync(place, { recursive: true });
+    for (const name of [r1, '20260101']) mkdirSync(join(root, 'releases', name), { recursive: true });
+    const link = linkOf(place);
+    symlinkSync(link, join(root, 'current'));
+    const driver = directoryDriver({ root });
+    const before = await driver.observe();
+    expect(before).toEqual({ kind: 'foreign', link });
+    await switchTo(driver, r1, 1, 'CP-1.1 swap', [before]);
+    expect(await driver.observe()).toEqual(releaseOr(r1));
+    const back = { fence: 2, by: 'CP-1.1 undo-swap', undo: true, over: [before, releaseOr(r1)] };
+    await driver.switchTo(before as Restorable, back, hookOf(driver.room, 2, 'CP-1.1'));
+    expect(readlinkSync(join(root, 'current'))).toBe(link);
+    rmSync(`${root}-elsewhere`, { recursive: true });
+  });
+
+  it('knows its own release also by an absolute link', async () => {
+    mkdirSync(join(root, 'releases', r1), { recursive: true });
+    symlinkSync(join(root, 'releases', r1), join(root, 'current'));
+    expect(await directoryDriver({ root }).observe()).toEqual(releaseOr(r1));
+  });
+
+  it.each([
+    ['a folder', () => mkdirSync(join(root, 'current'))],
+    ['a file', () => writeFileSync(join(root, 'current'), '')],
+    ['a link into nowhere', () => symlinkSync('releases/gone', join(root, 'current'))],
+    ['a link to a release that was removed', () => symlinkSync(`releases/${r1}`, join(root, 'current'))],
+  ])('says of %s that it could not be put back, and what to do', async (_what, make) => {
+    make();
+    expect(await directoryDriver({ root }).observe()).toEqual({
+      kind: 'unrestorable',
+      what: expect.stringContaining(join(root, 'current')),
+      remedy: expect.stringMatching(/Move it|Point it/),
+    });
   });
 
   it('no step of a switch leaves it without a release', async () => {
     const driver = directoryDriver({ root });
-    for (const name of ['a', 'b']) mkdirSync(join(root, 'releases', name), { recursive: true });
-    await switchTo(driver, 'a', 1, 'first');
+    for (const name of [r1, r2]) mkdirSync(join(root, 'releases', name), { recursive: true });
+    await switchTo(driver, r1, 1, 'first');
     // Looks at the link after each call into the file system.
     const watcher = join(root, 'watcher.cjs');
     writeFileSync(
@@ -353,9 +445,9 @@ describe('directory, beneath', () => {
       '--require',
       watcher,
       resolve('activities/drivers/switch-current.js'),
-      JSON.stringify({ root, release: 'b', fence: 2, by: 'watched' }),
+      JSON.stringify({ root, to: releaseOr(r2), over: [releaseOr(r1)], fence: 2, by: 'watched' }),
     ]);
-    expect([status, String(stderr), await driver.observe()]).toEqual([0, '', 'b']);
+    expect([status, String(stderr), await driver.observe()]).toEqual([0, '', releaseOr(r2)]);
     const seen = readFileSync(join(root, 'seen'), 'utf8').trim().split('\n');
     expect(seen).toContain('renameSync there');
     expect(seen.filter((line) => line.endsWith('GONE'))).toEqual([]);
@@ -363,8 +455,8 @@ describe('directory, beneath', () => {
 
   it('never shows a moment without a release', async () => {
     const driver = directoryDriver({ root });
-    for (const name of ['a', 'b']) mkdirSync(join(root, 'releases', name), { recursive: true });
-    await switchTo(driver, 'a', 1, 'first');
+    for (const name of [r1, r2]) mkdirSync(join(root, 'releases', name), { recursive: true });
+    await switchTo(driver, r1, 1, 'first');
     let looks = 0;
     let stop = false;
     const seen = new Set<string>();
@@ -375,10 +467,10 @@ describe('directory, beneath', () => {
         if (looks % 200 === 0) await sleep(0);
       }
     })();
-    for (let fence = 2; fence < 12; fence++) await switchTo(driver, fence % 2 ? 'a' : 'b', fence, 'flip');
+    for (let fence = 2; fence < 12; fence++) await switchTo(driver, fence % 2 ? r1 : r2, fence, 'flip');
     stop = true;
     await prober;
     expect(looks).toBeGreaterThan(1000);
-    expect([...seen].sort()).toEqual(['releases/a', 'releases/b']);
+    expect([...seen].sort()).toEqual([`releases/${r1}`, `releases/${r2}`]);
   });
 });

@@ -90,3 +90,57 @@ it('begins at nothing where nothing has acted', () => {
   mkdirSync(room);
   expect(run(1).status).toBe(0);
 });
+
+describe('guarded', () => {
+  const live = () => join(folder, 'live');
+  const guarded = (
+    by: string,
+    fence: number,
+    over: string[],
+    observe = `process.stdout.write(require('fs').readFileSync('${live()}', 'utf8'))`,
+  ) => {
+    const answer = join(folder, `answer-${fence}`);
+    const guard = {
+      over,
+      answer,
+      cwd: folder,
+      observe: { argv: [process.execPath, '-e', observe], timeoutSeconds: 20 },
+    };
+    const input = JSON.stringify({ room, fence, by, guard });
+    const command = [process.execPath, '-e', `require('fs').appendFileSync('${folder}/did', '${fence} ')`];
+    const { status } = spawnSync(process.execPath, [
+      resolve('activities/drivers/run-fenced.js'),
+      input,
+      ...command,
+    ]);
+    return {
+      status,
+      answer: existsSync(answer) ? (JSON.parse(readFileSync(answer, 'utf8')) as object) : undefined,
+    };
+  };
+
+  it('runs when what may be live is live, and not when something else is', () => {
+    writeFileSync(live(), 'one\n');
+    expect(guarded('CP-1.1 swap', 1, ['one'])).toEqual({ status: 0 });
+    writeFileSync(live(), 'warnings first\ntwo\n');
+    expect(guarded('CP-1.1 swap', 2, ['one'])).toEqual({ status: 78, answer: { drifted: 'two' } });
+    expect(did()).toBe('1 ');
+  });
+
+  it('goes on when its own attempt was stopped half-way and left nothing live, and nobody else', () => {
+    writeFileSync(live(), 'one');
+    guarded('CP-1.1 swap', 1, ['one']);
+    writeFileSync(live(), '');
+    expect(guarded('CP-2.1 swap', 2, ['one'])).toEqual({ status: 78, answer: { drifted: '' } });
+    expect(guarded('CP-1.1 undo-swap', 3, ['one'])).toEqual({ status: 0 });
+    expect(did()).toBe('1 3 ');
+  });
+
+  it('runs nothing when nobody can say what is live', () => {
+    expect(guarded('CP-1.1 swap', 1, [''], 'process.exit(3)')).toEqual({
+      status: 78,
+      answer: { fault: expect.stringContaining('could not say what is live: exit 3') },
+    });
+    expect(did()).toBe('');
+  });
+});

@@ -44,7 +44,7 @@ export const mutants: Mutant[] = [
     name: 'undo-before-step',
     without: 'registering the undo before the swap',
     file: 'workflows/deploy-promotion.ts',
-    from: `        undo('undoSwap');
+    from: `        undo(...undosOf(plan, ['swap']));
         await whenOpen((round) =>
           step('Swap: make the new release current', plan.limits.swapMs).swap({ ...input, round }),
         );
@@ -52,7 +52,7 @@ export const mutants: Mutant[] = [
     to: `        await whenOpen((round) =>
           step('Swap: make the new release current', plan.limits.swapMs).swap({ ...input, round }),
         );
-        undo('undoSwap');
+        undo(...undosOf(plan, ['swap']));
 `,
     killer: { test: 'test/workflows/sweep', named: 'swap fails after its effect' },
   },
@@ -68,8 +68,8 @@ export const mutants: Mutant[] = [
     name: 'fence-of-commands',
     without: 'refusing a migration with a lower fencing number',
     file: 'activities/drivers/run-fenced.js',
-    from: 'if (fence < highest)',
-    to: 'if (fence < 0)',
+    from: 'if (fence < held.fence) {',
+    to: 'if (fence < 0) {',
     killer: { test: 'test/activities/fenced' },
   },
   {

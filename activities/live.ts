@@ -1,0 +1,98 @@
+import { existsSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf } from '../domain/errors';
+import { failpoint } from '../domain/failpoint';
+import { inWords, isRestorable, isSame, releaseOr, type Observed, type Restorable } from '../domain/observed';
+import { archiveOf, runTargetCommand } from './build';
+import type { Hook, Switched } from './drivers/driver';
+import { fenced, underFence } from './fence';
+import { verdict, type StepContext } from './step';
+
+/**
+ * What was live before an attempt acted, and how it is switched. It is looked at before the migration or the swap, whichever
+ * comes first, and written once: a rename and a commit are not one transaction, so that whoever looks later may see the
+ * attempt's own release.
+ */
+
+/**
+ * Looks before anything is touched. @returns what an undo will return to, also when an earlier try found it.
+ * @throws a verdict when that could not be put back.
+ */
+export async function lookBefore(context: StepContext): Promise<Restorable> {
+  const { attempt, driver, note, target } = context;
+  if (attempt.observed) return attempt.observed;
+  const live = await driver.observe();
+  if (!isRestorable(live))
+    throw verdict(
+      'NotRestorable',
+      `${target.name} runs ${live.what}: a rollback could not put that back. Nothing was touched. ${live.remedy}; then deploy again.`,
+    );
+  await isThere(context, live).catch((thrown: unknown) => {
+    throw verdict(
+      'NotRestorable',
+      `${target.name} runs ${inWords(live)}, which Signalbox could not put back: ${messageOf(thrown)} Nothing was touched. Take it out of service first, or let driver.observe print nothing while it is live, if a rollback need not bring it back.`,
+    );
+  });
+  const believed = releaseOr(attempt.before);
+  if (!isSame(live, believed))
+    note(
+      `${context.step}: ${inWords(live)} is live, and not ${inWords(believed)} as the record has it; an undo returns to what is live`,
+    );
+  return live;
+}
+
+/** What is live is only looked at; it is made ready when it has to become live again. */
+async function isThere(context: StepContext, live: Restorable): Promise<void> {
+  if (live.kind === 'release' && !isUnpacked(context, live.release)) await archiveOf(context, live.release);
+}
+const isUnpacked = ({ target }: StepContext, release: string) =>
+  existsSync(join(target.driver.root, 'releases', release));
+
+/** What is to be switched to lies there as it was built. */
+export async function makeReady(context: StepContext, to: Restorable): Promise<void> {
+  if (to.kind !== 'release') return;
+  if (isUnpacked(context, to.release) && isSame(await context.driver.observe(), to)) return;
+  // Nearly always it is there still; its archive may lie with another runner.
+  const { driver, key, note } = context;
+  await driver.install(to.release, () => archiveOf(context, to.release), key, note);
+}
+
+/** What this attempt made live, if it came so far. */
+export const ownOf = ({ attempt }: StepContext): Restorable[] =>
+  attempt.release === null ? [] : [releaseOr(attempt.release)];
+
+/** Switches under a new fencing number. @throws a verdict when a newer number has acted. */
+export const switchTo = (
+  context: StepContext,
+  to: Restorable,
+  over: Observed[],
+  undo = false,
+): Promise<Switched> =>
+  underFence(context, async (fence) => {
+    await failpoint(`${context.step}/middle`);
+    const switching = { fence, by: `${context.key} ${context.step}`, over, undo };
+    const switched = await context.driver.switchTo(to, switching, hookOf(context, fence));
+    await failpoint(`${context.step}/switched`);
+    if (switched.result === 'refused') throw fenced(context.target.name, fence, switched.fence);
+    return { ...switched, fence };
+  });
+
+/** Runs a target's command; with a guard it says whether it was run at all. */
+const hookOf =
+  (context: StepContext, fence: number): Hook =>
+  async (what, command, env, more, guard) => {
+    const cwd = context.target.driver.root;
+    const answer = join(context.room.workspace, 'observed.json');
+    await rm(answer, { force: true });
+    const guarded = guard ? { ...more, guard: { ...guard, cwd, answer } } : more;
+    try {
+      await runTargetCommand(context, what, command, cwd, env, fence, guarded);
+    } catch (thrown) {
+      const said = await readFile(answer, 'utf8').catch(() => undefined);
+      if (said === undefined) throw thrown;
+      const { drifted, fault } = JSON.parse(said) as { drifted?: string; fault?: string };
+      if (drifted === undefined) throw new Error(fault, { cause: thrown });
+      return { drifted };
+    }
+  };

@@ -1,0 +1,38 @@
+import type { Knex } from 'knex';
+
+/**
+ * What was live, as it was found: before an attempt acted (`observed`), what somebody else put there meanwhile (`drifted`),
+ * and what was last seen on each target.
+ */
+export async function up(knex: Knex): Promise<void> {
+  await knex.raw(`
+    ALTER TABLE deployments ADD observed jsonb, ADD drifted jsonb;
+    ALTER TABLE targets ADD observed jsonb, ADD observed_at timestamptz;
+
+    -- What runs while the schema changes was swapped without looking; its undo goes by what the record believed.
+    UPDATE deployments
+       SET observed = CASE WHEN from_release IS NULL THEN '{"kind": "nothing"}'::jsonb
+                           ELSE jsonb_build_object('kind', 'release', 'release', from_release) END
+     WHERE status IN ('running', 'rolling-back', 'rollback-failed');
+
+    -- The deployment that made a release live on a target: the one that the record calls current, else the latest that
+    -- succeeded with it, else the latest that tried.
+    CREATE FUNCTION put_by(target_name text, digest text) RETURNS integer LANGUAGE sql STABLE AS $$
+      SELECT d.id FROM deployments d JOIN targets t ON t.name = d.target
+       WHERE d.target = target_name AND d.to_release = digest AND d.restores IS NULL
+       ORDER BY d.id = t.current_deployment DESC NULLS LAST, d.status = 'succeeded' DESC, d.id DESC
+       LIMIT 1
+    $$;
+
+    -- The deployment whose release a target runs: as recorded, or while nobody vouches for it as it was last seen.
+    CREATE FUNCTION live_on(target_name text) RETURNS integer LANGUAGE sql STABLE AS $$
+      SELECT CASE WHEN EXISTS (SELECT 1 FROM deployments WHERE target = t.name AND status = 'rollback-failed')
+                  THEN put_by(t.name, t.observed->>'release') ELSE t.current_deployment END
+        FROM targets t WHERE t.name = target_name
+    $$;
+  `);
+}
+
+export async function down(): Promise<void> {
+  throw new Error('Signalbox migrations only go forward; restore a backup of the database instead.');
+}
