@@ -126,6 +126,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       commit: promotion.commit,
       trigger: row.trigger,
       migrates: !byHand && target.migrate !== undefined,
+      restoresData: !byHand && target.migrate?.restoreDataOnRollback === true,
       ...(target.runner ? { runner: { lostAfterMs: target.runner.lostAfterSeconds * 1000 } } : {}),
       hadRelease: row.from_deployment !== null,
       success: byHand

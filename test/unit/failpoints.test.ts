@@ -17,6 +17,7 @@ it('the harness has these', () => {
   const found = [...textOf('dist-failpoints').matchAll(/failpoint_1\.failpoint\)\(['"`](.*)['"`]\)/g)];
   expect(found.map(([, name]) => name).sort()).toEqual([
     '${context.step}/middle',
+    '${context.step}/switched',
     '${name}/asked',
     '${name}/before',
     '${name}/begun',

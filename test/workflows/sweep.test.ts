@@ -169,8 +169,9 @@ describe('what fails by itself', () => {
       'migrate done',
       'swap done',
       'health-check failed',
-      'undo-swap done',
+      'take-out done',
       'undo-migrate done',
+      'undo-swap done',
       'verify-rollback done',
     ]);
     await world.checkEnded(row);
