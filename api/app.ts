@@ -53,6 +53,8 @@ export const apiRoutes = (deps: ApiDeps, accessChanged: () => void = () => undef
   ...runnerRoutes(deps),
 ];
 
+const temporalMs = 10_000;
+
 /** The API, its documentation and the Operations page on one port. */
 export function createApp(deps: ApiDeps): Express {
   const app = express();
@@ -63,6 +65,10 @@ export function createApp(deps: ApiDeps): Express {
     next();
   });
   app.use(observe(deps.log));
+  // What Temporal is asked within a request has this long; without it a silent server would hold the request.
+  app.use((_request, _response, next) => {
+    void deps.temporal.withDeadline(Date.now() + temporalMs, () => Promise.resolve(next()));
+  });
   app.use(
     helmet({
       contentSecurityPolicy: { useDefaults: false, directives: policy },

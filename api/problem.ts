@@ -1,7 +1,8 @@
-import { ServiceError } from '@temporalio/client';
+import { isGrpcDeadlineError, ServiceError } from '@temporalio/client';
 import type { ErrorRequestHandler } from 'express';
 import { errorCodes, messageOf, SignalboxError } from '../domain/errors';
 import { recordAudit } from '../db/audit';
+import { whyAway } from '../db/away';
 import type { Person } from '../db/people';
 import type { ApiDeps } from './deps';
 
@@ -25,6 +26,8 @@ export const problemHandler =
         after: { code: error.code },
         request: id,
       }).catch((cause: unknown) => log.error({ err: cause, request: id }, 'a refusal could not be recorded'));
+    // What is away is back in a moment, or somebody has to act; asking more often helps nobody.
+    if (error.status === 503) response.set('Retry-After', String(retryAfterSeconds));
     if (error.code === 'not-signed-in') response.set('WWW-Authenticate', 'Bearer');
     response
       .status(error.status)
@@ -41,6 +44,8 @@ export const problemHandler =
       );
   };
 
+const retryAfterSeconds = 2;
+
 /** Statuses by which a rule says no to somebody who is known; bad input is no attempt at anything. */
 const refusals = [403, 409, 412, 422, 423];
 const subjectOf = (path: string) =>
@@ -48,7 +53,7 @@ const subjectOf = (path: string) =>
 
 function known(thrown: unknown): SignalboxError {
   if (thrown instanceof SignalboxError) return thrown;
-  const { type, status, code, name, message, limit } = thrown as Record<string, unknown>;
+  const { type, status, message, limit } = thrown as Record<string, unknown>;
   if (thrown instanceof URIError) return new SignalboxError('invalid-input', 'The address is not valid.');
   if (type === 'entity.too.large')
     return new SignalboxError(
@@ -62,14 +67,12 @@ function known(thrown: unknown): SignalboxError {
   if (thrown instanceof ServiceError)
     return new SignalboxError(
       'temporal-unreachable',
-      `Temporal did not take the request, so nothing was started: ${messageOf(thrown)}. Try again with the same Idempotency-Key.`,
+      isGrpcDeadlineError(thrown.cause)
+        ? 'Temporal did not answer in time, so it is not known whether it took the request. Try again with the same Idempotency-Key: nothing is done twice.'
+        : `Temporal did not take the request, so nothing was started: ${messageOf(thrown)}. Try again with the same Idempotency-Key.`,
     );
-  // Class 08 and 57P: the server is away or going away; KnexTimeoutError: no connection came in time.
-  if (
-    name === 'KnexTimeoutError' ||
-    (typeof code === 'string' && /^(08|57P|ECONN|ETIMEDOUT|EPIPE)/.test(code))
-  )
-    return new SignalboxError('database-unreachable', 'PostgreSQL does not answer; try again in a moment.');
+  const away = whyAway(thrown);
+  if (away) return new SignalboxError(away.code, away.message);
   return new SignalboxError(
     'internal',
     'Something went wrong inside Signalbox. Its log has the details under this request id.',

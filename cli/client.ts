@@ -39,6 +39,9 @@ export interface Page<T> {
   nextCursor: string | null;
 }
 
+/** An answer takes seconds; a file with many items a minute. */
+const answerMs = 120_000;
+
 /** Sends a request as whoever has this role. */
 export type Send = <T>(
   role: Role,
@@ -62,6 +65,7 @@ export function createClient({ api, tokens }: Place) {
     const send = () =>
       fetch(`${api}${path}`, {
         method,
+        signal: AbortSignal.timeout(answerMs),
         headers: {
           authorization: `Bearer ${tokenFor(role) ?? ''}`,
           'content-type': 'application/json',

@@ -242,7 +242,7 @@ async function allStarted<A, B>(parts: [Promise<A>, Promise<B>]): Promise<[A, B]
 async function untilAnswers(url: string): Promise<void> {
   const deadline = Date.now() + 20_000;
   while (Date.now() < deadline) {
-    if (await fetch(url).catch(() => undefined)) return;
+    if (await fetch(url, { signal: AbortSignal.timeout(5_000) }).catch(() => undefined)) return;
     await sleep(20);
   }
   throw new Error(`${url} does not answer`);

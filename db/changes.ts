@@ -1,9 +1,13 @@
+import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import pg from 'pg';
+import { cut, socketLimits } from './half-open';
 
 /**
- * Follows what the database announces (LISTEN/NOTIFY) over one connection of its own. A lost connection is
- * made again; what was missed meanwhile is not replayed, so every waiter also re-reads once a second.
+ * Follows what the database announces (LISTEN/NOTIFY) over one connection of its own. It proves itself by a round
+ * trip: it announces something to itself and hears it. One that is lost, or on which that no longer comes, is
+ * replaced; what was missed meanwhile is not replayed, so listeners read everything again, and every waiter also
+ * re-reads once a second.
  */
 export interface Changes {
   /**
@@ -30,6 +34,11 @@ export interface Change {
   version: number;
 }
 
+/** How often it proves itself, how long that may take, and how long a new connection may take. */
+const pulseMs = 2_000;
+const answerMs = 3_000;
+const connectMs = 4_000;
+
 export function followChanges(databaseUrl: string): Changes {
   const waiters = new Set<() => void>();
   const listeners = new Set<(change: Change | undefined) => void>();
@@ -38,6 +47,7 @@ export function followChanges(databaseUrl: string): Changes {
     listeners.forEach((listener) => listener(change));
   };
   let client: pg.Client | undefined;
+  let current = () => undefined as void;
   const closing = new AbortController();
   // One listener for each open event stream.
   setMaxListeners(0, closing.signal);
@@ -45,26 +55,50 @@ export function followChanges(databaseUrl: string): Changes {
   let retry: NodeJS.Timeout | undefined;
 
   const listen = async (): Promise<void> => {
-    const next = new pg.Client({ connectionString: databaseUrl, application_name: 'signalbox-changes' });
+    const next = new pg.Client({
+      connectionString: databaseUrl,
+      application_name: 'signalbox-changes',
+      connectionTimeoutMillis: connectMs,
+      ...socketLimits,
+    });
+    const itself = `signalbox_${randomBytes(8).toString('hex')}`;
+    let pulse: NodeJS.Timeout | undefined;
     let gone = false;
     const again = () => {
       if (gone) return;
       gone = true;
+      clearInterval(pulse);
       if (client === next) client = undefined;
-      next.end().catch(() => undefined);
+      // Its other end may not be there to say goodbye to.
+      cut(next);
       if (!closed) retry = setTimeout(() => void listen(), 500);
+    };
+    let heardAt = performance.now();
+    let askedAt = heardAt;
+    const prove = () => {
+      const now = performance.now();
+      // This process stood still: what waits in its socket has not been read yet.
+      if (now - askedAt > 2 * pulseMs) heardAt = now;
+      if (now - heardAt > pulseMs + answerMs) return again();
+      askedAt = now;
+      next.query('SELECT pg_notify($1, $2)', [itself, '']).catch(again);
     };
     next.on('error', again);
     next.on('end', again);
-    next.on('notification', ({ payload }) => {
+    next.on('notification', ({ channel, payload }) => {
+      heardAt = performance.now();
+      if (channel === itself) return;
       const [entity, key, version] = (payload ?? '').split(' ');
       tell({ entity: entity!, key: key!, version: Number(version) });
     });
     try {
       await next.connect();
-      await next.query('LISTEN signalbox');
+      heardAt = askedAt = performance.now();
+      pulse = setInterval(prove, pulseMs);
+      await next.query(`LISTEN signalbox; LISTEN ${itself}`);
       if (closed) return again();
       client = next;
+      current = again;
       tell(undefined);
     } catch {
       again();
@@ -112,7 +146,7 @@ export function followChanges(databaseUrl: string): Changes {
       closing.abort();
       clearTimeout(retry);
       await first;
-      await client?.end().catch(() => undefined);
+      current();
     },
   };
 }

@@ -1,5 +1,6 @@
 import createKnex, { type Knex } from 'knex';
 import pg from 'pg';
+import { createHalfOpen, socketLimits, type HalfOpen } from './half-open';
 import * as deployNow from './migrations/001-deploy-now';
 import * as accountable from './migrations/002-accountable';
 import * as governed from './migrations/003-governed';
@@ -28,10 +29,24 @@ pg.types.setTypeParser(pg.types.builtins.DATE, (day) => day);
 export const applicationRole = 'signalbox_app';
 
 /**
- * How long a transaction may do nothing. A process that was stopped in the middle of one (a paused machine, a debugger)
- * would otherwise hold its locks, and with them every other worker, until somebody lets it go on.
+ * Limits of a session in which Signalbox works. None of its statements takes long: what does is stuck, and is tried
+ * again. A migration may take long and wait for locks as long as it must, so its connection has none of them.
  */
-const idleInTransactionMs = 10_000;
+const sessionLimits = {
+  // A process that was stopped in the middle of a transaction (a paused machine, a debugger) would otherwise hold its
+  // locks, and with them every other worker, until somebody lets it go on.
+  idle_in_transaction_session_timeout: 10_000,
+  lock_timeout: 10_000,
+  statement_timeout: 60_000,
+  // A client that is gone without a word holds its locks no longer than this.
+  tcp_keepalives_idle: 10,
+  tcp_keepalives_interval: 5,
+  tcp_keepalives_count: 3,
+  tcp_user_timeout: 20_000,
+};
+/** How long a new connection may take, and how long one is waited for while the pool has none. */
+const connectMs = 4_000;
+const acquireMs = 5_000;
 
 /**
  * @param url a PostgreSQL URL. The pool connects when first used.
@@ -39,7 +54,10 @@ const idleInTransactionMs = 10_000;
  */
 export const connect = (url: string, poolSize = 10, told: Told = () => undefined): Db =>
   open(url, poolSize, told, {
-    options: `-c role=${applicationRole} -c idle_in_transaction_session_timeout=${idleInTransactionMs}`,
+    options: [
+      `-c role=${applicationRole}`,
+      ...Object.entries(sessionLimits).map(([name, limit]) => `-c ${name}=${limit}`),
+    ].join(' '),
   });
 type Told = (message: string) => void;
 
@@ -47,18 +65,31 @@ type Told = (message: string) => void;
 export const connectOwner = (url: string): Db => open(url, 2, () => undefined);
 
 function open(url: string, poolSize: number, told: Told, more: object = {}): Db {
-  return createKnex({
+  const halfOpen = createHalfOpen(url);
+  const db = createKnex({
     client: 'pg',
     connection: {
       connectionString: url,
       application_name: 'signalbox',
-      connectionTimeoutMillis: 10_000,
+      connectionTimeoutMillis: connectMs,
+      ...socketLimits,
       ...more,
     },
-    pool: { min: 0, max: poolSize, acquireTimeoutMillis: 15_000 },
+    pool: {
+      min: 0,
+      max: poolSize,
+      acquireTimeoutMillis: acquireMs,
+      afterCreate(connection: pg.Client, done: (error: null, connection: pg.Client) => void) {
+        halfOpen.watch(connection);
+        done(null, connection);
+      },
+    },
     // Left out, each of them is printed, in yellow, into whatever this process prints.
     log: { warn: told, error: told, deprecate: told, debug: () => undefined },
   });
+  // Knex asks this before it hands out a connection that was idle.
+  (db.client as { validateConnection: HalfOpen['usable'] }).validateConnection = halfOpen.usable;
+  return db;
 }
 
 const migrations: Record<string, Knex.Migration> = {

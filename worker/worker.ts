@@ -65,7 +65,7 @@ export function installRuntime(log: Logger, metricsPort?: number): void {
 
 /** The figures of the SDK, as Prometheus reads them. */
 export const sdkMetricsAt = (port: number) => async (): Promise<string> =>
-  (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  (await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(10_000) })).text();
 
 export async function startWorker({
   temporal,

@@ -5,6 +5,8 @@ import { valueOf } from '../step';
 import { connected, programOf } from './postgres';
 
 const run = promisify(execFile);
+/** For a program that hangs, on a network file system say. */
+const versionMs = 10_000;
 const advice = 'or name their folder in backup.binaries';
 
 /**
@@ -16,7 +18,7 @@ export async function whyUnusable({ name, backup }: TargetConfig): Promise<strin
   const versions: number[] = [];
   for (const tool of ['pg_dump', 'pg_restore', 'psql']) {
     const program = programOf(backup, tool);
-    const stdout = await run(program, ['--version']).then(
+    const stdout = await run(program, ['--version'], { timeout: versionMs, killSignal: 'SIGKILL' }).then(
       (told) => told.stdout,
       () => undefined,
     );

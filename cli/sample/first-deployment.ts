@@ -42,7 +42,9 @@ export async function deploySample(
   await next();
 
   async function next(): Promise<void> {
-    const answer = await fetch(`${site}/version`).catch(() => undefined);
+    const answer = await fetch(`${site}/version`, { signal: AbortSignal.timeout(10_000) }).catch(
+      () => undefined,
+    );
     const shown = (await answer?.text())?.trim();
     const url = `${site}/version`;
     say(shown ? `  ${url} answers: ${shown}` : `  ${url} does not answer.`);
