@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { failpoint } from '../domain/failpoint';
 import { backupKind } from './backups/kind';
 import { underFence } from './fence';
-import { verdict, type RunStep, type StepInput } from './step';
+import { verdict, type RunStep, type StepContext, type StepInput } from './step';
 
 /**
  * Backup: the target's data, proven to be restorable before it counts. It is kept whatever happens, so backup has no
@@ -43,6 +43,17 @@ export const createBackup =
       };
     });
 
+/** The attempt's backup, read again. @throws a verdict when it is not what was made. */
+export async function wholeBackup({ attempt: { backup }, target }: StepContext) {
+  const kind = backupKind(target.backup);
+  if (!backup || !(await kind.isWhole(backup.reference, backup)))
+    throw verdict(
+      'BackupLost',
+      `The backup ${backup?.reference ?? ''} is missing or altered; data was not restored.`,
+    );
+  return backup;
+}
+
 /** Undo of migrate: the backup's data back in place. Harmless when repeated. */
 export const createRestoreData =
   (runStep: RunStep) =>
@@ -56,16 +67,10 @@ export const createRestoreData =
           value: undefined,
           detail: "data was left alone, as the target's policy says (migrate.restoreDataOnRollback: false)",
         };
-      const kind = backupKind(target.backup);
-      const { backup } = attempt;
-      if (!backup || !(await kind.isWhole(backup.reference, backup)))
-        throw verdict(
-          'BackupLost',
-          `The backup ${backup?.reference ?? ''} is missing or altered; data was not restored.`,
-        );
+      const backup = await wholeBackup(context);
       await underFence(context, async (fence) => {
         await failpoint('undo-migrate/middle');
-        await kind.restore(context, backup.reference, fence);
+        await backupKind(target.backup).restore(context, backup.reference, fence);
       });
       return { value: undefined, detail: `data restored from ${backup.reference}` };
     });

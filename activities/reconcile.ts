@@ -25,6 +25,7 @@ import {
   type RecoveryRequest,
 } from '../workflows/messages';
 import type { Deps } from './deps';
+import { noteLive } from './look';
 import { lost, workflowNow } from './lost';
 import { reconciledAt, repairs } from './metrics';
 
@@ -74,6 +75,8 @@ export function createReconcileActivities(deps: Deps) {
         }
       }
       await swept(db, [...rows.keys()]);
+      // Nobody vouches for what is live there; it is shown as it is.
+      for (const row of rows.values()) if (row.status === 'rollback-failed') await noteLive(deps, row.target);
       for (const next of await freeLanesWaitedFor(db)) await signal(next, laneFree.name);
       const revision = await windowRevision(db);
       if (await anyStaleSleeper(db, revision)) {

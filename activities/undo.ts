@@ -1,4 +1,5 @@
 import { inWords, isRestorable, isSame, nothing, type Observed } from '../domain/observed';
+import { wholeBackup } from './backup';
 import { lookBefore, makeReady, ownOf, switchTo } from './live';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
 
@@ -53,6 +54,8 @@ export const createTakeOut =
       const { attempt, target } = context;
       if (!attempt.migrationBegan || !target.migrate?.restoreDataOnRollback)
         return { value: undefined, detail: 'no data goes back, so that what is live stays live' };
+      // Without the data there is nothing to wait for: what is live stays live, and a person is asked.
+      await wholeBackup(context);
       // The migration began, and whoever ran it was killed before it had written what was live: nothing has switched since.
       const before = attempt.observed ?? (await context.observed('before', await lookBefore(context)));
       const taken = await takeOut(context, [

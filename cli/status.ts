@@ -29,9 +29,12 @@ export async function status({ client, json, show, say }: Context, key?: string)
     targets.items.map((t) => [
       t.name,
       t.environment,
-      t.current
-        ? `${t.current.revision} (${t.current.promotion}, ${short(t.current.release)})`
-        : 'no release',
+      [
+        t.current
+          ? `${t.current.revision} (${t.current.promotion}, ${short(t.current.release)})`
+          : (t.observed?.what ?? 'no release'),
+        ...(t.observed ? [`seen ${t.observed.at ?? 'never'}: ${t.observed.why}`] : []),
+      ].join('\n'),
       t.lane ?? 'free',
       t.window.open
         ? `open${t.window.nextClose ? ` until ${t.window.nextClose}` : ''}`

@@ -4,13 +4,14 @@ import { switchedOff } from '../domain/admission';
 import type { TargetConfig } from '../domain/config';
 import { deploymentKey, promotionKey } from '../domain/keys';
 import { laneHolding } from '../domain/machines';
+import { inWords, type Observed } from '../domain/observed';
 import type { WindowSchedule } from '../domain/windows/status';
 import { recordAudit } from './audit';
 import { usualDuration } from './conflicts';
 import { runnersOf, type RunnerRow } from './runners';
 import { viewWindowStatus } from './views';
 import type { Db, Tx } from './connect';
-import type { DeploymentRow } from './deployments';
+import { rowKey, type DeploymentRow } from './deployments';
 
 /** Makes sure every configured target has its row. */
 export async function registerTargets(db: Db, names: string[]): Promise<void> {
@@ -83,6 +84,7 @@ export async function viewTarget(
     promotionsEnabled: config.promotionsEnabled,
     promotionsDisabledReason: switchedOff(config) ?? null,
     current: live,
+    observed: observedOn(row, live, holder),
     lane: holder ? deploymentKey(holder.promotion, holder.attempt) : null,
     fence: row?.fence ?? 0,
     runners: config.runner ? (await runnersOf(tx, config.name)).map(viewRunner) : null,
@@ -138,6 +140,28 @@ async function expectedMs(tx: Tx, target: string): Promise<Record<string, number
   return Object.fromEntries((rows as { name: string; ms: number }[]).map(({ name, ms }) => [name, ms]));
 }
 
+/** What is told of a target besides a release that the record vouches for. */
+function observedOn(
+  row: { observed?: Observed | null; observed_at?: Date | null } | undefined,
+  live: Live | null,
+  holder: DeploymentRow | undefined,
+): TargetView['observed'] {
+  const seen = row?.observed;
+  const at = row?.observed_at?.toISOString() ?? null;
+  if (holder?.status === 'rollback-failed')
+    return {
+      what: seen ? inWords(seen) : 'nobody has looked yet',
+      at,
+      why: `the rollback of ${rowKey(holder)} failed, so this is what was seen and not what should be`,
+    };
+  if (live || !seen || seen.kind === 'nothing') return null;
+  return {
+    what: inWords(seen),
+    at,
+    why: 'no promotion put it there; "signalbox adopt" takes it into the record',
+  };
+}
+
 export interface Live {
   release: string;
   promotion: string;
@@ -145,10 +169,10 @@ export interface Live {
   commit: string;
 }
 
-/** What the record says a target runs. */
+/** What a target runs: as recorded, or as it was last seen while nobody vouches for that. */
 export async function liveOn(tx: Tx, target: string): Promise<Live | null> {
   const row = await tx('targets')
-    .join('deployments', 'deployments.id', 'targets.current_deployment')
+    .join('deployments', 'deployments.id', tx.raw('live_on(targets.name)'))
     .join('promotions', 'promotions.id', 'deployments.promotion')
     .where('targets.name', target)
     .first('deployments.to_release as release', 'promotions.id', 'promotions.revision', 'promotions.commit');

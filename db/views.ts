@@ -107,7 +107,7 @@ export async function viewPromotions(tx: Tx, rows: PromotionRow[], runUrl: RunUr
     ).map((row) => [row.id, row.backlog_items]),
   );
   const targets = new Map<string, DeploymentRow | undefined>();
-  for (const { name, current_deployment: id } of await tx('targets').select('name', 'current_deployment'))
+  for (const { name, live: id } of await tx('targets').select('name', tx.raw('live_on(name) AS live')))
     targets.set(name, id ? await deploymentById(tx, id) : undefined);
   const blocked = await blockedByItems(
     tx,

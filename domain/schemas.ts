@@ -537,7 +537,13 @@ export const targetView = z
     current: z
       .object({ release: z.string(), promotion: z.string(), revision: z.string(), commit: z.string() })
       .nullable()
-      .describe('what it runs; null: nothing was deployed, or the first deployment was undone'),
+      .describe(
+        'the promotion whose release it runs, as it was last seen while a rollback has failed; null: none that the record knows',
+      ),
+    observed: z
+      .object({ what: z.string(), at: at.nullable(), why: z.string() })
+      .nullable()
+      .describe('what was last seen live, in plain words, where the record vouches for none of its releases'),
     lane: z.string().nullable().describe('key of the attempt that holds the lane'),
     fence: z.number().int(),
     window: windowStatusView.describe('for a normal change of medium risk'),

@@ -15,6 +15,30 @@ export interface Mutant {
 
 export const mutants: Mutant[] = [
   {
+    name: 'observe-before',
+    without: 'writing down what was live before it acted',
+    file: 'activities/swap.ts',
+    from: "const before = await context.observed('before', looked);",
+    to: 'const before = looked;',
+    killer: { test: 'test/workflows/observed', named: 'an older release that was put back by hand' },
+  },
+  {
+    name: 'compare-under-lock',
+    without: 'comparing what is live with what was observed before it is switched',
+    file: 'activities/drivers/switch-current.js',
+    from: '!over.some((live) => isSame(from, live))',
+    to: '!over.some(() => true)',
+    killer: { cell: 'besides/drifted-before-it-was-recorded' },
+  },
+  {
+    name: 'undo-order',
+    without: 'restoring data before the old release starts',
+    file: 'workflows/saga.ts',
+    from: "return ['undoSwap', 'undoMigrate', 'takeOut'];",
+    to: "return ['undoMigrate', 'undoSwap'];",
+    killer: { cell: 'besides/old-release-cannot-live-with-the-migration' },
+  },
+  {
     name: 'non-cancellable-scope',
     without: 'undoing in a scope that no cancel reaches',
     file: 'workflows/saga.ts',
@@ -156,10 +180,10 @@ export const mutants: Mutant[] = [
     name: 'verified-backup',
     without: 'reading a backup again before it is restored',
     file: 'activities/backup.ts',
-    from: `      if (!backup || !(await kind.isWhole(backup.reference, backup)))
-        throw verdict(`,
-    to: `      if (!backup || ((await kind.isWhole(backup.reference, backup)) as unknown) === '')
-        throw verdict(`,
+    from: `  if (!backup || !(await kind.isWhole(backup.reference, backup)))
+    throw verdict(`,
+    to: `  if (!backup || ((await kind.isWhole(backup.reference, backup)) as unknown) === '')
+    throw verdict(`,
     killer: { cell: 'besides/backup-of-another-deployment' },
   },
   {

@@ -46,6 +46,8 @@ export interface Seen {
   samples: number;
   failures: string[];
   seen: Set<string>;
+  /** Each look that ended at this time: the versions that it saw, or none when it failed. */
+  looks: { at: number; saw: string[]; failure?: string }[];
 }
 /** Looks at the link and asks the site for its version, every 10 ms. */
 export interface Prober {
@@ -59,20 +61,28 @@ export interface Prober {
 const everyMs = 10;
 
 export function startProber(root: string, port: number): Prober {
-  let now: Seen = { samples: 0, failures: [], seen: new Set() };
+  const none = (): Seen => ({ samples: 0, failures: [], seen: new Set(), looks: [] });
+  let now = none();
   let stopped = false;
   const look = async () => {
     const mine = now;
+    const saw: string[] = [];
+    const fail = (failure: string) => {
+      mine.failures.push(failure);
+      mine.looks.push({ at: Date.now(), saw, failure });
+    };
     try {
-      mine.seen.add(basename(readlinkSync(join(root, 'current'))));
+      saw.push(basename(readlinkSync(join(root, 'current'))));
       const answer = await fetch(`http://127.0.0.1:${port}/version`);
       const text = await answer.text();
-      if (answer.status === 200) mine.seen.add(text);
-      else mine.failures.push(`status ${answer.status}: ${text}`);
+      if (answer.status !== 200) fail(`status ${answer.status}: ${text}`);
+      else mine.looks.push({ at: Date.now(), saw: [...saw, text] });
+      if (answer.status === 200) saw.push(text);
     } catch (thrown) {
       const { cause } = thrown as { cause?: unknown };
-      mine.failures.push(`${String(thrown)}${cause ? ` (${String(cause)})` : ''}`);
+      fail(`${String(thrown)}${cause ? ` (${String(cause)})` : ''}`);
     }
+    for (const version of saw) mine.seen.add(version);
     mine.samples += 1;
   };
   const done = (async () => {
@@ -85,7 +95,7 @@ export function startProber(root: string, port: number): Prober {
     so: () => now,
     take() {
       const taken = now;
-      now = { samples: 0, failures: [], seen: new Set() };
+      now = none();
       return taken;
     },
     async stop() {

@@ -39,6 +39,8 @@ export interface Stack {
   /** @param program of another version. */
   startWorker(program?: string): Promise<Member>;
   startApi(program?: string): Promise<Member>;
+  /** Links that somebody made of `current`, past Signalbox. */
+  byHand: string[];
   /** A database connection, while it is needed. */
   withDb<T>(work: (db: Db) => Promise<T>): Promise<T>;
   /** Commits a release under a tag. @param more further files of the commit. */
@@ -59,6 +61,8 @@ export interface StackOptions {
   undoAlarmSeconds?: number;
   /** Further targets beside `shop`, each a folder of its own. */
   targets?: number;
+  /** The command that tells who serves a target that it was switched. */
+  reload?: string[];
   /** Of each target, as lines of YAML indented by four. */
   target?: string;
   /** More of the environment of API and worker. */
@@ -106,7 +110,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const targetOf = (name: string, root: string) => `  ${name}:
     repository: repository
     build: { argv: ["${process.execPath}", build.js], timeoutSeconds: ${options.buildSeconds ?? 120} }
-    driver: { kind: directory, root: "${root}" }
+    driver: { kind: directory, root: "${root}"${options.reload ? `, reload: { argv: ${JSON.stringify(options.reload)} }` : ''} }
     backup: { kind: files, paths: [data] }
     migrate: { argv: ["${process.execPath}", migrate.js, "${join(at('data'), 'orders.txt')}"], restoreDataOnRollback: true }
     health: { kind: http, url: "http://127.0.0.1:${site.port}/health?${root}", successes: 2, intervalMs: 20, deadlineSeconds: 3 }
@@ -144,6 +148,7 @@ ${options.target ?? ''}`;
     barrier,
     temporal,
     databaseUrl,
+    byHand: [] as string[],
     async startWorker(program) {
       const worker = start('worker', ['--grace-seconds', graceSeconds], program);
       await worker.says(/polling/);

@@ -22,7 +22,18 @@ export function Targets() {
               <code title={target.current.release}>{short(target.current.release)}</code>
             </p>
           ) : (
-            <p>has no release yet</p>
+            <p>{target.observed ? `runs ${target.observed.what}` : 'has no release'}</p>
+          )}
+          {target.observed && (
+            <p className="warning">
+              {target.observed.why}
+              {target.observed.at && (
+                <>
+                  {' '}
+                  (seen <Time at={target.observed.at} />)
+                </>
+              )}
+            </p>
           )}
           <p>
             <WindowState status={target.window} />

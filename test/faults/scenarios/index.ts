@@ -3,6 +3,7 @@ import { backups } from './backups';
 import { builds } from './builds';
 import { disks } from './disks';
 import { health } from './health';
+import { lives } from './live';
 import { lost } from './lost';
 import { many } from './many';
 import { races } from './races';
@@ -17,6 +18,7 @@ export const scenarios: Scenario[] = [
   ...health,
   ...undos,
   ...races,
+  ...lives,
   ...lost,
   ...many,
   ...upgrades,

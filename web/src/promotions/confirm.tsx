@@ -7,7 +7,9 @@ import { WindowState } from './change';
 /** What will happen, in plain words, before one presses. */
 export function Consequence({ action, ...props }: Props & { action: Action }) {
   const { promotion: p, target, open } = props;
-  const now = target.current ? `${target.current.revision} (${short(target.current.release)})` : 'no release';
+  const now = target.current
+    ? `${target.current.revision} (${short(target.current.release)})`
+    : (target.observed?.what ?? 'no release');
   switch (action) {
     case 'deploy':
     case 'deploy-when-open':
