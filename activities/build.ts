@@ -10,7 +10,8 @@ import type { TargetDeps } from './deps';
 import { heldIn } from './drivers/numbers';
 import { fenced } from './fence';
 import { releaseUmask, runCommand, type CommandEnd } from './process';
-import { cancelled, verdict, type RunStep, type StepContext, type StepInput } from './step';
+import { FaultError, scarcity, tryAgainCode, verdict } from './causes';
+import { cancelled, type RunStep, type StepContext, type StepInput } from './step';
 
 /**
  * Build: a clean checkout, the target's command, and the result as a content-addressed archive. The same
@@ -67,7 +68,7 @@ export const createBuild =
       const packed = await packCanonical(real, fresh, target.build.maxBytes).catch(
         async (thrown: unknown) => {
           await removeTree(fresh);
-          if (outOfSpace(thrown)) throw thrown;
+          if (scarcity(thrown)) throw thrown;
           throw verdict('BuildFailed', `The build's output can not become a release: ${messageOf(thrown)}.`);
         },
       );
@@ -122,6 +123,8 @@ export async function runTargetCommand(
   more: object = {},
 ): Promise<void> {
   await mkdir(context.room.workspace, { recursive: true });
+  await context.goesOn();
+  let lastError = '';
   const number = { room: context.driver.room, fence, by: `${context.key} ${context.step}`, ...more };
   const end = await runCommand({
     argv:
@@ -141,22 +144,37 @@ export async function runTargetCommand(
     ...(what === 'build' ? { umask: releaseUmask } : {}),
     signal: context.signal,
     redact: context.redact,
-    onLine: (stream, text) => context.log.write(stream, text),
+    onLine(stream, text) {
+      if (stream === 'err' && text) lastError = text;
+      context.log.write(stream, text);
+    },
     ready: () => context.log.ready(),
   }).catch((thrown: unknown) => {
-    throw verdict(`${what}-failed`, `${what}: ${command.argv[0]} could not be started: ${messageOf(thrown)}`);
+    const why = `${what}: ${command.argv[0]} could not be started: ${messageOf(thrown)}`;
+    const scarce = scarcity(thrown);
+    if (scarce) throw new FaultError(scarce, why);
+    // The system names the program also when it is the folder that is missing.
+    if (!existsSync(cwd)) throw new FaultError('unexpected', `${why}; its folder ${cwd} is gone`);
+    throw verdict('command-failed', why);
   });
   if (end.kind === 'aborted') throw cancelled();
   if (fence !== undefined && end.kind === 'exited' && end.code === refusedCode) {
     const held = heldIn(context.driver.room).fence;
     if (held > fence) throw fenced(context.target.name, fence, held);
   }
-  if (end.kind !== 'exited' || end.code !== 0)
-    throw verdict(
-      `${what}-failed`,
-      `${what} failed: ${command.shown ?? command.argv.join(' ')} ${describe(end, command.timeoutSeconds)}.`,
-    );
+  if (end.kind === 'exited' && end.code === 0) return;
+  const why = `${what} failed: ${command.shown ?? command.argv.join(' ')} ${describe(end, command.timeoutSeconds)}`;
+  if (wasKilled(end)) throw new FaultError('killed', `${why}, and not by Signalbox`);
+  if (end.kind === 'exited' && end.code === tryAgainCode)
+    throw new FaultError('asks-to-be-tried-again', lastError ? `${why}: ${lastError}` : why);
+  throw verdict('command-failed', `${why}.`);
 }
+
+/** By somebody else, as a shell says it too; a program that crashes is ended by other signals, which it causes itself. */
+const wasKilled = (end: CommandEnd) =>
+  end.kind === 'signalled'
+    ? ['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'].includes(end.signal)
+    : end.kind === 'exited' && [137, 143].includes(end.code);
 
 const describe = (end: CommandEnd, seconds: number) =>
   end.kind === 'exited'
@@ -167,16 +185,15 @@ const describe = (end: CommandEnd, seconds: number) =>
 
 export const short = (digest: string | null): string => digest?.slice(0, 12) ?? 'none';
 
-/** A disk that is full is a fault, not a verdict on the build: it goes on once there is room. */
-const outOfSpace = (thrown: unknown) =>
-  ['ENOSPC', 'EDQUOT'].includes((thrown as NodeJS.ErrnoException).code ?? '');
+/** An archive that this host cannot read just now is not an altered one. */
+export function alteredUnlessScarce(thrown: unknown): false {
+  if (scarcity(thrown)) throw thrown;
+  return false;
+}
 
 async function intact(archive: string, digest: string): Promise<boolean> {
   if (!existsSync(archive)) return false;
-  return readBack(archive).then(
-    (found) => found.sha256 === digest,
-    () => false,
-  );
+  return readBack(archive).then((found) => found.sha256 === digest, alteredUnlessScarce);
 }
 
 /** The archive of a release, checked against its digest. @throws when it is missing or altered. */

@@ -1,5 +1,6 @@
 import { ApplicationFailure } from '@temporalio/activity';
-import { verdict, type StepContext } from './step';
+import { verdict } from './causes';
+import type { StepContext } from './step';
 
 /** The failure by which a target says that a higher number has acted there. */
 const type = 'Fenced';

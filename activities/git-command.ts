@@ -85,26 +85,27 @@ export async function git(args: string[], options: GitOptions = {}): Promise<str
       stdio: ['ignore', 'pipe', 'pipe'],
     }),
   );
+  // First of all: where this host has no file to spare there is neither a process nor its output.
+  const exited = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', resolve);
+  });
   let out = '';
   let err = '';
   let movedAt = performance.now();
   const moved = () => void (movedAt = performance.now());
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     out += text;
     moved();
   });
   let rest = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     moved();
     const lines = (rest + text).split(/\r\n|\r|\n/);
     rest = lines.pop()!.slice(-keptStderr);
     for (const line of lines)
       if (progressForm.test(line)) onProgress?.(line.trim());
       else err = `${err}${line}\n`.slice(-keptStderr);
-  });
-  const exited = new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', resolve);
   });
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
 
@@ -146,8 +147,8 @@ export async function git(args: string[], options: GitOptions = {}): Promise<str
     clearInterval(watch);
     clearTimeout(killer);
     signal?.removeEventListener('abort', stop);
-    child.stdout.destroy();
-    child.stderr.destroy();
+    child.stdout?.destroy();
+    child.stderr?.destroy();
     if (child.pid !== undefined) killGroup(child.pid, 'SIGKILL');
   }
 }

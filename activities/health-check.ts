@@ -4,7 +4,8 @@ import { messageOf } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { inWords } from '../domain/observed';
 import type { Version } from '../db/journal';
-import { cancelled, verdict, type RunStep, type StepContext, type StepInput } from './step';
+import { scarcity, verdict } from './causes';
+import { cancelled, type RunStep, type StepContext, type StepInput } from './step';
 import { restored } from './undo';
 
 /** Health-check: the new release answers for itself, so many times in a row, before the deadline. */
@@ -114,6 +115,8 @@ async function probe(
       return `answered 200, but not as ${expected}: ${body.slice(0, 200)}`;
     return undefined;
   } catch (thrown) {
+    // Nobody asked, because this host has no file or memory to spare: that says nothing about the release.
+    if (scarcity(thrown)) throw thrown;
     if ((thrown as Error).name === 'TimeoutError') return `no answer within ${health.requestTimeoutMs} ms`;
     return messageOf(thrown);
   }

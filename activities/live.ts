@@ -7,7 +7,8 @@ import { inWords, isRestorable, isSame, releaseOr, type Observed, type Restorabl
 import { archiveOf, runTargetCommand } from './build';
 import type { Hook, Switched } from './drivers/driver';
 import { fenced, underFence } from './fence';
-import { verdict, type StepContext } from './step';
+import { judge, verdict } from './causes';
+import type { StepContext } from './step';
 
 /**
  * What was live before an attempt acted, and how it is switched. It is looked at before the migration or the swap, whichever
@@ -29,6 +30,7 @@ export async function lookBefore(context: StepContext): Promise<Restorable> {
       `${target.name} runs ${live.what}: a rollback could not put that back. Nothing was touched. ${live.remedy}; then deploy again.`,
     );
   await isThere(context, live).catch((thrown: unknown) => {
+    if (judge(thrown).is === 'fault') throw thrown;
     throw verdict(
       'NotRestorable',
       `${target.name} runs ${inWords(live)}, which Signalbox could not put back: ${messageOf(thrown)} Nothing was touched. Take it out of service first, or let driver.observe print nothing while it is live, if a rollback need not bring it back.`,

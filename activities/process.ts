@@ -93,8 +93,8 @@ export async function runCommand(command: Command): Promise<CommandEnd> {
   } finally {
     clearTimeout(timer);
     command.signal.removeEventListener('abort', abort);
-    child.stdout.destroy();
-    child.stderr.destroy();
+    child.stdout?.destroy();
+    child.stderr?.destroy();
   }
 }
 

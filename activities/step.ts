@@ -1,31 +1,34 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import { randomUUID } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { readdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TargetConfig } from '../domain/config';
-import { messageOf, SignalboxError } from '../domain/errors';
+import { SignalboxError } from '../domain/errors';
+import { sentence } from '../domain/sentence';
 import { failpoint } from '../domain/failpoint';
 import type { DeploymentStatus } from '../domain/machines';
-import type { Reference } from '../domain/service-config';
+import { retryDelayMs } from '../domain/retries';
 import { recipeDigest } from '../db/digest';
 import type { Observed } from '../domain/observed';
-import type { Attempt, Made } from '../db/journal';
+import type { Attempt, Journal, Made } from '../db/journal';
 import type { Try } from '../db/steps';
 import { removeTree } from './archive';
+import { FaultError, judge, ofCommands, ruleOf, verdict } from './causes';
 import type { TargetDeps } from './deps';
 import { createDriver, type Driver } from './drivers/driver';
 import { heldIn } from './drivers/numbers';
 import { openLog, type StepLog } from './log';
 import { stepSeconds } from './metrics';
 import { reap } from './process';
-import { redactor, shortestSecret, type Redactor } from './redact';
+import { redactor, type Redactor } from './redact';
+import { hiddenOf, readSecrets } from './secrets';
 
 /**
  * Every step runs through here: it opens the step for this try, heartbeats on a timer, offers the log, and
  * closes the step in the transaction that records what it did. A *verdict* (a failed build, an unhealthy
  * release) closes the step as failed and is not retried. A *fault* (a database away, a full disk) leaves it
- * open, and Temporal tries again.
+ * open with the reason, and Temporal tries again. Which is which stands in `causes.ts`.
  */
 export interface StepInput {
   deployment: number;
@@ -57,6 +60,8 @@ export interface StepContext {
    * @returns what stands in the record. @throws when a newer try has the step.
    */
   observed(when: 'before' | 'meanwhile', live: Observed): Promise<Observed>;
+  /** Says that it has overcome what stopped earlier tries, if there were any: its command is about to run. */
+  goesOn(): Promise<void>;
   /** Asks at the last moment whether it may act. @throws a verdict when it may not, WindowClosed when not now. */
   permit(what: 'migrate' | 'swap'): Promise<void>;
 }
@@ -72,12 +77,10 @@ export interface StepResult<T> {
 export const windowClosed = 'WindowClosed';
 export type WindowClosed = typeof windowClosed;
 
-export const verdict = (type: string, message: string) => ApplicationFailure.nonRetryable(message, type);
-
 const heartbeatMs = 1_000;
 
 export function createStepRunner(deps: TargetDeps) {
-  const { journal } = deps;
+  const journal = reaching(deps.journal);
   return async function runStep<T>(
     name: string,
     during: readonly DeploymentStatus[],
@@ -100,7 +103,9 @@ export function createStepRunner(deps: TargetDeps) {
     const workplace = join(deps.stateDir, 'work', input.key);
     // Named for this try alone: a try that Temporal counts from 1 again must not be taken for the one before.
     const workspace = join(workplace, `${tryName}.${randomUUID().slice(0, 8)}`);
-    const beat = setInterval(() => activity.heartbeat(), heartbeatMs);
+    // What Temporal shows of a step that is tried again and again: the fault of the try before, until it goes on.
+    let trouble: unknown = info.heartbeatDetails;
+    const beat = setInterval(() => activity.heartbeat(trouble), heartbeatMs);
     const took = stepSeconds.startTimer({ target: input.target, step: name });
     const about = {
       deployment: input.key,
@@ -113,6 +118,8 @@ export function createStepRunner(deps: TargetDeps) {
       const seconds = took({ result });
       deps.log[result === 'fault' ? 'warn' : 'info']({ ...about, result, seconds }, `${name}: ${detail}`);
     };
+    let log: StepLog | undefined;
+    const note = (text: string) => log?.write('note', text);
     try {
       await failpoint(`${name}/asked`);
       const target = targetOf(deps, input.target);
@@ -133,90 +140,141 @@ export function createStepRunner(deps: TargetDeps) {
       const secrets = readSecrets(target);
       const redact = redactor({ ...secrets, ...hiddenOf(target) });
       const driver = createDriver(target.driver);
-      const log = openLog((lines) => journal.append(mine, lines), redact, signal);
-      const note = (text: string) => log.write('note', text);
+      log = openLog((lines) => journal.append(mine, lines), redact, signal);
       if (info.attempt > 1) note(`${name}: try ${info.attempt}; looking at what the last one left behind`);
-      try {
-        await failpoint(`${name}/begun`);
-        // A worker that was killed or stopped may have left its command running; nothing acts beside it. Where a
-        // command was ever started there is a workspace.
-        if (older.length > 0) {
-          // This try may have been paused since it opened the step: one that has lost it does nothing more.
-          attempt = await begin();
-          for (const folder of older.map((entry) => join(workplace, entry))) {
-            const left = await reap(folder);
-            if (left > 0) note(`${name}: killed ${left} processes that an earlier try left behind`);
-            await removeTree(folder);
-          }
+      await failpoint(`${name}/begun`);
+      // A worker that was killed or stopped may have left its command running; nothing acts beside it. Where a
+      // command was ever started there is a workspace.
+      if (older.length > 0) {
+        // This try may have been paused since it opened the step: one that has lost it does nothing more.
+        attempt = await begin();
+        for (const folder of older.map((entry) => join(workplace, entry))) {
+          const left = await reap(folder);
+          if (left > 0) note(`${name}: killed ${left} processes that an earlier try left behind`);
+          await removeTree(folder);
         }
-        await failpoint(`${name}/before`);
-        const result = await work({
-          step: name,
-          key: input.key,
-          attempt,
-          target,
-          driver,
-          log,
-          note,
-          signal,
-          secrets,
-          redact,
-          tryName,
-          room: {
-            workspace,
-            artifact: (digest) => join(deps.stateDir, 'artifacts', target.name, `${digest}.tar`),
-            backups: join(deps.stateDir, 'backups', target.name),
-          },
-          async fence() {
-            // What acted there may be above all that this record gave out.
-            const fence = await journal.fence(mine, heldIn(driver.room));
-            if (fence === undefined) throw supersededTry(name, input.key);
-            return fence;
-          },
-          async observed(when, live) {
-            const stands = await journal.observed(mine, when, live);
-            if (!stands) throw supersededTry(name, input.key);
-            return stands;
-          },
-          async permit(what) {
-            const refusal = await journal.permit(mine, what, recipe);
-            if (refusal) throw verdict(refusal.type, refusal.message);
-          },
-        });
-        await failpoint(`${name}/effect-unreported`);
-        const detail = log.clean(result.detail);
-        await log.close();
-        // All or nothing: what a try did that lost its step meanwhile is not recorded.
-        if (!(await journal.finish(mine, 'done', detail, result.made))) throw supersededTry(name, input.key);
-        await failpoint(`${name}/recorded-unreported`);
-        ended('done', detail);
-        return result.value;
-      } catch (thrown) {
-        const failure = asFailure(thrown, name, log.clean);
-        const isVerdict = failure instanceof ApplicationFailure && failure.nonRetryable;
-        ended(
-          failure instanceof CancelledFailure ? 'cancelled' : isVerdict ? 'failed' : 'fault',
-          failure.message,
-        );
-        if (!isVerdict || failure.type === windowClosed)
-          note(
-            `${name}: ${failure instanceof CancelledFailure ? 'stopped, because it was cancelled' : failure.message}`,
-          );
-        await log.close();
-        // One that waits for its window has not failed: it is tried again.
-        if (isVerdict && failure.type !== windowClosed) {
-          const ours = await journal.finish(mine, 'failed', failure.message);
-          // What a late try found out is nobody's verdict.
-          if (!ours && failure.type !== 'Superseded') throw supersededTry(name, input.key);
-        }
-        throw failure;
       }
+      await failpoint(`${name}/before`);
+      const result = await work({
+        step: name,
+        key: input.key,
+        attempt,
+        target,
+        driver,
+        log,
+        note,
+        signal,
+        secrets,
+        redact,
+        tryName,
+        room: {
+          workspace,
+          artifact: (digest) => join(deps.stateDir, 'artifacts', target.name, `${digest}.tar`),
+          backups: join(deps.stateDir, 'backups', target.name),
+        },
+        async fence() {
+          // What acted there may be above all that this record gave out.
+          const fence = await journal.fence(mine, heldIn(driver.room));
+          if (fence === undefined) throw supersededTry(name, input.key);
+          return fence;
+        },
+        async observed(when, live) {
+          const stands = await journal.observed(mine, when, live);
+          if (!stands) throw supersededTry(name, input.key);
+          return stands;
+        },
+        async permit(what) {
+          const refusal = await journal.permit(mine, what, recipe);
+          if (refusal) throw verdict(refusal.type, refusal.message);
+        },
+        async goesOn() {
+          trouble = undefined;
+          if (info.attempt > 1) await journal.overcame(mine, ofCommands).catch(() => undefined);
+        },
+      });
+      await failpoint(`${name}/effect-unreported`);
+      const detail = log.clean(result.detail);
+      await log.close();
+      // All or nothing: what a try did that lost its step meanwhile is not recorded.
+      if (!(await journal.finish(mine, 'done', detail, result.made))) throw supersededTry(name, input.key);
+      await failpoint(`${name}/recorded-unreported`);
+      ended('done', detail);
+      return result.value;
+    } catch (thrown) {
+      throw await failureOf(thrown);
     } finally {
       clearInterval(beat);
       await leave(workplace, workspace);
     }
+
+    /** Records why this try did not succeed. @returns what Temporal learns of it. */
+    async function failureOf(thrown: unknown): Promise<Error> {
+      const failure = interruption(name, thrown) ?? (await judged(thrown));
+      const stopped = failure instanceof CancelledFailure;
+      const over = !stopped && failure.nonRetryable === true;
+      const waits = over && failure.type === windowClosed;
+      ended(stopped ? 'cancelled' : over ? 'failed' : 'fault', failure.message);
+      if (!over || waits) note(`${name}: ${stopped ? 'stopped, because it was cancelled' : failure.message}`);
+      await log?.close();
+      // One that waits for its window has not failed: it is tried again. And what a newer try or a recovery did to this
+      // one is no verdict on what is deployed.
+      if (over && !waits && !(await journal.finish(mine, 'failed', failure.message)))
+        return superseded(failure) ? failure : supersededTry(name, input.key);
+      return failure;
+    }
+
+    async function judged(thrown: unknown): Promise<ApplicationFailure> {
+      // One that has lost its step.
+      if (thrown instanceof ApplicationFailure && !thrown.nonRetryable) return thrown;
+      const { is, cause, message: whole } = judge(thrown);
+      // What Temporal keeps in the history has no secrets. A cause is told in the message and not passed on, because
+      // its own text and stack would be kept as they are.
+      const message = log?.clean(whole) ?? whole;
+      if (is === 'verdict') return ApplicationFailure.nonRetryable(message, cause);
+      const { then, forMinutes } = ruleOf(cause);
+      const said = `${sentence(message)} ${then}`;
+      const nextTryMs = retryDelayMs(info.attempt);
+      trouble = { cause, message: said, nextTryMs };
+      activity.heartbeat(trouble);
+      // A fault of the record itself cannot be written there.
+      const met =
+        cause === 'record-away'
+          ? 'unknown'
+          : await journal.trouble(mine, { cause, message: said, nextTryMs }).catch(() => 'unknown' as const);
+      if (met === undefined) return supersededTry(name, input.key);
+      // An undo is tried until its alarm.
+      const bounded = during.includes('running') && forMinutes !== undefined;
+      if (met !== 'unknown' && bounded && met.forMs > forMinutes * 60_000)
+        return ApplicationFailure.nonRetryable(
+          `${sentence(message)} It was tried ${met.tries} times in ${Math.round(met.forMs / 60_000)} minutes.`,
+          cause,
+        );
+      return ApplicationFailure.create({
+        message: `${name} met a fault and is tried again: ${said}`,
+        type: cause,
+        nextRetryDelay: nextTryMs,
+      });
+    }
   };
 }
+
+const superseded = (failure: Error) => failure instanceof ApplicationFailure && failure.type === 'Superseded';
+
+/** The record, whose own faults are told from those of the target. */
+function reaching(journal: Journal): Journal {
+  const guarded = Object.entries(
+    journal as unknown as Record<string, (...asked: unknown[]) => Promise<unknown>>,
+  ).map(([name, call]) => [
+    name,
+    (...asked: unknown[]) =>
+      call(...asked).catch((thrown: unknown) => {
+        if (thrown instanceof SignalboxError) throw thrown;
+        throw new FaultError('record-away', "Signalbox's own record could not be reached", { cause: thrown });
+      }),
+  ]);
+  return Object.fromEntries(guarded) as unknown as Journal;
+}
+
 /** Removes what a try worked in; what cannot be removed now is removed with the deployment's end. */
 async function leave(workplace: string, workspace: string): Promise<void> {
   if (!existsSync(workplace)) return;
@@ -225,6 +283,7 @@ async function leave(workplace: string, workspace: string): Promise<void> {
     .catch(() => undefined);
 }
 
+export { verdict };
 export type RunStep = ReturnType<typeof createStepRunner>;
 
 /** Thrown where the caller saw the cancellation; the workflow compensates. */
@@ -241,34 +300,15 @@ function supersededTry(step: string, key: string) {
   });
 }
 
-/**
- * What Temporal learns, and keeps in the history: a message without secrets. A cause is told in the message and not
- * passed on, because its own text and stack would be kept as they are.
- */
-function asFailure(
-  thrown: unknown,
-  step: string,
-  clean: (text: string) => string,
-): ApplicationFailure | CancelledFailure {
-  if (thrown instanceof ApplicationFailure)
-    return ApplicationFailure.create({
-      message: clean(thrown.message),
-      type: thrown.type ?? undefined,
-      nonRetryable: thrown.nonRetryable ?? false,
-    });
-  if (thrown instanceof SignalboxError) return verdict(thrown.code, clean(thrown.message));
+/** What Temporal learns of a step that was stopped, or undefined when it was not. */
+function interruption(step: string, thrown: unknown): ApplicationFailure | CancelledFailure | undefined {
   const activity = Context.current();
-  if (activity.cancellationSignal.aborted) {
-    if (activity.cancellationDetails?.cancelRequested) return cancelled();
-    // Not a person's cancel: this worker stops, or the server no longer knows this try. Another try goes on.
-    return ApplicationFailure.create({
-      message: `${step} was interrupted because this worker is stopping; it is tried again.`,
-      type: 'Interrupted',
-    });
-  }
+  if (!activity.cancellationSignal.aborted || judge(thrown).is === 'verdict') return undefined;
+  if (activity.cancellationDetails?.cancelRequested) return cancelled();
+  // Not a person's cancel: this worker stops, or the server no longer knows this try. Another try goes on.
   return ApplicationFailure.create({
-    message: clean(`${step} met a fault and is tried again: ${messageOf(thrown)}`),
-    type: 'Fault',
+    message: `${step} was interrupted because this worker is stopping; it is tried again.`,
+    type: 'Interrupted',
   });
 }
 
@@ -280,42 +320,4 @@ export function targetOf(deps: Pick<TargetDeps, 'targets'>, name: string): Targe
       `The targets file has no target "${name}" any more; put it back and retry.`,
     );
   return target;
-}
-
-/** A value that the targets file refers to. @throws a verdict when it is not there. */
-export function valueOf(name: string, target: string, reference: Reference): string {
-  if ('file' in reference) {
-    try {
-      return readFileSync(reference.file, 'utf8').trimEnd();
-    } catch (thrown) {
-      throw verdict('MissingSecret', `Secret ${name} of ${target}: ${messageOf(thrown)}`);
-    }
-  }
-  const value = process.env[reference.env];
-  if (!value)
-    throw verdict('MissingSecret', `Secret ${name} of ${target}: the variable ${reference.env} is not set.`);
-  return value;
-}
-
-function readSecrets({ name: target, secrets }: TargetConfig): Record<string, string> {
-  const read = Object.fromEntries(
-    Object.entries(secrets).map(([name, reference]) => [name, valueOf(name, target, reference)]),
-  );
-  for (const [name, value] of Object.entries(read))
-    if (value.length < shortestSecret)
-      throw verdict(
-        'MissingSecret',
-        `Secret ${name} of ${target} is shorter than ${shortestSecret} characters, so it could not be kept out of the log; use a longer one.`,
-      );
-  return read;
-}
-
-/** What no command is given but must not stand in the log either: passwords of databases that are backed up. */
-function hiddenOf({ name: target, backup }: TargetConfig): Record<string, string> {
-  if (backup.kind !== 'postgres') return {};
-  const urls = [backup.database, ...(backup.scratch ? [backup.scratch] : [])];
-  const passwords = urls
-    .map((reference) => decodeURIComponent(new URL(valueOf('backup.database', target, reference)).password))
-    .filter((password) => password.length >= shortestSecret);
-  return Object.fromEntries(passwords.map((password, n) => [`DATABASE_PASSWORD_${n}`, password]));
 }

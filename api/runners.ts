@@ -106,6 +106,29 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
     }),
     route({
       ...common,
+      path: '/runners/:target/trouble',
+      summary: 'Note why a try did not succeed; null when a newer one holds the step',
+      body: runner.troubleBody,
+      answers: answer(z.object({ tries: z.number().int(), forMs: z.number() }).nullable()),
+      async handle({ params, body }) {
+        await mine(params, body.try.deployment);
+        return { body: { value: (await journal.trouble(body.try, body.met)) ?? null } };
+      },
+    }),
+    route({
+      ...common,
+      path: '/runners/:target/overcame',
+      summary: 'Note that a try has gone on beyond what stopped those before',
+      body: runner.overcameBody,
+      answers: answer(z.null()),
+      async handle({ params, body }) {
+        await mine(params, body.try.deployment);
+        await journal.overcame(body.try, body.kept);
+        return { body: { value: null } };
+      },
+    }),
+    route({
+      ...common,
       path: '/runners/:target/lines',
       summary: 'Append lines to the log',
       bodyLimit: linesLimit,

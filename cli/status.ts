@@ -1,4 +1,5 @@
 import type { ChangeRequestView, DeploymentView, PromotionView } from '../domain/schemas';
+import { troubleInWords } from '../domain/trouble';
 import { table, type Context } from './commands';
 import { exitCodes } from './exit-codes';
 
@@ -76,10 +77,10 @@ function attemptInWords(d: DeploymentView): string[] {
     ...(d.waitingFor ? [`  waits for ${d.waitingFor}`] : []),
     ...(d.startedAt ? [`  began ${d.startedAt}${d.finishedAt ? `, ended ${d.finishedAt}` : ''}`] : []),
     ...(d.runner ? [`  its steps are done by the runner ${d.runner}`] : []),
-    ...d.steps.map(
-      ({ name, status, startedAt, finishedAt, detail }) =>
-        `  ${name.padEnd(width)}  ${status.padEnd(7)}  ${finishedAt ? seconds(startedAt, finishedAt) : ''}${detail ? `  ${detail}` : ''}`,
-    ),
+    ...d.steps.flatMap(({ name, status, startedAt, finishedAt, detail, trouble }) => [
+      `  ${name.padEnd(width)}  ${status.padEnd(7)}  ${finishedAt ? seconds(startedAt, finishedAt) : ''}${detail ? `  ${detail}` : ''}`,
+      ...(trouble ? [`  ${' '.repeat(width)}  ${troubleInWords(trouble, new Date().toISOString())}`] : []),
+    ]),
     ...(d.backup
       ? [
           `  backup  ${d.backup.reference}${d.backup.removedAt ? `, removed ${d.backup.removedAt}` : `, ${d.backup.bytes} bytes, verified ${d.backup.verifiedAt}`}`,

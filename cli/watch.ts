@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isTerminal } from '../domain/machines';
 import type { DeploymentView } from '../domain/schemas';
 import { Unreachable, type Client } from './client';
+import { troubleInWords } from '../domain/trouble';
 import { printable } from '../domain/printable';
 
 const everyMs = 300;
@@ -36,7 +37,10 @@ export async function watch(
     if (seen.waitingFor) tell(`${key} ${seen.status}: waits for ${seen.waitingFor}`);
     else tell(`${key} is ${seen.status}`);
     for (const step of seen.steps)
-      if (step.status === 'running') tell(`  ${step.name}: running`);
+      if (step.status === 'running')
+        tell(
+          `  ${step.name}: ${step.trouble ? troubleInWords(step.trouble, new Date().toISOString()) : 'running'}`,
+        );
       else tell(`  ${step.name}: ${step.status}${step.detail ? `, ${step.detail}` : ''}`);
     if (isTerminal('deployment', seen.status) || options.until?.(seen)) {
       if (options.log) await follow(client, key, after, say);

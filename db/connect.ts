@@ -10,6 +10,7 @@ import * as backups from './migrations/006-backups';
 import * as retention from './migrations/007-retention';
 import * as runners from './migrations/008-runners';
 import * as observed from './migrations/010-observed';
+import * as troubles from './migrations/014-troubles';
 import * as inbox from './migrations/011-inbox';
 
 export type Db = Knex;
@@ -102,6 +103,7 @@ const migrations: Record<string, Knex.Migration> = {
   '007-retention': retention,
   '008-runners': runners,
   '010-observed': observed,
+  '014-troubles': troubles,
   '011-inbox': inbox,
 };
 

@@ -9,7 +9,16 @@ import { setRelease } from './deployments';
 import { recipeDigest } from './digest';
 import { appendLog, type NewLine } from './log';
 import type { Held } from './fences';
-import { beginStep, finishStep, noteObserved, takeFence, type Try } from './steps';
+import {
+  beginStep,
+  finishStep,
+  noteObserved,
+  noteOvercome,
+  noteTrouble,
+  takeFence,
+  type Trouble,
+  type Try,
+} from './steps';
 import type { Windows } from './windows';
 
 /**
@@ -36,6 +45,13 @@ export interface Journal {
    */
   observed(t: Try, when: 'before' | 'meanwhile', live: Observed): Promise<Observed | undefined>;
   append(t: Try, lines: NewLine[]): Promise<void>;
+  /**
+   * Notes on the open step why this try did not succeed.
+   * @returns how often and for how long its tries have met this in a row; undefined when a newer try has the step.
+   */
+  trouble(t: Try, met: Trouble): Promise<{ tries: number; forMs: number } | undefined>;
+  /** Notes that this try has gone on beyond that. @param kept causes that it may still meet again there. */
+  overcame(t: Try, kept: readonly string[]): Promise<void>;
   /** Closes the step and records what it made, or nothing of it: false when a newer try has the step. */
   finish(t: Try, to: 'done' | 'failed', detail: string, made?: Made): Promise<boolean>;
 }
@@ -124,6 +140,8 @@ export function createJournal(deps: { db: Db; windows: Windows; targets(): Targe
       return undefined;
     },
     observed: (t, when, live) => noteObserved(db, t, when, live),
+    trouble: (t, met) => noteTrouble(db, t, met),
+    overcame: (t, kept) => noteOvercome(db, t, kept),
     append: (t, lines) => appendLog(db, t.deployment, t.step, lines),
     async finish(t, to, detail, made) {
       if (!made) return finishStep(db, t, to, detail);

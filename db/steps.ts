@@ -174,6 +174,53 @@ export async function finishStep(tx: Tx, t: Try, to: 'done' | 'failed', detail: 
   return rowCount === 1;
 }
 
+export interface Trouble {
+  /** What it met, by the table of causes. */
+  cause: string;
+  message: string;
+  /** Milliseconds from now until the next try. */
+  nextTryMs: number;
+}
+
+/**
+ * Notes on a step that is open why this try did not succeed.
+ * @returns how often, and for how many milliseconds, its tries have met this cause in a row; undefined when a newer try
+ * holds the step: nothing was written.
+ */
+export async function noteTrouble(
+  db: Db,
+  t: Try,
+  { cause, message, nextTryMs }: Trouble,
+): Promise<{ tries: number; forMs: number } | undefined> {
+  const same = 'fault_cause = :cause AND fault_round = round AND fault_since IS NOT NULL';
+  const { rows } = await db.raw(
+    `UPDATE deployment_steps
+        SET fault_tries = CASE WHEN ${same} THEN fault_tries + 1 ELSE 1 END,
+            fault_since = CASE WHEN ${same} THEN fault_since ELSE now() END,
+            fault_cause = :cause, fault_round = round, fault_message = :message,
+            fault_next_at = now() + :nextTryMs * interval '1 millisecond'
+      WHERE deployment = :deployment AND name = :step AND round = :round AND attempt = :attempt
+        AND scheduled IS NOT DISTINCT FROM :scheduled AND status = 'running'
+      RETURNING fault_tries AS tries, (extract(epoch FROM now() - fault_since) * 1000)::float8 AS "forMs"`,
+    { cause, message, nextTryMs, ...t, scheduled: t.scheduled ?? null },
+  );
+  return rows[0] as { tries: number; forMs: number } | undefined;
+}
+
+/**
+ * Notes that a try has gone on beyond what stopped those before.
+ * @param kept causes that a later try may still meet at the same place: they are counted on.
+ */
+export async function noteOvercome(db: Db, t: Try, kept: readonly string[]): Promise<void> {
+  await db.raw(
+    `UPDATE deployment_steps
+        SET fault_message = NULL, fault_since = CASE WHEN fault_cause = ANY (:kept) THEN fault_since END
+      WHERE deployment = :deployment AND name = :step AND round = :round AND attempt = :attempt
+        AND scheduled IS NOT DISTINCT FROM :scheduled AND fault_message IS NOT NULL`,
+    { kept: [...kept], ...t, scheduled: t.scheduled ?? null },
+  );
+}
+
 const lease = (t: Try) => ({
   deployment: t.deployment,
   name: t.step,

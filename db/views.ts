@@ -302,7 +302,18 @@ const viewStep = (row: Record<string, unknown>): StepView => ({
   startedAt: (row.started_at as Date).toISOString(),
   finishedAt: iso(row.finished_at as Date | null),
   detail: row.detail as string,
+  trouble: viewTrouble(row),
 });
+
+/** Of a step that runs: what its last try met, unless one has gone on since. */
+const viewTrouble = (row: Record<string, unknown>): StepView['trouble'] =>
+  row.status === 'running' && row.fault_message !== null && row.fault_round === row.round
+    ? {
+        message: row.fault_message as string,
+        tries: row.fault_tries as number,
+        nextTryAt: (row.fault_next_at as Date).toISOString(),
+      }
+    : null;
 
 const viewBackup = (row: Record<string, unknown>) => ({
   reference: row.reference as string,

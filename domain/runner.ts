@@ -66,6 +66,11 @@ export const observedBody = strict({
   when: z.enum(['before', 'meanwhile']),
   live: observedSchema,
 });
+export const troubleBody = strict({
+  try: stepTry,
+  met: strict({ cause: text(100), message: z.string().max(100_000), nextTryMs: z.number().int().min(0) }),
+});
+export const overcameBody = strict({ try: stepTry, kept: z.array(text(100)).max(100) });
 export const linesBody = strict({
   try: stepTry,
   lines: z.array(strict({ at, stream: z.enum(['out', 'err', 'note']), text: z.string() })).max(10_000),

@@ -203,6 +203,14 @@ export const stepView = z
     startedAt: at,
     finishedAt: maybeAt,
     detail: z.string(),
+    trouble: z
+      .object({
+        message: z.string().describe('why its last try did not succeed, and what ends that'),
+        tries: z.number().int().describe('how many tries in a row met this'),
+        nextTryAt: at.describe('when the next try begins; in the past: it is being made'),
+      })
+      .nullable()
+      .describe('while a step is tried again and again; null: nothing stops it'),
   })
   .meta({ id: 'Step' });
 

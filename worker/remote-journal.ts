@@ -54,6 +54,8 @@ export function createRemote(options: { api: string; token: string; target: stri
       fence: async (t, held) => (await call('fence', { try: t, held })) ?? undefined,
       permit: async (t, what, recipe) => (await call('permit', { try: t, what, recipe })) ?? undefined,
       observed: async (t, when, live) => (await call('observed', { try: t, when, live })) ?? undefined,
+      trouble: async (t, met) => (await call('trouble', { try: t, met })) ?? undefined,
+      overcame: (t, kept) => call('overcame', { try: t, kept }),
       append: (t, lines) => call('lines', { try: t, lines }, true),
       finish: (t, to, detail, made) =>
         call('finish', { try: t, to, detail, ...(made ? { made } : {}) }, true),

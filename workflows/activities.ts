@@ -1,6 +1,7 @@
 import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { Activities, Steps } from '../activities';
 import type { Plan } from '../activities/lifecycle';
+import { stepRetry } from '../domain/retries';
 
 /**
  * How activities are called. Short transactions on Signalbox's own record are local activities; what acts on a
@@ -43,11 +44,7 @@ export const record = Object.fromEntries(
 ) as Pick<ReturnType<typeof proxyLocalActivities<Activities>>, keyof typeof recordSummaries>;
 
 const heartbeatTimeout = '10 seconds';
-export const retry = {
-  initialInterval: '500 milliseconds',
-  backoffCoefficient: 2,
-  maximumInterval: '10 seconds',
-};
+export const retry = stepRetry;
 
 /**
  * Activities on one target.

@@ -83,6 +83,7 @@ export async function restoreByHand(options: {
     room: { workspace, backups: join(stateDir, 'backups', target.name) },
     log: { write: (_stream: string, text: string) => say(text), ready: () => undefined },
     signal: new AbortController().signal,
+    goesOn: () => Promise.resolve(),
     secrets: {},
     redact: redactor({}),
   } as unknown as StepContext;

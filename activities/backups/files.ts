@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { TargetConfig } from '../../domain/config';
 import { failpoint } from '../../domain/failpoint';
 import { packPaths, readBack, settle } from '../archive';
-import { runTargetCommand } from '../build';
+import { alteredUnlessScarce, runTargetCommand } from '../build';
 import { verdict } from '../step';
 import type { BackupKind, Made } from './kind';
 
@@ -19,7 +19,7 @@ export function filesBackup({ paths }: FilesConfig): BackupKind {
     return readBack(file).then(
       ({ sha256, bytes, entries }) =>
         sha256 === made.sha256 && bytes === made.bytes && entries === made.entries,
-      () => false,
+      alteredUnlessScarce,
     );
   }
   return {

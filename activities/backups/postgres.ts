@@ -7,7 +7,8 @@ import type { TargetConfig } from '../../domain/config';
 import { failpoint } from '../../domain/failpoint';
 import { settle } from '../archive';
 import { runTargetCommand } from '../build';
-import { valueOf, verdict, type StepContext } from '../step';
+import { valueOf } from '../secrets';
+import { verdict, type StepContext } from '../step';
 import { differences, outside, sequencesOf, summaryOf } from './checksums';
 import type { BackupKind } from './kind';
 

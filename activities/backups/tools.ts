@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { TargetConfig } from '../../domain/config';
-import { valueOf } from '../step';
+import { valueOf } from '../secrets';
 import { connected, programOf } from './postgres';
 
 const run = promisify(execFile);

@@ -38,15 +38,17 @@ async function runSwitcher(input: string): Promise<Switched> {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let out = '';
-  let err = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
-  const timer = setTimeout(() => child.kill('SIGKILL'), switchTimeoutMs);
-  const [code, signal] = await new Promise<[number | null, string | null]>((resolve, reject) => {
+  // First of all: where this host has no file to spare there is neither a process nor its output.
+  const ended = new Promise<[number | null, string | null]>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (...end) => resolve(end));
-  }).finally(() => clearTimeout(timer));
+  });
+  let out = '';
+  let err = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => (out += text));
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (err += text));
+  const timer = setTimeout(() => child.kill('SIGKILL'), switchTimeoutMs);
+  const [code, signal] = await ended.finally(() => clearTimeout(timer));
   if (code !== 0) {
     const why = /Error: (.*)/.exec(err)?.[1] ?? (signal ? `ended by ${signal}` : `exit ${code}`);
     throw new Error(`switching the current link failed: ${why}`);

@@ -4,9 +4,10 @@
  * before it started the command, and wakes up when the deployment is long over, starts this instead, and changes nothing.
  *
  * Leads a process group, with the command in it. Input: argv[2], JSON {room, fence, by, guard, ...}; the command from
- * argv[3] on. Ends as the command ends; refused: exit 77. With a guard, {observe, over, cwd, answer}, the target is observed
- * first, under the lock. When something else is live than may be, or nobody can say what, the command is not run: exit 78,
- * and the file `answer` holds {drifted: what is live} or {fault: why}.
+ * argv[3] on. Ends as the command ends; refused: exit 77; could not begin for a reason that says nothing about the command
+ * (the lock is held, the disk is full): exit 75. With a guard, {observe, over, cwd, answer}, the target is observed first,
+ * under the lock. When something else is live than may be, or nobody can say what, the command is not run: exit 78, and the
+ * file `answer` holds {drifted: what is live} or {fault: why}.
  */
 const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -14,6 +15,14 @@ const { heldIn, lock, note } = require('./numbers');
 
 const refused = 77;
 const notRun = 78;
+const tryAgain = 75;
+const scarce = ['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM', 'ENOSPC', 'EDQUOT'];
+const later = (thrown) => {
+  process.stderr.write(`${thrown.message}\n`);
+  process.exit(tryAgain);
+};
+// Thrown before the command has run: nothing is known about it yet.
+process.once('uncaughtException', later);
 const { room, fence, guard, ...entry } = JSON.parse(process.argv[2]);
 const [program, ...args] = process.argv.slice(3);
 
@@ -39,6 +48,7 @@ const child = spawn(program, args, { stdio: 'inherit' });
 // The whole group is asked to end; this waits for the command to do so.
 process.on('SIGTERM', () => undefined);
 child.once('error', (thrown) => {
+  if (scarce.includes(thrown.code)) later(thrown);
   process.stderr.write(`${program} could not be started: ${thrown.message}\n`);
   process.exit(127);
 });

@@ -64,6 +64,7 @@ describeDumpable()('the postgres backup', () => {
       room: { workspace: join(folder, 'work', tryName), backups: join(folder, 'backups') },
       log: { write: (_stream: string, text: string) => void lines.push(text), ready: () => undefined },
       signal: new AbortController().signal,
+      goesOn: () => Promise.resolve(),
       secrets: {},
       redact: redactor({}),
     } as unknown as StepContext;

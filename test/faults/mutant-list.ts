@@ -254,7 +254,7 @@ export const mutants: Mutant[] = [
     name: 'lease-asked-again',
     without: 'asking again whether a try has its step before it kills what older ones left',
     file: 'activities/step.ts',
-    from: '          attempt = await begin();\n',
+    from: '        attempt = await begin();\n',
     to: '',
     killer: { test: 'test/workflows/zombies', named: 'when it had opened its step' },
   },

@@ -1,6 +1,8 @@
 import { names } from '../../activities/health-check';
 import { messageOf } from '../../domain/errors';
 import { printable } from '../../domain/printable';
+import { sentence } from '../../domain/sentence';
+import { troubleInWords } from '../../domain/trouble';
 
 describe('matching a version in an answer', () => {
   it.each([
@@ -23,6 +25,19 @@ it('tells an error with its causes, once each', () => {
   });
   expect(messageOf(error)).toBe('swap failed: rename failed: EACCES');
   expect(messageOf('text')).toBe('text');
+});
+
+it.each([
+  [1, '04', 'The host is away. One try met this; the next one begins at 10:00:05 UTC.'],
+  [3, '06', 'The host is away. 3 tries in a row met this; another one is being made.'],
+])('says what a step met that is tried again', (tries, seconds, said) => {
+  const now = `2026-01-05T10:00:${seconds}.000Z`;
+  const nextTryAt = '2026-01-05T10:00:05.000Z';
+  expect(troubleInWords({ message: 'The host is away.', tries, nextTryAt }, now)).toBe(said);
+});
+
+it('ends a sentence once', () => {
+  expect(['gone', 'gone.', 'gone!'].map(sentence)).toEqual(['gone.', 'gone.', 'gone!']);
 });
 
 it('shows control characters instead of sending them to a terminal', () => {

@@ -1,6 +1,7 @@
 import { useEffect, useState } from 'react';
 import { isTerminal } from '../../../domain/machines';
 import type { DeploymentView } from '../../../domain/schemas';
+import { troubleInWords } from '../../../domain/trouble';
 import { Badge } from '../badge';
 import { Keyed } from '../keyed';
 import { Time } from '../time';
@@ -78,6 +79,11 @@ export function Attempt({
               {about(expectedMs[step.name])}
             </span>
             <span className="detail">{step.detail}</span>
+            {step.trouble && (
+              <span className="trouble" role="status">
+                {troubleInWords(step.trouble, new Date().toISOString())}
+              </span>
+            )}
           </li>
         ))}
         {toCome.map((name) => (
