@@ -69,7 +69,8 @@ async function untilHealthy(
   let row = 0;
   let tries = 0;
   let last = '';
-  while (Date.now() < deadline) {
+  // The last word is an answer's: who answered well when time was up is asked until the row is full, or broken.
+  while (Date.now() < deadline || last === '') {
     if (signal.aborted) throw cancelled();
     const asked = Date.now();
     const wrong = await probe(health, expected, signal);
@@ -89,7 +90,7 @@ async function untilHealthy(
   }
   throw verdict(
     'Unhealthy',
-    `Unhealthy: ${health.url} did not answer ${health.successes} times in a row within ${health.deadlineSeconds} s. Last: ${last || 'too few answers'}.`,
+    `Unhealthy: ${health.url} did not answer ${health.successes} times in a row within ${health.deadlineSeconds} s. Last: ${last}.`,
   );
 }
 

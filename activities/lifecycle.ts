@@ -347,13 +347,17 @@ const longestHook = ({ driver }: TargetConfig) =>
     ? Math.max(driver.swap.timeoutSeconds, driver.restore.timeoutSeconds)
     : (driver.reload?.timeoutSeconds ?? 0);
 
+/** Milliseconds that a full row of good answers may take; it is not cut off by the deadline. */
+const longestRow = ({ health }: TargetConfig) =>
+  health.successes * (health.requestTimeoutMs + health.intervalMs);
+
 const marginMs = 60_000;
 const limitsOf = (target: TargetConfig): Plan['limits'] => ({
   buildMs: target.build.timeoutSeconds * 1000 + marginMs,
   backupMs: 3_600_000,
   migrateMs: (target.migrate?.timeoutSeconds ?? 0) * 1000 + marginMs,
   swapMs: longestHook(target) * 1000 + 3_600_000,
-  healthMs: target.health.deadlineSeconds * 1000 + marginMs,
+  healthMs: target.health.deadlineSeconds * 1000 + longestRow(target) + marginMs,
   undoAlarmMs: target.undoAlarmSeconds * 1000,
   windowHoldMs: target.windowHoldSeconds * 1000,
 });

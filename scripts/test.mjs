@@ -1,10 +1,10 @@
 // npm test            everything          npm test -- unit db     some parts
 // Prints which parts it ran and closes with "N passed, N failed".
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { beginRun } from '../test/helpers/guardian.cjs';
 import { rooms } from './rooms.mjs';
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'));
@@ -39,6 +39,8 @@ let failed = 0;
 const run = (args, env = {}) =>
   spawnSync(process.execPath, args, { stdio: 'inherit', env: { ...process.env, ...env } }).status === 0;
 
+// However this ends, its guardian ends what it started.
+const folder = beginRun();
 const started = Date.now();
 if (!run(['scripts/build.mjs'])) {
   console.log('The build failed; nothing was tested.\n0 passed, 1 failed');
@@ -85,7 +87,6 @@ if (faults) {
 }
 const chosen = suites.filter(wants);
 if (chosen.length > 0) {
-  const folder = mkdtempSync(join(tmpdir(), 'signalbox-test-'));
   const report = join(folder, 'jest.json');
   const good = run(
     [
@@ -104,7 +105,6 @@ if (chosen.length > 0) {
   } catch {
     failed += 1;
   }
-  rmSync(folder, { recursive: true, force: true });
   ran.push(...chosen);
 }
 console.log(`Parts: ${ran.join(', ')} (${((Date.now() - started) / 1000).toFixed(0)} s)`);

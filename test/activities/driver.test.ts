@@ -21,6 +21,7 @@ import { commandDriver } from '../../activities/drivers/command';
 import { directoryDriver } from '../../activities/drivers/directory';
 import type { Driver, Hook } from '../../activities/drivers/driver';
 import { nothing, releaseOr, type Observed, type Restorable } from '../../domain/observed';
+import { patienceMs } from '../helpers/until';
 
 /** Runs a target's command as a step does: under its number, in a group of its own. */
 const hookOf =
@@ -61,7 +62,10 @@ const commandOf = (root: string) => {
   const script = `const fs = require('node:fs'); const { SIGNALBOX_RELEASE: release, SIGNALBOX_RELEASE_DIR: folder } = process.env;
     if (folder && !fs.existsSync(folder)) { console.error('not installed'); process.exit(1); }
     fs.writeFileSync('${root}/live.' + process.pid, release); fs.renameSync('${root}/live.' + process.pid, '${root}/live');`;
-  const command = (...argv: string[]) => ({ argv: [process.execPath, '-e', ...argv], timeoutSeconds: 20 });
+  const command = (...argv: string[]) => ({
+    argv: [process.execPath, '-e', ...argv],
+    timeoutSeconds: patienceMs / 1000,
+  });
   return commandDriver({
     kind: 'command',
     root,

@@ -12,6 +12,7 @@ import type { StepContext } from '../../activities/step';
 import type { TargetConfig } from '../../domain/config';
 import { redactor } from '../../activities/redact';
 import { describeDumpable, startDumpable, type Dumpable } from '../helpers/dumpable';
+import { patienceMs } from '../helpers/until';
 
 /** The postgres backup with real tools and a real server of a version that they can dump. */
 describeDumpable()('the postgres backup', () => {
@@ -24,7 +25,7 @@ describeDumpable()('the postgres backup', () => {
   const config = (more = {}): TargetConfig['backup'] => ({
     kind: 'postgres',
     database: { env: 'SHOP_DATABASE' },
-    timeoutSeconds: 60,
+    timeoutSeconds: patienceMs / 1000,
     keepDays: 30,
     ...more,
   });
@@ -47,7 +48,7 @@ describeDumpable()('the postgres backup', () => {
       CREATE VIEW totals AS SELECT sum(total) AS total FROM orders;
       GRANT USAGE ON SCHEMA public TO reader; GRANT SELECT ON orders TO reader;
       SELECT lo_from_bytea(0, '\\x0102');`);
-  }, 60_000);
+  });
   afterAll(async () => {
     await client.end();
     await server.stop();

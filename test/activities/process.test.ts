@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { reap, releaseUmask, runCommand, type Command } from '../../activities/process';
 import { redactor } from '../../activities/redact';
+import { patienceMs } from '../helpers/until';
 
 /** A target's commands: how they are started, stopped, and what they leave. */
 let folder: string;
@@ -19,7 +20,7 @@ function node(script: string, more: Partial<Command> = {}, ...args: string[]) {
     cwd: folder,
     env: { PATH: process.env.PATH! },
     mark: folder,
-    timeoutMs: 20_000,
+    timeoutMs: patienceMs,
     signal: new AbortController().signal,
     redact: redactor({}),
     onLine: (stream, text) => lines.push(`${stream} ${text}`),

@@ -52,16 +52,17 @@ beforeAll(async () => {
   good = await receiver(() => 204);
   flaky = await receiver((tries) => (tries < 3 ? 503 : 200));
   slow = await receiver(
-    (tries) => new Promise((resolve) => setTimeout(() => resolve(200), tries === 1 ? 3_000 : 0)),
+    // Nothing at all the first time.
+    (tries) => (tries === 1 ? new Promise(() => undefined) : 200),
   );
   dead = await receiver(() => deadAnswers);
   const hook = (name: string, { url }: Receiver, events?: string) =>
     `{ name: ${name}, url: "${url}", secret: { env: X }${events ? `, events: [${events}]` : ''} }`;
   world = await makeWorld({
     top: `notifications:
-  timeoutSeconds: 0.5
+  timeoutSeconds: 3
   retrySeconds: 0.05
-  giveUpHours: 0.001
+  giveUpHours: 0.006
   webhooks: [${[hook('good', good), hook('flaky', flaky, 'approval.decided'), hook('slow', slow, 'deployment.finished'), hook('dead', dead, 'deployment.started')].join(', ')}]`,
   });
   notifier = await startNotifier({

@@ -6,6 +6,7 @@ import { Client, Connection } from '@temporalio/client';
 import { deployWorkflowId } from '../../workflows/messages';
 import { launchChromium } from '../../bench/chromium';
 import { makeRepository } from '../helpers/repository';
+import { patienceMs } from '../helpers/until';
 import { cleanUp, cli, newFolder, startUp, stopUp, until, type Up } from '../helpers/up';
 
 /** 200 MB of build output: worker, page and history stay as small as with none. */
@@ -49,7 +50,7 @@ beforeAll(async () => {
     build: { argv: ["${process.execPath}", build.js] }
     driver: { kind: directory, root: site }
     backup: { kind: files, paths: [data] }
-    health: { kind: http, url: "http://127.0.0.1:${port}/", version: none, successes: 1, deadlineSeconds: 10 }
+    health: { kind: http, url: "http://127.0.0.1:${port}/", version: none, successes: 1 }
 `,
   );
   [up, browser] = await Promise.all([
@@ -75,6 +76,7 @@ it('stays bounded, is followed while it is written, and its first error is found
   };
   expect(await deploy('small', 'CP-1', '--wait')).toBe(0);
   const page = await browser.newPage();
+  page.setDefaultTimeout(patienceMs);
   await page.goto(up.endpoints().signIn);
   await page.getByRole('link', { name: 'Promotions' }).click();
   const cdp = await page.context().newCDPSession(page);
@@ -130,4 +132,4 @@ it('stays bounded, is followed while it is written, and its first error is found
   expect(sizes[1]!.events).toBe(sizes[0]!.events);
   expect(Math.abs(sizes[1]!.bytes / sizes[0]!.bytes - 1)).toBeLessThan(0.02);
   await stopUp(up);
-}, 180_000);
+});

@@ -6,6 +6,7 @@ import { generate } from 'selfsigned';
 import { launchChromium } from '../../bench/chromium';
 import { freePort } from '../../cli/embedded/ports';
 import { startProvider, type Provider } from '../helpers/oidc';
+import { patienceMs } from '../helpers/until';
 import { cleanUp, newFolder, runProgram, startUp, type Up } from '../helpers/up';
 
 /** People sign in by OpenID Connect: a real provider, real HTTPS, a real browser; ship, approve, sign out. */
@@ -58,7 +59,7 @@ afterAll(async () => {
 const someone = (): Promise<BrowserContext> => browser.newContext({ ignoreHTTPSErrors: true });
 async function signIn(context: BrowserContext, subject: string): Promise<Page> {
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(patienceMs);
   await page.goto(publicUrl);
   await page.getByRole('link', { name: 'Sign in with your organisation' }).click();
   await page.getByPlaceholder('Enter any login').fill(subject);

@@ -3,7 +3,6 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pino from 'pino';
 import { auditHead, genesis, linkOf, recordAudit, sealAudit, verifyAudit } from '../../db/audit';
 import { decide, submit } from '../../db/change-requests';
@@ -15,6 +14,7 @@ import { mintToken, revokeToken } from '../../db/tokens';
 import { keepAudit } from '../../worker/audit-keeper';
 import { introducePeople } from '../helpers/people';
 import { testDatabase, type TestDatabase } from '../helpers/postgres';
+import { until } from '../helpers/until';
 
 let database: TestDatabase;
 beforeEach(async () => {
@@ -305,12 +305,8 @@ describe('the keeper', () => {
     const config = { everySeconds: 0.01, exportWebhook };
     await write(1);
     const keeper = keepAudit({ db: database.db, file, config, log: pino({ level: 'silent' }) });
-    const until = async (what: () => boolean) => {
-      for (const end = Date.now() + 10_000; !what(); await sleep(20))
-        if (Date.now() > end) throw new Error('waited in vain');
-    };
     try {
-      await until(() => {
+      await until('the file to hold a head', () => {
         try {
           return readFileSync(file, 'utf8').includes('\n');
         } catch {
@@ -319,11 +315,11 @@ describe('the keeper', () => {
       });
       // A webhook that fails is tried again, until it has the head.
       status = 200;
-      await until(() => posted.length === 1);
+      await until('the webhook to have it', () => posted.length === 1);
       const head = await auditHead(database.db);
       expect(posted).toEqual([{ at: expect.any(String), ...head }]);
       await write(2);
-      await until(() => posted.length === 2);
+      await until('the webhook to have the next', () => posted.length === 2);
     } finally {
       await keeper.stop();
       await new Promise((done) => hook.close(done));

@@ -153,4 +153,4 @@ it(`${rounds} random interleavings have one winner each`, async () => {
   );
   // Every ending was reached, or this shows nothing.
   expect([...ends.keys()].sort()).toEqual(['approved', 'cancelled', 'rejected', 'submitted']);
-}, 240_000);
+});

@@ -20,7 +20,7 @@ beforeAll(async () => {
     shippedBy: 'carla',
     change: { type: 'normal', risk: 'low', description: '' },
   });
-}, 60_000);
+});
 afterAll(() => database.drop());
 
 let attempt = 0;

@@ -96,7 +96,7 @@ it('a feature from the idea to where it runs', async () => {
     'Refused (still-used): ITEM-1 is carried by CP-2',
   );
   await stopUp(up);
-}, 120_000);
+});
 
 it('a file is imported whole or not at all, also through kill -9 in the middle of it', async () => {
   const first = await startUp({ args: ['--no-sample'] });
@@ -154,4 +154,4 @@ it('a file is imported whole or not at all, also through kill -9 in the middle o
     'key,externalId,title,status,priority,epic,owner,dueDate,labels,description',
   );
   await stopUp(second);
-}, 120_000);
+});

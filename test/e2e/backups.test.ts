@@ -8,7 +8,7 @@ const orders = () => join(up.state, 'sample', 'shop-data', 'orders.jsonl');
 beforeAll(async () => {
   up = await startUp();
   await up.says('Running. Ctrl-C');
-}, 120_000);
+});
 afterAll(cleanUp);
 
 it('lists, verifies and restores', async () => {
@@ -49,4 +49,4 @@ it('lists, verifies and restores', async () => {
     err: expect.stringContaining('CP-9.9'),
   });
   await stopUp(up);
-}, 120_000);
+});

@@ -86,7 +86,7 @@ beforeAll(async () => {
     build: { argv: ["${process.execPath}", build.js] }
     driver: { kind: directory, root: ${name}${more} }
     backup: { kind: files, paths: [data] }
-    health: { kind: http, url: "http://127.0.0.1:${port}/", successes: 1, deadlineSeconds: 1 }
+    health: { kind: http, url: "http://127.0.0.1:${port}/", successes: 1, requestTimeoutMs: 30000, deadlineSeconds: 1 }
     secrets: { PASSWORD: { env: CANARY_PASSWORD }, API_KEY: { env: CANARY_KEY }, PRIVATE_KEY: { file: private-key } }
 `;
   writeFileSync(

@@ -35,6 +35,7 @@ describeDumpable()('a target with a database', () => {
               url: `http://127.0.0.1:${(site.address() as AddressInfo).port}/`,
               version: 'revision',
               intervalMs: 50,
+              requestTimeoutMs: 30_000,
               deadlineSeconds: 2,
             },
           },
@@ -76,7 +77,7 @@ describeDumpable()('a target with a database', () => {
       args: ['--no-sample', '--config', config()],
       env: { SHOP_DATABASE: database.url },
     });
-  }, 120_000);
+  });
   afterAll(async () => {
     await cleanUp();
     await new Promise((done) => site.close(done));
@@ -121,7 +122,7 @@ describeDumpable()('a target with a database', () => {
     const now = await orders();
     expect((await deploy('unbuilt')).code).toBe(3);
     expect(await orders()).toEqual(now);
-  }, 120_000);
+  });
 
   it('has a worker that does not start without the tools to back it up', async () => {
     const env = { ...(await elsewhere(up, 'toolless')), SHOP_DATABASE: database.url };
@@ -144,5 +145,5 @@ describeDumpable()('a target with a database', () => {
     );
     writeConfig();
     await stopUp(up);
-  }, 120_000);
+  });
 });

@@ -10,7 +10,7 @@ beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
   up = await startUp();
   await up.says('Running. Ctrl-C');
-}, 120_000);
+});
 afterAll(cleanUp);
 
 const ask = async (path: string) =>
@@ -67,4 +67,4 @@ it('is kept once a deployment has ended, and outlives Temporal', async () => {
   expect((await ask('/deployments/CP-2.1/history.json?run=another')).status).toBe(404);
   expect((await ask('/deployments/CP-9.1/history')).status).toBe(404);
   await stopUp(up);
-}, 120_000);
+});

@@ -57,7 +57,7 @@ beforeAll(async () => {
     build: { argv: ["${process.execPath}", build.js] }
     driver: { kind: directory, root: site, reload: { argv: ["${process.execPath}", "${at('reload.js')}", "${at('said')}", "${at('gate')}"], timeoutSeconds: 120 } }
     backup: { kind: files, paths: [data] }
-    health: { kind: http, url: "http://127.0.0.1:${port}/", successes: 1, deadlineSeconds: 10 }
+    health: { kind: http, url: "http://127.0.0.1:${port}/", successes: 1 }
 `,
   );
   Object.assign(env, await elsewhere(host, 'kills'));
@@ -116,7 +116,7 @@ it('killed: another worker looks at the target, finds the swap done, and takes i
   expect(current()).toBe(release);
   second.child.kill('SIGTERM');
   expect(await second.ended).toBe(0);
-}, 120_000);
+});
 
 describe('a decision', () => {
   const decisions = async (key: string) =>
@@ -158,7 +158,7 @@ describe('a decision', () => {
     expect([found.status, found.decisions.length]).toEqual(['approved', 1]);
     only.child.kill('SIGTERM');
     await only.ended;
-  }, 120_000);
+  });
 
   it.each(['decide/before', 'decide/recorded-unreported'])(
     'whose worker is killed at %s counts once, by another one',
@@ -178,6 +178,5 @@ describe('a decision', () => {
       second.child.kill('SIGTERM');
       await second.ended;
     },
-    120_000,
   );
 });

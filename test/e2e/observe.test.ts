@@ -35,7 +35,7 @@ beforeAll(async () => {
   const endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
   up = await startUp({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } });
   await up.says('Running. Ctrl-C');
-}, 120_000);
+});
 afterAll(async () => {
   await cleanUp();
   await new Promise((done) => collector.close(done));

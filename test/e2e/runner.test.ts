@@ -85,6 +85,7 @@ mkdir -p dist && cp version.txt dist/\n`,
             url: `http://127.0.0.1:${(site.address() as AddressInfo).port}/`,
             version: 'revision',
             intervalMs: 50,
+            requestTimeoutMs: 30_000,
             deadlineSeconds: 5,
           },
         },
@@ -103,7 +104,7 @@ mkdir -p dist && cp version.txt dist/\n`,
     ...['token', 'create', '--person', 'runner-of-shop', '--role', 'runner:shop', '--json'],
   );
   ({ token } = JSON.parse(made.out) as { token: string });
-}, 120_000);
+});
 afterAll(async () => {
   await cleanUp();
   await new Promise((done) => site.close(done));
@@ -212,7 +213,7 @@ it('does every step on its host, and records them by the API', async () => {
   expect(live()).toBe('slow');
   again.child.kill('SIGTERM');
   expect(await again.ended).toBe(0);
-}, 120_000);
+});
 
 it('a deployment whose runner is lost is undone', async () => {
   const key = await deploy('v1');
@@ -221,7 +222,7 @@ it('a deployment whose runner is lost is undone', async () => {
     outcome: 'No runner of the target took the step up in time: it is lost. Nothing was touched.',
   });
   expect(live()).toBe('slow');
-}, 120_000);
+});
 
 it('of two runners the one that was late is refused by its fencing number', async () => {
   const a = await runner('A');
@@ -242,4 +243,4 @@ it('of two runners the one that was late is refused by its fencing number', asyn
   for (const one of [a, b]) one.child.kill('SIGTERM');
   await Promise.all([a.ended, b.ended]);
   await stopUp(up);
-}, 180_000);
+});

@@ -41,7 +41,7 @@ beforeAll(async () => {
     stdio: 'ignore',
   });
   up = await startUp({ args: ['--no-sample', '--config', config] });
-}, 120_000);
+});
 afterAll(async () => {
   proxy.kill('SIGKILL');
   for (const pid of services())
@@ -97,4 +97,4 @@ it('no request fails while releases are swapped, and swapped back', async () => 
   await stopUp(up);
   // What serves the site has nothing to do with Signalbox being there.
   expect(await ask()).toBe('v1');
-}, 180_000);
+});

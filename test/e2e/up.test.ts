@@ -60,7 +60,7 @@ async function slowConfig(): Promise<{ config: string; go: () => void }> {
     build: { argv: ["${process.execPath}", build.js] }
     driver: { kind: directory, root: site }
     backup: { kind: files, paths: [data] }
-    health: { kind: http, url: "http://127.0.0.1:${port}/", version: none, successes: 1, deadlineSeconds: 5 }
+    health: { kind: http, url: "http://127.0.0.1:${port}/", version: none, successes: 1 }
 `,
   );
   return { config, go: () => writeFileSync(gate, '') };

@@ -5,7 +5,7 @@ import { agrees, checksums, violations } from './invariants';
 import { interrupt } from './interrupt';
 import { endsOf, failpointOf, steps, type Cell } from './matrix';
 import type { Stack } from './stack';
-import { until } from '../helpers/until';
+import { patienceMs, until } from '../helpers/until';
 import { strike } from './strike';
 
 export interface CellResult {
@@ -21,10 +21,6 @@ export interface CellResult {
   tookMs: number;
 }
 
-/** I9: within this after everything is there again, a deployment has ended. */
-const boundMs = 120_000;
-/** I4. */
-const convergeMs = 60_000;
 let serial = 0;
 
 /** Runs one cell on a stack: strikes the victim while a deployment stands at the point, and looks at everything. */
@@ -54,7 +50,7 @@ export async function runCell(stack: Stack, cell: Cell, seed: number): Promise<C
     stack.prober.take();
   }
   if (point === 'ended') {
-    await users.ended(await click, boundMs);
+    await users.ended(await click);
     await until('Temporal to agree', () => agrees(stack, attempt));
   } else await barrier.reached(point);
 
@@ -65,7 +61,7 @@ export async function runCell(stack: Stack, cell: Cell, seed: number): Promise<C
       : await strike(stack, cell.victim, cell.fault, dice, open);
   wrong.push(...struck.wrong);
   attempt = await click;
-  const end = await users.ended(attempt, boundMs).catch((thrown: unknown) => {
+  const end = await users.ended(attempt).catch((thrown: unknown) => {
     wrong.push(`I9: ${String(thrown)}`);
     return undefined;
   });
@@ -73,8 +69,8 @@ export async function runCell(stack: Stack, cell: Cell, seed: number): Promise<C
   const ends = endsOf(cell);
   if (end && !ends.includes(end.status))
     wrong.push(`it ended as ${end.status}, not ${ends.join(' or ')}: ${end.outcome}`);
-  await until('Temporal to agree', () => agrees(stack, attempt), convergeMs).catch(() =>
-    wrong.push(`I4: Temporal and the record still disagree ${convergeMs / 1000} s later`),
+  await until('Temporal to agree', () => agrees(stack, attempt)).catch(() =>
+    wrong.push(`I4: Temporal and the record still disagree ${patienceMs / 1000} s later`),
   );
   const convergedAt = Date.now();
   await struck.afterwards();
@@ -101,7 +97,7 @@ export async function runCell(stack: Stack, cell: Cell, seed: number): Promise<C
 
   /** The samples so far, left where they are. */
   async function watched() {
-    await until('enough samples', () => stack.prober.so().samples >= 20, 10_000).catch(() => undefined);
+    await until('enough samples', () => stack.prober.so().samples >= 20).catch(() => undefined);
     const { samples, failures } = stack.prober.so();
     return { samples, failures: failures.length };
   }
@@ -116,7 +112,7 @@ export async function runCell(stack: Stack, cell: Cell, seed: number): Promise<C
     return {
       async letGo() {
         barrier.open('backup/asked');
-        const { status } = await users.ended(ahead, boundMs);
+        const { status } = await users.ended(ahead);
         if (status !== 'succeeded') wrong.push(`the deployment ahead ended as ${status}`);
       },
     };
@@ -127,7 +123,7 @@ export async function runCell(stack: Stack, cell: Cell, seed: number): Promise<C
     const next = `next-${serial}`;
     await stack.commit(next, 'well');
     try {
-      const { status, outcome } = await users.ended(await users.deploy(await users.approved(next)), boundMs);
+      const { status, outcome } = await users.ended(await users.deploy(await users.approved(next)));
       return status === 'succeeded' ? [] : [`the next deployment ended as ${status}: ${outcome}`];
     } catch (thrown) {
       return [`the next deployment: ${String(thrown)}`];

@@ -156,8 +156,6 @@ async function movesOf(db: Db, attempt: string): Promise<{ before: string | null
     .map(({ before, after }) => ({ before: before?.status ?? null, after: after!.status! }));
 }
 
-const leftMs = 20_000;
-
 /** I6: no process, lock, folder or connection is left. What goes by itself gets a moment to go. */
 async function nothingIsLeft(stack: Stack, db: Db): Promise<string[]> {
   let left: string[] = [];
@@ -165,7 +163,7 @@ async function nothingIsLeft(stack: Stack, db: Db): Promise<string[]> {
     left = [...processesLeft(stack), ...filesLeft(stack), ...(await connectionsLeft(db))];
     return left.length === 0;
   };
-  await until('nothing to be left', gone, leftMs).catch(() => undefined);
+  await until('nothing to be left', gone).catch(() => undefined);
   return left.map((what) => `I6: left behind: ${what}`);
 }
 

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import picomatch from 'picomatch';
+import { takePart } from '../helpers/guardian.cjs';
 import { runCell, type CellResult } from './cell';
 import { runScenario, type Scenario } from './scenario';
 import { scenarios } from './scenarios';
@@ -21,6 +22,7 @@ npm run faults -- --list                          their names
   --out FOLDER  where report.json and report.md are written (.faults)`;
 
 async function main(): Promise<number> {
+  takePart('faults');
   const { values } = parseArgs({
     options: {
       cell: { type: 'string' },

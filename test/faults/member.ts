@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { patienceMs } from '../helpers/until';
 
 /** One process of Signalbox (`worker` or `api`), with its failpoints left in. */
 export interface Member {
@@ -15,8 +16,6 @@ export interface Member {
   /** The end of its log. */
   tail(): string;
 }
-
-const startMs = 60_000;
 
 /** @param program folder of the compiled program; a mutant's is another. */
 export function startMember(options: {
@@ -51,7 +50,7 @@ export function startMember(options: {
     alive: () => !over,
     signal: (name) => void child.kill(name),
     async says(what) {
-      const deadline = Date.now() + startMs;
+      const deadline = Date.now() + patienceMs;
       for (;;) {
         const found = what.exec(text);
         if (found) return found[0];

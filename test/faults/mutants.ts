@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { beginRun } from '../helpers/guardian.cjs';
 import { mutants, type Killer, type Mutant } from './mutant-list';
 
 /**
@@ -19,6 +20,7 @@ function main(): number {
     );
     return 2;
   }
+  beginRun();
   makeCopy();
   console.log(`${chosen.length} safeguards. First what watches over them, with nothing removed:`);
   const blind = chosen.filter(

@@ -1,6 +1,14 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import pg from 'pg';
 import { rememberedPorts } from '../../cli/embedded/ports';
 import { startPostgres } from '../../cli/embedded/postgres-server';
@@ -12,6 +20,7 @@ import { mintToken } from '../../db/tokens';
 import type { Grant } from '../../domain/permissions';
 import type { Temporal } from '../../temporal-config/connection';
 import { barriers } from '../helpers/barriers';
+import { variable } from '../helpers/guardian.cjs';
 import { makeRepository } from '../helpers/repository';
 import { startMember, type Member } from './member';
 import { serveSite, startProber, type Prober, type Site } from './site';
@@ -113,7 +122,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     driver: { kind: directory, root: "${root}"${options.reload ? `, reload: { argv: ${JSON.stringify(options.reload)} }` : ''} }
     backup: { kind: files, paths: [data] }
     migrate: { argv: ["${process.execPath}", migrate.js, "${join(at('data'), 'orders.txt')}"], restoreDataOnRollback: true }
-    health: { kind: http, url: "http://127.0.0.1:${site.port}/health?${root}", successes: 2, intervalMs: 20, deadlineSeconds: 3 }
+    health: { kind: http, url: "http://127.0.0.1:${site.port}/health?${root}", successes: 2, intervalMs: 20, requestTimeoutMs: 10000, deadlineSeconds: 3 }
     undoAlarmSeconds: ${options.undoAlarmSeconds ?? 300}
 ${options.target ?? ''}`;
   const others = Array.from({ length: options.targets ?? 0 }, (_, n) =>
@@ -193,7 +202,7 @@ ${options.target ?? ''}`;
     },
     async postgresAnswers() {
       await until('PostgreSQL to answer', async () => {
-        const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 2_000 });
+        const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 });
         client.on('error', () => undefined);
         return client
           .connect()
@@ -215,7 +224,10 @@ ${options.target ?? ''}`;
       await Promise.all([processes.stop('temporal'), processes.stop('postgres')]);
       await site.close();
       undoPreparation?.();
-      if (!keep) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+      if (!keep) return rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+      // Beside the folder of the run, which goes when the run ends.
+      stack.folder = join(process.env[variable]!, '..', basename(folder));
+      renameSync(folder, stack.folder);
     },
   } as Stack;
 
@@ -225,10 +237,7 @@ ${options.target ?? ''}`;
     stack.users = createUsers(() => `http://127.0.0.1:${apiPort}/`, tokens);
     stack.worker = await stack.startWorker();
     await stack.commit('first', 'well');
-    const first = await stack.users.ended(
-      await stack.users.deploy(await stack.users.approved('first')),
-      60_000,
-    );
+    const first = await stack.users.ended(await stack.users.deploy(await stack.users.approved('first')));
     if (first.status !== 'succeeded') throw new Error(`the first deployment: ${first.outcome}`);
     stack.prober = startProber(stack.root, site.port);
     return stack;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Chance } from './chance';
 import type { Fault, Victim } from './matrix';
 import type { Stack } from './stack';
-import { until } from '../helpers/until';
+import { patienceMs, until } from '../helpers/until';
 
 /**
  * How each victim is struck and helped up again, as its supervisor would: what dies is started again, a stopped worker
@@ -160,7 +160,7 @@ export async function strike(
   }
 
   async function endedWell(ended: Promise<number | null>, who: string): Promise<void> {
-    const code = await Promise.race([ended, sleep(60_000, 'late' as const, { ref: false })]);
+    const code = await Promise.race([ended, sleep(patienceMs, 'late' as const, { ref: false })]);
     if (code !== 0)
       wrong.push(`${who} was asked to end and ${code === 'late' ? 'did not' : `ended with ${code}`}`);
   }

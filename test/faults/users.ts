@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DeploymentView } from '../../domain/schemas';
-import { until } from '../helpers/until';
+import { patienceMs, until } from '../helpers/until';
 
 /**
  * The people of a stack, over HTTP as they are: whoever gets no answer asks again with the same Idempotency-Key,
@@ -13,7 +13,7 @@ export interface Users {
   /** Deploy Now. @returns the attempt's key. */
   deploy(promotion: string): Promise<string>;
   /** Waits until an attempt has ended. @throws with how it stands when it takes too long. */
-  ended(attempt: string, withinMs: number): Promise<DeploymentView>;
+  ended(attempt: string, withinMs?: number): Promise<DeploymentView>;
   /** One request as one person. @throws Refused for a 4xx that repeating does not change. */
   ask<T>(person: string, method: string, path: string, body?: object): Promise<T>;
 }
@@ -27,8 +27,11 @@ export class Refused extends Error {
   }
 }
 
+/** Whoever gets no answer for so long asks again. */
 const answerMs = 20_000;
-const patienceMs = 120_000;
+
+/** I9: within this a deployment has ended. Its own limits end it far sooner; this is for hangs. */
+export const boundMs = 2 * patienceMs;
 
 export function createUsers(api: () => string, tokens: Record<string, string>): Users {
   async function ask<T>(person: string, method: string, path: string, body?: object): Promise<T> {
@@ -87,7 +90,7 @@ export function createUsers(api: () => string, tokens: Record<string, string>): 
       });
       return key;
     },
-    async ended(attempt, withinMs) {
+    async ended(attempt, withinMs = boundMs) {
       const deadline = Date.now() + withinMs;
       for (;;) {
         const now = await read(attempt).catch((thrown: unknown) => {

@@ -8,6 +8,7 @@ import { mintToken } from '../../db/tokens';
 import { createWindows } from '../../db/windows';
 import type { Role } from '../../domain/machines';
 import { people } from './people';
+import { patienceMs } from './until';
 import type { World } from './world';
 
 /** The API over a world, on a real port, with one token per role. */
@@ -58,7 +59,7 @@ export async function serveWorld(
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return server;
   };
-  const server = await start(options.verdictMs ?? 10_000);
+  const server = await start(options.verdictMs ?? patienceMs);
   const base = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
   origins = [base];
   const call = async (

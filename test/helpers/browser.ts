@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { launchChromium } from '../../bench/chromium';
+import { patienceMs } from './until';
 
 /** A real browser: pages of it note what goes wrong in them, and are checked by axe and pictured. */
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
@@ -23,7 +24,7 @@ export async function openBrowser(): Promise<Watched> {
     problems,
     async open(viewport = { width: 1280, height: 900 }) {
       const page = await browser.newPage({ viewport, locale: 'en-GB', timezoneId: 'Europe/Berlin' });
-      page.setDefaultTimeout(20_000);
+      page.setDefaultTimeout(patienceMs);
       page.on('pageerror', (error) => problems.push(String(error)));
       page.on('console', (message) => {
         // The browser itself writes a line for each refused request; those are the page's to show.

@@ -1,5 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 import { connectOwner, migrate } from '../../db/connect';
@@ -7,10 +6,11 @@ import { rememberedPorts } from '../../cli/embedded/ports';
 import { startPostgres } from '../../cli/embedded/postgres-server';
 import { createProcesses } from '../../cli/embedded/processes';
 import { findTemporal } from '../../cli/embedded/temporal-server';
+import { takePart } from './guardian.cjs';
 
 /** What all tests share: a real PostgreSQL with a migrated template, the Temporal program, and the workflows, bundled. */
 export default async function setUp(): Promise<void> {
-  const state = mkdtempSync(join(tmpdir(), 'signalbox-jest-'));
+  const state = takePart('jest');
   const processes = createProcesses(state, console.error);
   const port = await rememberedPorts(state).take('postgres');
   const { databaseOwnerUrl: url } = await startPostgres(state, port, processes);

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, connectOwner, type Db } from '../../db/connect';
+import { until } from './until';
 
 /** A database of its own for one suite, cloned from the migrated template that the global set-up made. */
 export interface TestDatabase {
@@ -36,15 +36,12 @@ export async function testDatabase(): Promise<TestDatabase> {
         );
         return rows[0].open as number;
       };
-      const deadline = Date.now() + 5_000;
-      let left = await open();
-      while (left > 0 && Date.now() < deadline) {
-        await sleep(20);
-        left = await open();
+      try {
+        await until('the suite to close its database connections', async () => (await open()) === 0);
+      } finally {
+        await admin.raw(`DROP DATABASE ${name} WITH (FORCE)`);
+        await admin.destroy();
       }
-      await admin.raw(`DROP DATABASE ${name} WITH (FORCE)`);
-      await admin.destroy();
-      if (left > 0) throw new Error(`the suite leaked ${left} database connections`);
     },
   };
 }

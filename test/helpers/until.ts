@@ -1,12 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/**
+ * How long anything that will surely come is waited for. It only ends hangs: on a busy machine everything takes many
+ * times as long as on an idle one, so a bound near to what is usual would make a slow machine look like a fault.
+ */
+export const patienceMs = 240_000;
+
 /** Waits for a condition. @throws naming it when it does not come. */
 export async function until<T>(
   what: string,
   read: () => Promise<T | undefined | false> | T | undefined | false,
-  withinMs = 60_000,
 ): Promise<T> {
-  const deadline = Date.now() + withinMs;
+  const deadline = Date.now() + patienceMs;
   for (;;) {
     const found = await read();
     if (found) return found;

@@ -1,11 +1,12 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Endpoints } from '../../cli/state-dir';
-import { until as untilThere } from './until';
+import { belongingTo, endAll } from './guardian.cjs';
+import { patienceMs, until as untilThere } from './until';
 
 /** The real program, as a user runs it: `signalbox up` as a process of its own, and its client commands. */
 export const program = resolve('cli/bin.js');
@@ -36,9 +37,7 @@ export interface UpOptions {
   gid?: number;
 }
 
-const waitMs = 60_000;
 const folders: string[] = [];
-const running = new Set<Up>();
 
 export function newFolder(prefix = 'signalbox-up-'): string {
   const folder = mkdtempSync(join(tmpdir(), prefix));
@@ -67,7 +66,6 @@ export async function startUp(options: UpOptions & { ready?: boolean } = {}): Pr
   const ended = new Promise<number | null>((done) =>
     child.once('close', (code) => {
       over = true;
-      running.delete(up);
       done(code);
     }),
   );
@@ -78,7 +76,7 @@ export async function startUp(options: UpOptions & { ready?: boolean } = {}): Pr
     output: () => text,
     endpoints: () => JSON.parse(readFileSync(file, 'utf8')) as Endpoints,
     async says(what) {
-      const deadline = Date.now() + waitMs;
+      const deadline = Date.now() + patienceMs;
       while (!(typeof what === 'string' ? text.includes(what) : what.test(text))) {
         if (over || Date.now() > deadline) throw new Error(`it never said ${what}; it said:\n${text}`);
         await sleep(20);
@@ -87,7 +85,6 @@ export async function startUp(options: UpOptions & { ready?: boolean } = {}): Pr
     kill: (signal) => void child.kill(signal),
     ended,
   };
-  running.add(up);
   if (options.ready !== false) await up.says('Signalbox is ready');
   return up;
 }
@@ -101,18 +98,8 @@ export async function stopUp(up: Up): Promise<void> {
 }
 
 /** Processes that work in, or were started with, a state directory: their command lines. */
-export function processesOf(state: string): string[] {
-  const { stdout } = spawnSync('ps', ['-axww', '-o', 'pid=,args='], { encoding: 'utf8' });
-  const children = existsSync(join(state, 'children.json'))
-    ? (JSON.parse(readFileSync(join(state, 'children.json'), 'utf8')) as { pid: number }[]).map(
-        ({ pid }) => pid,
-      )
-    : [];
-  return stdout
-    .split('\n')
-    .filter((row) => row.includes(state) || children.includes(Number.parseInt(row, 10)))
-    .filter((row) => !row.includes('<defunct>'));
-}
+export const processesOf = (state: string): string[] =>
+  belongingTo(state).map(({ pid, args }) => `${pid} ${args}`);
 
 /** Database and namespace of their own on the servers of an `up`, as the environment of processes that run alone. */
 export async function elsewhere(host: Up, name: string): Promise<Record<string, string>> {
@@ -125,7 +112,6 @@ export async function elsewhere(host: Up, name: string): Promise<Record<string, 
   return { DATABASE_URL: url, TEMPORAL_ADDRESS: temporalAddress, TEMPORAL_NAMESPACE: name };
 }
 
-const alone = new Set<ChildProcess>();
 /** `signalbox worker` or `signalbox api` as a process of its own; held at failpoints where `env` names barriers. */
 export function runAlone(
   env: Record<string, string>,
@@ -135,7 +121,6 @@ export function runAlone(
   const { args, ...user } = typeof first === 'string' ? { args: [first, ...more] } : first;
   const start = env.SIGNALBOX_BARRIERS ? withFailpoints : [program];
   const child = spawn(process.execPath, [...start, ...args], { env: { ...process.env, ...env }, ...user });
-  alone.add(child);
   let text = '';
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
@@ -206,14 +191,8 @@ export const until = <T>(what: string, read: () => Promise<T | undefined | false
       .catch(() => undefined),
   );
 
-/** Ends whatever a failed test left, and removes its folders. */
+/** Ends whatever the tests of this file left, and removes their folders. */
 export async function cleanUp(): Promise<void> {
-  for (const child of alone) child.kill('SIGKILL');
-  alone.clear();
-  for (const up of [...running]) {
-    up.kill('SIGTERM');
-    await Promise.race([up.ended, sleep(20_000, undefined, { ref: false })]);
-    up.kill('SIGKILL');
-  }
+  await endAll(tmpdir());
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 }

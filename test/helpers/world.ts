@@ -92,12 +92,11 @@ export async function makeWorld(options: { targets?: string[]; extra?: string; t
       .map(
         (name, n) => `  ${name}:
     repository: ${repository}
-    build: { argv: ["${process.execPath}", build.js], timeoutSeconds: 60 }
+    build: { argv: ["${process.execPath}", build.js] }
     driver: { kind: directory, root: "${root(name)}" }
     backup: { kind: files, paths: ["${data(name)}"] }
     migrate: { argv: ["${process.execPath}", migrate.js, "${join(data(name), 'orders.txt')}"], restoreDataOnRollback: true }
-    health: { kind: http, url: "http://127.0.0.1:${portOf(sites[n]!)}/", successes: 2, intervalMs: 10, deadlineSeconds: 1 }
-    undoAlarmSeconds: 2
+    health: { kind: http, url: "http://127.0.0.1:${portOf(sites[n]!)}/", successes: 2, intervalMs: 10, requestTimeoutMs: 30000, deadlineSeconds: 1 }
     ${options.extra ?? ''}
 `,
       )
@@ -216,11 +215,7 @@ export async function makeWorld(options: { targets?: string[]; extra?: string; t
       await started.handle.result();
       return { promotion, ...started };
     },
-    until: <T>(
-      what: string,
-      read: () => Promise<T | undefined | false> | T | undefined | false,
-      withinMs = 20_000,
-    ): Promise<T> => until(what, read, withinMs),
+    until,
     current(target = names[0]!): string | null {
       return existsSync(join(root(target), 'current'))
         ? basename(readlinkSync(join(root(target), 'current')))

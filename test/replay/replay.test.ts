@@ -45,7 +45,7 @@ beforeAll(async () => {
       logger: new DefaultLogger('ERROR', () => undefined),
       telemetryOptions: { logging: { forward: {} } },
     });
-}, 120_000);
+});
 
 const read = (version: string, name: string): unknown =>
   JSON.parse(readFileSync(join(folder, version, `${name}.json`), 'utf8'));

@@ -36,20 +36,16 @@ it.each([
   'kubernetes/worker.yaml',
   'kubernetes/runner.yaml',
   'kubernetes/setup.yaml',
-])(
-  'deploy/%s starts commands that there are, with options that they take',
-  (file) => {
-    const commands = commandsIn(readFileSync(`deploy/${file}`, 'utf8')).filter(([first]) => first !== 'sh');
-    expect(commands.length).toBeGreaterThan(0);
-    for (const words of commands) {
-      const options = words.filter((word) => word.startsWith('--')).map((word) => word.split('=')[0]!);
-      const known = help(...words.slice(0, words[0] === 'temporal' ? 2 : 1));
-      expect(options.length).toBeGreaterThan(0);
-      for (const option of options) expect(known).toContain(`${option} `);
-    }
-  },
-  30_000,
-);
+])('deploy/%s starts commands that there are, with options that they take', (file) => {
+  const commands = commandsIn(readFileSync(`deploy/${file}`, 'utf8')).filter(([first]) => first !== 'sh');
+  expect(commands.length).toBeGreaterThan(0);
+  for (const words of commands) {
+    const options = words.filter((word) => word.startsWith('--')).map((word) => word.split('=')[0]!);
+    const known = help(...words.slice(0, words[0] === 'temporal' ? 2 : 1));
+    expect(options.length).toBeGreaterThan(0);
+    for (const option of options) expect(known).toContain(`${option} `);
+  }
+});
 
 it('a worker and a runner are given longer to end than their steps', () => {
   for (const [file, kind] of [

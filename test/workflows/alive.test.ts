@@ -89,14 +89,10 @@ it('a run that continued and was terminated before it was admitted is found lost
   };
   const latest = () => world.client.workflow.getHandle(second.handle.workflowId).describe();
   // As often as it takes: each makes the history longer.
-  await world.until(
-    'another run',
-    async () => {
-      for (let n = 0; n < 100; n++) await second.handle.signal('laneFree');
-      return (await latest()).runId !== known;
-    },
-    50_000,
-  );
+  await world.until('another run', async () => {
+    for (let n = 0; n < 100; n++) await second.handle.signal('laneFree');
+    return (await latest()).runId !== known;
+  });
   await world.until('its admission', () => admitting);
   await world.client.workflow.getHandle(second.handle.workflowId).terminate('by hand');
   delete world.faults.admit;

@@ -64,11 +64,15 @@ describe.each(undos)('%s', (undo) => {
   });
 
   it('fails always: rollback-failed with the lane held; retry undoes again', async () => {
+    const shop = world.targets.get('shop')!;
+    const { undoAlarmSeconds } = shop;
+    shop.undoAlarmSeconds = 2;
     const d = await rollBackWith(undo, () => Promise.reject(new Error('the disk stays away')));
     const failed = await world.until('the alarm', async () => {
       const row = await d.row();
       return row?.status === 'rollback-failed' && row;
     });
+    shop.undoAlarmSeconds = undoAlarmSeconds;
     expect(failed.waiting_for).toMatch(/an SRE.*retry.*accept/);
     expect((await world.db('promotions').where({ id: failed.promotion }).first()).status).toBe('executing');
 

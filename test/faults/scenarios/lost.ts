@@ -55,7 +55,7 @@ const lostIn = (point: string, release: 'well' | 'sick', status: string): Scenar
       return rows.length > 0;
     });
     await stack.users.ask('amir', 'POST', `/change-requests/${rfc}/decisions`, { decision: 'approve' });
-    const { status: late } = await stack.users.ended(await stack.users.deploy(waiting.key), 60_000);
+    const { status: late } = await stack.users.ended(await stack.users.deploy(waiting.key));
     demand(late === 'succeeded', `what was approved afterwards ended as ${late}`);
   },
 });
