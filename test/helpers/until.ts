@@ -6,12 +6,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
  */
 export const patienceMs = 240_000;
 
-/** Waits for a condition. @throws naming it when it does not come. */
+/**
+ * Waits for a condition. @param withinMs only where the bound itself is what is promised, and then with room for a busy
+ * machine. @throws naming it when it does not come.
+ */
 export async function until<T>(
   what: string,
   read: () => Promise<T | undefined | false> | T | undefined | false,
+  withinMs = patienceMs,
 ): Promise<T> {
-  const deadline = Date.now() + patienceMs;
+  const deadline = Date.now() + withinMs;
   for (;;) {
     const found = await read();
     if (found) return found;
