@@ -2,7 +2,7 @@ import { distance } from 'fastest-levenshtein';
 import { printable } from '../domain/printable';
 import { mostCommits, type Comparison } from '../domain/comparison';
 import { badInput, SignalboxError } from '../domain/errors';
-import type { MirrorProgress } from '../domain/mirror';
+import { progressText, type MirrorProgress } from '../domain/mirror';
 import { checkOut } from './checkout';
 import { defaultStallMs, git, GitError } from './git-command';
 import { createMirrors } from './mirrors';
@@ -51,6 +51,7 @@ const instant = (seconds: number) =>
 const search = /:\/|\^\{\//;
 const lookUpMs = 30_000;
 const compareMs = 50_000;
+const comparePatienceMs = 5_000;
 
 /**
  * @param folder where the mirrors lie; one process at a time may own it.
@@ -117,7 +118,15 @@ export function createSource(folder: string, limits: { stallMs?: number } = {}):
       );
     },
     async compare(target, repository, from, to) {
-      const mirror = await mirrorWith(target, repository, to);
+      const mirror = mirrors.of(target);
+      if (!(await lookUp(mirror, to))) {
+        const left = await mirrors.begin(target, repository, Date.now(), comparePatienceMs);
+        if (left)
+          throw new SignalboxError(
+            'repository-being-copied',
+            `The repository of ${target} is being copied: ${progressText(left)}. Try again in a moment.`,
+          );
+      }
       const limited = { limitMs: compareMs };
       const at = ['--git-dir', mirror];
       const base = from === null ? undefined : await lookUp(mirror, from);

@@ -5,6 +5,7 @@ import type { TargetConfig } from '../domain/config';
 import { badInput, notFound, SignalboxError, type ErrorCode } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, parseChangeRequestKey, promotionKey } from '../domain/keys';
+import { progressText } from '../domain/mirror';
 import type { ChangeRequestStatus } from '../domain/machines';
 import {
   changeRequestView,
@@ -38,7 +39,7 @@ import {
 import type { ApiDeps } from './deps';
 import { whyNotBegun } from './not-begun';
 import { page, pageView } from './page';
-import { draftFacts, itemsMentioned } from './draft';
+import { commitOf, draftFacts, itemsMentioned } from './draft';
 import { route, type Answer, type Call, type Route } from './route';
 
 /** Change requests: submitted, decided and cancelled through their workflow; read from the record. */
@@ -146,7 +147,13 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
         const { target: name } = (await findPromotion(db, row.id))!;
         const config = configOf(deps, name);
         const { revision, ...rest } = call.body;
-        const commit = revision && (await deps.resolveRevision(name, config.repository, revision));
+        const found = revision ? await commitOf(deps, config, revision, call.since) : undefined;
+        if (found && 'copying' in found)
+          throw new SignalboxError(
+            'repository-being-copied',
+            `The repository of ${name} is being copied: ${progressText(found.copying)}. Nothing was changed; try again in a moment.`,
+          );
+        const commit = found?.commit;
         const code =
           revision && commit
             ? { revision, commit, facts: await draftFacts(deps, config, commit) }

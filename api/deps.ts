@@ -7,6 +7,7 @@ import type { Db } from '../db/connect';
 import type { RunUrl } from '../db/views';
 import type { Windows } from '../db/windows';
 import type { Comparison } from '../domain/comparison';
+import type { MirrorProgress } from '../domain/mirror';
 import type { Keyring } from '../temporal-config/signing';
 
 /** Embedded mode: a link with a code that is good once. */
@@ -33,8 +34,17 @@ export interface ApiDeps {
   temporal: Client;
   targets(): Targets;
   windows: Windows;
-  /** Resolves a revision to a commit in a target's repository. */
-  resolveRevision(target: string, repository: string, revision: string): Promise<string>;
+  /**
+   * Copies a target's repository as it stands at `since` or later; when that takes longer than `patienceMs` it goes on by
+   * itself. @returns how far it is, undefined when it is done.
+   */
+  mirror(
+    target: string,
+    repository: string,
+    asked: { since: number; patienceMs: number },
+  ): Promise<MirrorProgress | undefined>;
+  /** Resolves a revision to a commit in a target's repository, as it stands at `since` or later. */
+  resolveRevision(target: string, repository: string, revision: string, since: number): Promise<string>;
   /** What a commit brings over another one; null: over nothing. */
   compare(target: string, repository: string, from: string | null, to: string): Promise<Comparison>;
   runUrl: RunUrl;

@@ -1,9 +1,25 @@
 import { mostFiles } from '../domain/comparison';
 import type { TargetConfig } from '../domain/config';
+import type { MirrorProgress } from '../domain/mirror';
 import { riskOf } from '../domain/risk';
 import type { DraftFacts } from '../db/change-content';
 import { liveOn } from '../db/targets';
 import type { ApiDeps } from './deps';
+
+/**
+ * The commit that a revision names now, once the repository is copied that far.
+ * @param since when it was first asked for. @returns how far the copy is, when it is not done after a few seconds.
+ */
+export async function commitOf(
+  { mirror, resolveRevision, verdictMs }: Pick<ApiDeps, 'mirror' | 'resolveRevision' | 'verdictMs'>,
+  { name, repository }: Pick<TargetConfig, 'name' | 'repository'>,
+  revision: string,
+  since: number,
+): Promise<{ commit: string } | { copying: MirrorProgress }> {
+  const copying = await mirror(name, repository, { since, patienceMs: verdictMs });
+  if (copying) return { copying };
+  return { commit: await resolveRevision(name, repository, revision, since) };
+}
 
 /** What is known of a change before anybody writes a word: commits and files since what runs now, and the risk of it. */
 export async function draftFacts(

@@ -38,6 +38,14 @@ export function openApiDocument(routes: Route[]) {
             description: 'Done',
             content: { [r.answers.type ?? 'application/json']: { schema: r.answers.schema } },
           },
+          ...(r.answers.accepted
+            ? {
+                '202': {
+                  description: 'Not done yet; send the same request again, with its Idempotency-Key',
+                  content: { 'application/json': { schema: r.answers.accepted } },
+                },
+              }
+            : {}),
           default: {
             description: 'Refused or failed; `code` says why',
             content: { 'application/problem+json': { schema: problemView } },

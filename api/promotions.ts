@@ -1,7 +1,10 @@
 import { badInput, notFound } from '../domain/errors';
 import { parsePromotionKey } from '../domain/keys';
+import { progressText, type MirrorProgress } from '../domain/mirror';
 import {
   changesView,
+  type CopyingView,
+  copyingView,
   deployBody,
   deploymentView,
   promotionsQuery,
@@ -17,9 +20,9 @@ import { liveOn } from '../db/targets';
 import { viewPromotion, viewPromotions } from '../db/views';
 import { submitChangeRequest, withdrawPromotion } from './change-requests';
 import type { ApiDeps } from './deps';
-import { draftFacts, itemsMentioned } from './draft';
+import { commitOf, draftFacts, itemsMentioned } from './draft';
 import { page, pageView } from './page';
-import { route, type Route } from './route';
+import { route, type Answer, type Route } from './route';
 import { startDeployment } from './start-deployment';
 
 /** Promotions: shipped, deployed, retried, rolled back, withdrawn. */
@@ -59,7 +62,7 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
       permission: 'ship',
       target: ({ body }) => Promise.resolve(body.target),
       body: shipBody,
-      answers: { status: 201, schema: promotionView },
+      answers: { status: 201, schema: promotionView, accepted: copyingView },
       async handle(call) {
         const { target: name, revision, title, change, submit, backlogItems } = call.body;
         const config = deps.targets().get(name);
@@ -67,27 +70,31 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
           throw badInput(
             `There is no target "${name}"; the targets file has: ${[...deps.targets().keys()].join(', ') || 'none'}.`,
           );
+        // The repository is read before anything is written: a transaction waits for nobody.
+        const found =
+          call.made === undefined ? await commitOf(deps, config, revision, call.since) : undefined;
+        if (found && 'copying' in found) return copying(name, revision, found.copying);
+        const facts = found && (await draftFacts(deps, config, found.commit));
         const id = Number(
-          await call.once(async (tx) => {
-            const commit = await deps.resolveRevision(name, config.repository, revision);
-            const facts = await draftFacts(deps, config, commit);
-            const shipment = {
-              target: name,
-              title,
-              revision,
-              commit,
-              shippedBy: call.person,
-              request: call.request,
-              change: {
-                ...change,
-                risk: chosenRisk(facts.computedRisk, change.risk, change.riskReason),
-                description: change.description ?? '',
-                backlogItems: await carriedItems(tx, backlogItems, itemsMentioned(facts)),
-                facts,
-              },
-            };
-            return String(await ship(tx, shipment));
-          }),
+          call.made ??
+            (await call.once(async (tx) => {
+              const shipment = {
+                target: name,
+                title,
+                revision,
+                commit: found!.commit,
+                shippedBy: call.person,
+                request: call.request,
+                change: {
+                  ...change,
+                  risk: chosenRisk(facts!.computedRisk, change.risk, change.riskReason),
+                  description: change.description ?? '',
+                  backlogItems: await carriedItems(tx, backlogItems, itemsMentioned(facts!)),
+                  facts,
+                },
+              };
+              return String(await ship(tx, shipment));
+            })),
         );
         if (submit) await submitChangeRequest(deps, (await findChangeRequest(db, id))!, call);
         return { body: await viewPromotion(db, (await findPromotion(db, id))!, runUrl) };
@@ -179,3 +186,18 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
     }),
   ];
 }
+
+const retryAfterSeconds = 2;
+
+/** Accepted: the ship goes on when the repository is there; what has arrived so far is not fetched again. */
+const copying = (target: string, revision: string, progress: MirrorProgress): Answer => ({
+  status: 202,
+  retryAfterSeconds,
+  body: {
+    target,
+    revision,
+    detail: `The repository of ${target} is being copied: ${progressText(progress)}. Nothing is shipped yet; send the same request again, with the same Idempotency-Key.`,
+    progress,
+    retryAfterSeconds,
+  } satisfies CopyingView,
+});

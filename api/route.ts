@@ -30,10 +30,16 @@ export interface Call<B, Q> extends Person {
    * @param plain it is one statement: without a key it needs no transaction.
    */
   once(make: (tx: Tx) => Promise<string>, plain?: boolean): Promise<string>;
+  /** What this request made when it was sent before; nothing slow is done again for it. */
+  made?: string;
+  /** When it was first sent, in milliseconds of this process's clock. */
+  since: number;
 }
 export interface Answer {
   status?: number;
   body: unknown;
+  /** It is not done yet: the same request is to be sent again after so long, and is not answered from memory. */
+  retryAfterSeconds?: number;
 }
 /** An answer that is too long to be held at once: parts of a text. */
 export class TextStream {
@@ -63,7 +69,12 @@ export interface Route<B = unknown, Q = unknown> {
   /** Whether it honours If-Match. */
   ifMatch?: true;
   /** `type`: of what is no JSON. */
-  answers: { status: number; schema: z.ZodType; type?: string };
+  answers: {
+    status: number;
+    schema: z.ZodType;
+    type?: string;
+    /** Of a 202, where that says something else. */ accepted?: z.ZodType;
+  };
   handle(call: Call<B, Q>): Promise<Answer>;
 }
 export const route = <B = undefined, Q = undefined>(definition: Route<B, Q>): Route => {
@@ -105,7 +116,7 @@ export function register(router: Router, db: Db, definition: Route): void {
       definition.method === 'get' || definition.remember === false ? undefined : idempotencyKey(request);
     if (key === undefined) {
       const once: Call<never, never>['once'] = (make, plain) => (plain ? make(db) : db.transaction(make));
-      return await send(response, definition, await definition.handle({ ...call, once }));
+      return await send(response, definition, await definition.handle({ ...call, since: Date.now(), once }));
     }
 
     const digest = createHash('sha256')
@@ -129,8 +140,10 @@ export function register(router: Router, db: Db, definition: Route): void {
         return resource;
       });
     try {
-      const answer = await definition.handle({ ...call, once });
-      await remember(db, person.person, key, answer.status ?? definition.answers.status, answer.body);
+      const since = Date.now() - known.age;
+      const answer = await definition.handle({ ...call, since, made: known.resource ?? undefined, once });
+      if (answer.retryAfterSeconds === undefined)
+        await remember(db, person.person, key, answer.status ?? definition.answers.status, answer.body);
       await send(response, definition, answer);
     } catch (thrown) {
       // Refused before anything was made: the same key may be tried again.
@@ -140,8 +153,13 @@ export function register(router: Router, db: Db, definition: Route): void {
   });
 }
 
-async function send(response: Response, definition: Route, { status, body }: Answer): Promise<void> {
+async function send(
+  response: Response,
+  definition: Route,
+  { status, body, retryAfterSeconds }: Answer,
+): Promise<void> {
   response.status(status ?? definition.answers.status);
+  if (retryAfterSeconds !== undefined) response.set('Retry-After', String(retryAfterSeconds));
   if (body instanceof TextStream) {
     response.type(body.type);
     // A reader that goes away is none of our errors.

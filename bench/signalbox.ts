@@ -122,6 +122,7 @@ export async function startSignalbox(servers: Servers, names: string[], bench: B
     temporal: temporal.client,
     targets,
     windows,
+    mirror: (...args) => source.mirror(...args),
     resolveRevision: (...args) => source.resolve(...args),
     compare: (...args) => source.compare(...args),
     runUrl: () => null,

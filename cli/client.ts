@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { backlogCalls } from './backlog-client';
 import type { Role } from '../domain/machines';
 import type {
   AuditEntry,
   CalendarView,
   ChangeRequestView,
+  CopyingView,
   DeliveryView,
   DeploymentView,
   LogLine,
@@ -106,7 +108,22 @@ export function createClient({ api, tokens }: Place) {
     deployment: (key: string) => read<DeploymentView>(`/deployments/${encodeURIComponent(key)}`),
     log: (key: string, after: number) =>
       read<Page<LogLine>>(`/deployments/${encodeURIComponent(key)}/log?after=${after}`),
-    ship: (body: object) => call<PromotionView>('contributor', 'POST', '/promotions', body),
+    /** Sends it again under the same key while the repository is being copied. @param waiting hears how far that is. */
+    async ship(body: object, waiting: (detail: string) => void = () => undefined): Promise<PromotionView> {
+      const key = { 'idempotency-key': randomUUID() };
+      for (;;) {
+        const answer = await call<PromotionView | CopyingView>(
+          'contributor',
+          'POST',
+          '/promotions',
+          body,
+          key,
+        );
+        if (!('retryAfterSeconds' in answer)) return answer;
+        waiting(answer.detail.split(' Nothing is shipped')[0]!);
+        await sleep(answer.retryAfterSeconds * 1000);
+      }
+    },
     submit: (rfc: string) =>
       call<ChangeRequestView>('contributor', 'POST', `/change-requests/${rfc}/submit`, {}),
     decide: (rfc: string, body: object) =>

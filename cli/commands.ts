@@ -81,24 +81,27 @@ async function attemptOf(client: Client, key: string): Promise<string> {
 }
 
 export async function ship(
-  { client, show, as }: Context,
+  { client, show, say, as }: Context,
   target: string,
   revision: string,
   options: ChangeOptions & { emergency?: string; draft: boolean; item?: string[] },
 ): Promise<number> {
   await as('contributor');
-  const promotion = await client.ship({
-    target,
-    revision,
-    title: options.title ?? `${target} ${revision}`,
-    submit: !options.draft,
-    change: {
-      type: options.emergency ? 'emergency' : 'normal',
-      ...(options.emergency ? { emergencyReason: options.emergency } : {}),
-      ...changeOf(options),
+  const promotion = await client.ship(
+    {
+      target,
+      revision,
+      title: options.title ?? `${target} ${revision}`,
+      submit: !options.draft,
+      change: {
+        type: options.emergency ? 'emergency' : 'normal',
+        ...(options.emergency ? { emergencyReason: options.emergency } : {}),
+        ...changeOf(options),
+      },
+      ...(options.item ? { backlogItems: options.item } : {}),
     },
-    ...(options.item ? { backlogItems: options.item } : {}),
-  });
+    say,
+  );
   show(
     promotion,
     `Shipped ${revision} (commit ${promotion.commit.slice(0, 12)}) to ${target} as ${promotion.key}; change request ${promotion.changeRequest} is ${options.draft ? 'a draft: submit it next' : 'submitted: somebody else approves it next'}.`,

@@ -122,6 +122,7 @@ export async function serveApi(options: {
     temporal: temporal.client,
     targets: options.targets,
     windows: createWindows(options.db),
+    mirror: (...args) => source.mirror(...args),
     resolveRevision: (...args) => source.resolve(...args),
     compare: (...args) => source.compare(...args),
     runUrl: (workflowId, runId) =>

@@ -9,6 +9,8 @@ export interface Remembered {
   resource: string | null;
   status: number | null;
   response: unknown;
+  /** Milliseconds since the key was first used, by the database's clock. */
+  age: number;
 }
 
 /** Claims a key for a request. @returns what is remembered of it: empty for a first use. */
@@ -16,7 +18,8 @@ export async function claim(db: Db, person: string, key: string, request: string
   const { rows } = await db.raw(
     // The update changes nothing; it makes the statement answer the row that was there.
     `INSERT INTO idempotency_keys (person, key, request) VALUES (?, ?, ?)
-     ON CONFLICT (person, key) DO UPDATE SET key = EXCLUDED.key RETURNING *`,
+     ON CONFLICT (person, key) DO UPDATE SET key = EXCLUDED.key
+     RETURNING *, (extract(epoch FROM clock_timestamp() - created_at) * 1000)::float AS age`,
     [person, key, request],
   );
   return rows[0] as Remembered;

@@ -35,6 +35,25 @@ const planned = strict({
   minutes: z.number().int().min(1).max(10_080),
 });
 
+/** While a target's repository is copied: what happens, and when to send the same request again. */
+export const copyingView = z
+  .object({
+    target: z.string(),
+    revision: z.string(),
+    detail: z.string(),
+    progress: z.object({
+      phase: z.string().describe('in the words of git'),
+      percent: z.number().nullable(),
+      received: z.string().nullable(),
+      seconds: z.number().describe('since it began'),
+    }),
+    retryAfterSeconds: z
+      .number()
+      .describe('send the same request again after so long, with its Idempotency-Key'),
+  })
+  .meta({ id: 'RepositoryBeingCopied' });
+export type CopyingView = z.infer<typeof copyingView>;
+
 export const shipBody = strict({
   target: targetName,
   revision: line(200).refine((v) => !v.startsWith('-'), 'must not start with a dash'),

@@ -44,6 +44,7 @@ export async function serveWorld(
         temporal: world.client,
         targets: () => world.targets,
         windows: createWindows(db),
+        mirror: (...args) => world.deps.source.mirror(...args),
         resolveRevision: (...args) => world.deps.source.resolve(...args),
         compare: (...args) => world.deps.source.compare(...args),
         runUrl: (workflowId) => `http://ui/${encodeURIComponent(workflowId)}`,

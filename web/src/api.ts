@@ -6,6 +6,7 @@ import type {
   CalendarView,
   ChangeRequestView,
   ChangesView,
+  CopyingView,
   HistoryView,
   LogLine,
   MeView,
@@ -38,12 +39,18 @@ type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 
 export function createApi({ bearer }: Session) {
   const authorization: Record<string, string> = bearer ? { authorization: `Bearer ${bearer}` } : {};
-  const call = async <T>(path: string, method: Method, body?: object, version?: number): Promise<T> => {
+  const call = async <T>(
+    path: string,
+    method: Method,
+    body?: object,
+    version?: number,
+    key: string = crypto.randomUUID(),
+  ): Promise<T> => {
     const response = await fetch(`/api${path}`, {
       method,
       headers: {
         ...authorization,
-        ...(body ? { 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID() } : {}),
+        ...(body ? { 'content-type': 'application/json', 'idempotency-key': key } : {}),
         ...(version === undefined ? {} : { 'if-match': `"${version}"` }),
       },
       ...(body ? { body: JSON.stringify(body) } : {}),
@@ -61,6 +68,21 @@ export function createApi({ bearer }: Session) {
     async write<T>(path: string, body: object, as?: string): Promise<T> {
       if (as) await become(as);
       return call<T>(path, 'POST', body);
+    },
+    /** Ships; sends it again under the same key while the repository is being copied. @param waiting hears how far that is. */
+    async ship(
+      body: object,
+      as: string | undefined,
+      waiting: (detail: string) => void,
+    ): Promise<PromotionView> {
+      if (as) await become(as);
+      const key = crypto.randomUUID();
+      for (;;) {
+        const answer = await call<PromotionView | CopyingView>('/promotions', 'POST', body, undefined, key);
+        if (!('retryAfterSeconds' in answer)) return answer;
+        waiting(answer.detail.split(' Nothing is shipped')[0]!);
+        await new Promise((resolve) => setTimeout(resolve, answer.retryAfterSeconds * 1000));
+      }
     },
     /** @param version the one that was looked at; another is refused. */
     async change<T>(path: string, body: object, as?: string, version?: number): Promise<T> {

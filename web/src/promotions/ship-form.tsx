@@ -1,6 +1,5 @@
 import { useState } from 'react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import type { PromotionView } from '../../../domain/schemas';
 import { useApi, useTargets } from '../api';
 import { FormEnd, Opens } from '../forms';
 import { standFor, useMe } from '../shell/me';
@@ -11,6 +10,7 @@ export function ShipForm({ onShipped }: { onShipped: (key: string) => void }) {
   const queries = useQueryClient();
   const targets = useTargets().data?.items ?? [];
   const [open, setOpen] = useState(false);
+  const [waiting, setWaiting] = useState('');
   const stand = standFor(useMe(), 'ship');
   const ship = useMutation({
     mutationFn: (form: FormData) => {
@@ -21,8 +21,9 @@ export function ShipForm({ onShipped }: { onShipped: (key: string) => void }) {
         title: text('title') || `${text('target')} ${text('revision')}`,
         submit: true,
       };
-      return api.write<PromotionView>('/promotions', body, stand.can ? stand.as : undefined);
+      return api.ship(body, stand.can ? stand.as : undefined, setWaiting);
     },
+    onSettled: () => setWaiting(''),
     onSuccess: async (promotion) => {
       setOpen(false);
       onShipped(promotion.key);
@@ -57,6 +58,7 @@ export function ShipForm({ onShipped }: { onShipped: (key: string) => void }) {
       <label>
         Title <input name="title" placeholder="what it brings" />
       </label>
+      {waiting && <p role="status">{waiting}</p>}
       <FormEnd
         does="Ship and submit"
         stand={stand}
