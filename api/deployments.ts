@@ -116,7 +116,12 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
         const row = await find(params.key!);
         if (isTerminal('deployment', row.status)) throw refuse(row, 'it has ended.');
         if (row.status === 'rolling-back' || row.status === 'rollback-failed')
-          throw refuse(row, 'it is being undone already.');
+          throw refuse(
+            row,
+            row.status === 'rolling-back'
+              ? 'it is being undone already.'
+              : 'its undo has failed. Resolve it: retry undoes again, accept takes what is live into the record.',
+          );
         const asked = keyring.sign('cancel', row.owner, { by: person, reason: body.reason, request });
         await send(row, handleOf(row).signal(cancelDeployment, asked));
         return moved(row);

@@ -65,6 +65,14 @@ export async function standingOf(tx: Tx, promotion: number): Promise<Standing | 
             (SELECT json_build_object('promotion', live.promotion, 'before', live.from_deployment)
                FROM targets JOIN deployments live ON live.id = targets.current_deployment
               WHERE targets.name = p.target) AS live,
+            (SELECT CASE WHEN live.promotion = p.id THEN release_before(live.id)
+                         WHEN latest.promotion = p.id AND latest.status = 'rolled-back'
+                          AND coalesce(latest.restores, latest.from_deployment) IS DISTINCT FROM targets.current_deployment
+                         THEN coalesce(latest.restores, latest.from_deployment) END
+               FROM targets LEFT JOIN deployments live ON live.id = targets.current_deployment
+                    LEFT JOIN LATERAL (SELECT * FROM deployments WHERE target = targets.name AND started_at IS NOT NULL
+                                        ORDER BY started_at DESC LIMIT 1) AS latest ON true
+              WHERE targets.name = p.target) AS "returnsTo",
             (SELECT revision FROM window_revision) AS "windowRevision",
             (SELECT coalesce(json_agg(json_build_object('window', deployment_window,
                       'until', extract(epoch FROM expires_at) * 1000, 'by', ARRAY[requested_by, seconded_by])), '[]')
@@ -293,7 +301,9 @@ async function lane(
     return { kind: 'waiting', position, behind, supersedes };
   }
 
-  const refusal = await takeUp(tx, row, from, standing);
+  // Read again: while it waited something else may have become live.
+  const back = row.trigger === 'rollback' ? (await standingOf(tx, row.promotion))! : undefined;
+  const refusal = back ? whyNoReturn(back) : await takeUp(tx, row, standing);
   if (refusal) {
     await transition(tx, 'deployment', id, 'refused', bySignalbox(refusal.message, row.request_id), {
       waiting_for: null,
@@ -302,7 +312,7 @@ async function lane(
     });
     return { kind: 'ended' };
   }
-  const restored = row.trigger === 'rollback' ? await deploymentById(tx, from!.from_deployment!) : undefined;
+  const restored = back ? await deploymentById(tx, back.returnsTo!) : undefined;
   await transition(tx, 'deployment', id, 'running', bySignalbox(`${name} is free`, row.request_id), {
     waiting_for: null,
     fence: await raiseFence(tx, name),
@@ -380,16 +390,7 @@ async function supersede(tx: Tx, row: DeploymentRow, newer: DeploymentRow): Prom
 }
 
 /** Moves promotion and change request along; answers why not when they changed while the attempt waited. */
-async function takeUp(
-  tx: Tx,
-  row: DeploymentRow,
-  from: DeploymentRow | undefined,
-  standing: Standing,
-): Promise<Refusal | undefined> {
-  if (row.trigger === 'rollback') {
-    const live = from ? { promotion: from.promotion, before: from.from_deployment } : null;
-    return whyNoReturn(row.promotion, row.target, live);
-  }
+async function takeUp(tx: Tx, row: DeploymentRow, standing: Standing): Promise<Refusal | undefined> {
   const blocked = await whyItemsBlocked(tx, standing.backlogItems);
   if (blocked) return blocked;
   const move = bySignalbox(`${rowKey(row)}, started by ${row.started_by}, took the lane`, row.request_id);

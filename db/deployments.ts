@@ -191,7 +191,9 @@ export async function recordEnd(
       return row;
     const byHand = row.trigger === 'rollback';
     if (to === 'succeeded') {
-      await transition(tx, 'promotion', row.promotion, byHand ? 'rolled-back' : 'deployed', move);
+      // One that was accepted with its release live is rolled back already.
+      if (byHand) await tryTransition(tx, 'promotion', row.promotion, 'rolled-back', move);
+      else await transition(tx, 'promotion', row.promotion, 'deployed', move);
       if (!byHand) await deployed(tx, row.promotion, outcome, move, reviewMs);
       if (byHand) await takeItemsBack(tx, row.promotion, row.target, move);
       else if (itemsDone) await deliverItems(tx, row.promotion, row.target, move);

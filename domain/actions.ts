@@ -70,7 +70,7 @@ export function actionsFor(s: Standing): Action[] {
     ['deploy', mayFollow('promotion', s.promotion, 'executing')],
     ['deploy-when-open', s.closed && (mayFollow('promotion', s.promotion, 'executing') || mayRetry)],
     ['retry', mayRetry],
-    ['rollback', s.promotion === 'deployed' && s.canReturn],
+    ['rollback', ['deployed', 'rolled-back'].includes(s.promotion) && s.canReturn],
     ['withdraw', mayFollow('promotion', s.promotion, 'withdrawn')],
   ];
   return [...may.filter(([, yes]) => yes).map(([action]) => action), ...also];

@@ -41,6 +41,11 @@ export interface Standing {
   /** The attempt that has not ended. */
   open: { attempt: number; status: DeploymentStatus; trigger: Trigger } | null;
   live: Live | null;
+  /**
+   * The deployment to whose release rolling this promotion back returns: the one before it while its own is live, or when
+   * it was the last to touch the target and its rollback was accepted elsewhere than there. null: there is none.
+   */
+  returnsTo: number | null;
 }
 /** What the target runs: whose release it is, and the deployment that a rollback returns to. */
 export interface Live {
@@ -62,8 +67,8 @@ export interface Refusal {
 export function whyNot(s: Standing, trigger: Trigger, switchedOff: string | undefined): Refusal | undefined {
   const key = promotionKey(s.id);
   if (trigger === 'rollback')
-    return s.promotion === 'deployed'
-      ? whyNoReturn(s.id, s.target, s.live)
+    return s.promotion === 'deployed' || (s.promotion === 'rolled-back' && s.returnsTo !== null)
+      ? whyNoReturn(s)
       : refuse(
           'illegal-transition',
           `${key} is ${s.promotion}; only a deployed promotion can be rolled back.`,
@@ -124,19 +129,23 @@ export function ownChange(
 }
 
 /** Why this promotion can not be rolled back by hand; undefined when it can. */
-export function whyNoReturn(promotion: number, target: string, live: Live | null): Refusal | undefined {
-  const key = promotionKey(promotion);
-  if (live?.promotion !== promotion)
+export function whyNoReturn({
+  id,
+  target,
+  live,
+  returnsTo,
+}: Pick<Standing, 'id' | 'target' | 'live' | 'returnsTo'>): Refusal | undefined {
+  const key = promotionKey(id);
+  if (returnsTo !== null) return undefined;
+  if (live?.promotion !== id)
     return refuse(
       'not-current',
       `${key} is not what ${target} runs (${live ? promotionKey(live.promotion) : 'nothing'} is); only the current release can be rolled back.`,
     );
-  if (live.before === null)
-    return refuse(
-      'nothing-to-return-to',
-      `${key} was the first deployment of ${target}: there is no earlier release to return to.`,
-    );
-  return undefined;
+  return refuse(
+    'nothing-to-return-to',
+    `${key} was the first deployment of ${target}: there is no earlier release to return to.`,
+  );
 }
 
 /** Why a deployment does not begin outside of its window; undefined inside. */

@@ -39,7 +39,7 @@ export function createBackupKeeping({ db, targets, log }: Pick<Deps, 'db' | 'tar
 }
 
 /**
- * Restores a backup in place, when no deployment runs. Like each change of a target it takes a fencing number, so that a
+ * Restores a backup in place, when no deployment acts. Like each change of a target it takes a fencing number, so that a
  * deployment that begins meanwhile ends it.
  * @param say gets the lines that the tools print. @throws SignalboxError when it may not be restored now.
  */
@@ -55,7 +55,9 @@ export async function restoreByHand(options: {
   const { db, target, backup, stateDir, by, reason, say } = options;
   const key = rowKey(backup);
   const holder = await laneHolder(db, target.name);
-  if (holder)
+  // One whose rollback has failed does nothing until an SRE decides: data can be put back meanwhile, under a number that
+  // whatever is decided then is above.
+  if (holder && holder.status !== 'rollback-failed')
     throw new SignalboxError(
       'illegal-transition',
       `${rowKey(holder)} is ${holder.status} on ${target.name}; wait for its end, or cancel it first.`,

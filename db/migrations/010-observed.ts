@@ -24,6 +24,21 @@ export async function up(knex: Knex): Promise<void> {
        LIMIT 1
     $$;
 
+    -- The deployment before this one that left another release: what rolling it back by hand returns to. A promotion
+    -- that is tried again over nothing returns to what was there before its earlier attempt.
+    CREATE FUNCTION release_before(deployment integer) RETURNS integer LANGUAGE sql STABLE AS $$
+      WITH RECURSIVE chain AS (
+        SELECT id, promotion, from_deployment, to_release, to_release AS mine FROM deployments WHERE id = deployment
+        UNION
+        SELECT d.id, d.promotion, d.from_deployment, d.to_release, chain.mine
+          FROM chain JOIN deployments d ON d.id = coalesce(chain.from_deployment,
+                 (SELECT e.from_deployment FROM deployments e
+                   WHERE e.promotion = chain.promotion AND e.from_deployment IS NOT NULL
+                   ORDER BY e.attempt DESC LIMIT 1))
+         WHERE chain.to_release = chain.mine)
+      SELECT id FROM chain WHERE to_release <> mine LIMIT 1
+    $$;
+
     -- The deployment whose release a target runs: as recorded, or while nobody vouches for it as it was last seen.
     CREATE FUNCTION live_on(target_name text) RETURNS integer LANGUAGE sql STABLE AS $$
       SELECT CASE WHEN EXISTS (SELECT 1 FROM deployments WHERE target = t.name AND status = 'rollback-failed')

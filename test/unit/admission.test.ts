@@ -23,10 +23,13 @@ const standing: Standing = {
   lastAttempt: 1,
   open: null,
   live: { promotion: 7, before: 3 },
+  returnsTo: 3,
 };
 const may = new Set([
   ...statesOf('changeRequest').map((change) => `deploy approved ${change}`),
   ...statesOf('changeRequest').map((change) => `rollback deployed ${change}`),
+  // Its rollback failed and was accepted: what it left can still be rolled back.
+  ...statesOf('changeRequest').map((change) => `rollback rolled-back ${change}`),
   'retry rolled-back approved',
 ]);
 
@@ -74,7 +77,9 @@ it.each([
   ['nothing is live', null, 'not-current'],
   ['it was the first', { promotion: 7, before: null }, 'nothing-to-return-to'],
 ])('no rollback by hand when %s', (_why, live, code) => {
-  expect(whyNot({ ...standing, promotion: 'deployed', live }, 'rollback', undefined)).toMatchObject({ code });
+  expect(
+    whyNot({ ...standing, promotion: 'deployed', live, returnsTo: null }, 'rollback', undefined),
+  ).toMatchObject({ code });
 });
 
 it('a target that is switched off takes no promotion, but rolls back', () => {

@@ -79,7 +79,10 @@ export function Actions(props: Props) {
     changeRequest: change.status,
     attempt: open?.status,
     canReturn:
-      p.live && (p.deployments.findLast(({ status }) => status === 'succeeded')?.from ?? null) !== null,
+      // Accepted as it was, a promotion that rolled back may be what is live.
+      p.live &&
+      (p.deployments.findLast(({ status }) => p.status === 'rolled-back' || status === 'succeeded')?.from ??
+        null) !== null,
     reviewDue: change.review !== null,
     // One's own, or that of a sample person whom one may go on as.
     approvalGiven: change.approvals.given.some(
