@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { ApplicationFailure } from '@temporalio/activity';
 import { create, extract, list, type ReadEntry } from 'tar';
 
-/** Archives: canonical ones for releases (equal content, equal digest) and compressed ones for backups. */
+/** Archives of releases: canonical ones, so that equal content has an equal digest. */
 export interface Packed {
   sha256: string;
   bytes: number;
@@ -47,14 +47,6 @@ const packNames = (root: string, names: string[], file: string | undefined, maxB
     // tar takes @name as the name of an archive whose entries it is to include.
     names.map((name) => (name.startsWith('@') ? `./${name}` : name)),
     maxBytes,
-  );
-
-/** Packs paths with owners and times as they are, compressed. */
-export const packPaths = (paths: string[], file: string): Promise<Packed> =>
-  pack(
-    file,
-    { cwd: '/', gzip: { level: 1 } },
-    paths.map((path) => relative('/', resolve(path))),
   );
 
 const maxEntries = 500_000;

@@ -1,5 +1,7 @@
-import { join } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { failpoint } from '../domain/failpoint';
+import { removeTree } from './archive';
 import { backupKind } from './backups/kind';
 import { underFence } from './fence';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
@@ -20,17 +22,18 @@ export const createBackup =
           value: { reference: before.reference },
           detail: `already made and still whole: ${before.reference}`,
         };
+      await removeEarlier(context, before?.reference);
       note(`backup: taking one of ${kind.what}`);
       // Each try writes a file of its own and the record names the one that counts, so that a late one overwrites nothing.
       const reference = join(room.backups, `${input.key}.${tryName}.${kind.extension}`);
-      const { sha256, bytes, entries } = await kind.make(context, reference);
+      const { sha256, bytes, entries, detail } = await kind.make(context, reference);
       const proof =
         target.backup.kind === 'postgres'
           ? 'tables, restored into a scratch database and compared'
-          : 'entries, read back';
+          : 'entries, unpacked and compared';
       return {
         value: { reference },
-        detail: `${entries} ${proof}; ${bytes} bytes, sha256 ${sha256.slice(0, 12)}`,
+        detail: `${entries} ${proof}; ${bytes} bytes, sha256 ${sha256.slice(0, 12)}${detail ? `; ${detail}` : ''}`,
         made: {
           kind: 'backup',
           of: target.backup.kind,
@@ -52,6 +55,23 @@ export async function wholeBackup({ attempt: { backup }, target }: StepContext) 
       `The backup ${backup?.reference ?? ''} is missing or altered; data was not restored.`,
     );
   return backup;
+}
+
+/**
+ * What earlier tries wrote and did not finish: it would keep a full disk full. Only of lower tries, because this one may
+ * have been stopped since it began, and a later one may have made the backup that counts.
+ */
+async function removeEarlier({ room, key, tryName, step }: StepContext, kept?: string): Promise<void> {
+  const numbersOf = (name: string) =>
+    new RegExp(`^${step}-(\\d+)-(\\d+)(\\.|$)`).exec(name)?.slice(1, 3).map(Number) as
+      [round: number, attempt: number] | undefined;
+  const [round, attempt] = numbersOf(tryName)!;
+  for (const name of await readdir(room.backups).catch(() => [])) {
+    if (!name.startsWith(`${key}.`) || name === basename(kept ?? '')) continue;
+    const of = numbersOf(name.slice(key.length + 1));
+    if (of && (of[0] < round || (of[0] === round && of[1] <= attempt)))
+      await removeTree(join(room.backups, name));
+  }
 }
 
 /** Undo of migrate: the backup's data back in place. Harmless when repeated. */

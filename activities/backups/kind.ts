@@ -15,7 +15,7 @@ export interface BackupKind {
   /**
    * Writes a backup and proves that it can be restored.
    * @param file does not exist yet.
-   * @throws a verdict when there is nothing that could be backed up.
+   * @throws a verdict that names what cannot be backed up or would not come back. What it wrote is removed then.
    */
   make(context: StepContext, file: string): Promise<Made>;
   /** Whether the file is what was made. */
@@ -28,6 +28,8 @@ export interface Made {
   bytes: number;
   /** Files and folders, or tables. */
   entries: number;
+  /** What people should know of it: what was left out, say. */
+  detail?: string;
 }
 
 export const backupKind = (config: TargetConfig['backup']): BackupKind =>

@@ -188,7 +188,7 @@ function filesLeft({ state, root, data, folder }: Stack): string[] {
   return [
     ...list(join(state, 'work')),
     ...list(join(root, '.signalbox')).filter((path) => /\.unpack$|\.new$/.test(path)),
-    ...list(join(state, 'backups', 'shop')).filter((path) => path.endsWith('.new')),
+    ...list(join(state, 'backups', 'shop')).filter((path) => /\.(new|proof)$/.test(path)),
     ...list(folder).filter((path) => /\.signalbox-/.test(path)),
     ...(existsSync(data) ? [] : [`no data: ${data} is gone`]),
   ];

@@ -203,6 +203,22 @@ export const mutants: Mutant[] = [
     killer: { test: 'test/activities/driver', named: 'changed on disk' },
   },
   {
+    name: 'backup-compared',
+    without: 'comparing what a backup unpacks to with what was packed, entry by entry',
+    file: 'activities/backups/files.ts',
+    from: '.filter((name) => packed.get(name) !== back.get(name))',
+    to: '.filter((name) => packed.has(name) !== back.has(name))',
+    killer: { test: 'test/activities/files-backup', named: 'notices content of equal size' },
+  },
+  {
+    name: 'leftovers-of-backups',
+    without: 'removing what earlier tries of a backup left',
+    file: 'activities/backup.ts',
+    from: '      await removeEarlier(context, before?.reference);\n',
+    to: '      void removeEarlier;\n',
+    killer: { cell: 'besides/backup-killed-in-its-proof' },
+  },
+  {
     name: 'reconcile',
     without: 'looking for workflows that were lost',
     file: 'activities/reconcile.ts',

@@ -33,6 +33,7 @@ it('the harness has these', () => {
     'api-deploy/started-unanswered',
     'backup/middle',
     'backup/middle',
+    'backup/proof',
     'begin-rollback/before',
     'begin-rollback/middle',
     'begin-rollback/recorded-unreported',

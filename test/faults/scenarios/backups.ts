@@ -16,7 +16,7 @@ const damages: Record<string, (file: string, another: string) => void> = {
 };
 const folderOf = (stack: Stack) => join(stack.state, 'backups', 'shop');
 
-export const backups: Scenario[] = Object.entries(damages).map(([what, damage]) => ({
+const damaged = Object.entries(damages).map(([what, damage]): Scenario => ({
   name: `besides/backup-${what}`,
   async run({ stack, start, demand }) {
     const another = join(folderOf(stack), readdirSync(folderOf(stack))[0]!);
@@ -51,3 +51,30 @@ export const backups: Scenario[] = Object.entries(damages).map(([what, damage]) 
     );
   },
 }));
+
+/** A worker that is killed while a backup is unpacked to prove it leaves nothing that stays. */
+const killed: Scenario = {
+  name: 'besides/backup-killed-in-its-proof',
+  async run({ stack, start, demand }) {
+    stack.barrier.arm('backup/proof');
+    const started = await start();
+    await stack.barrier.reached('backup/proof');
+    const mine = () => readdirSync(folderOf(stack)).filter((name) => name.startsWith(`${started.attempt}.`));
+    demand(
+      mine().some((name) => name.endsWith('.proof')),
+      'nothing is being proven',
+    );
+    stack.worker.signal('SIGKILL');
+    await stack.worker.ended;
+    stack.barrier.arm('backup/proof');
+    stack.worker = await stack.startWorker();
+    // Held again: by now what the killed try wrote is gone, and only what this one writes is there.
+    await stack.barrier.reached('backup/proof');
+    const tries = new Set(mine().map((name) => name.split('.').slice(0, 3).join('.')));
+    demand(tries.size === 1, `of ${tries.size} tries something lies there: ${mine().join(', ')}`);
+    stack.barrier.open('backup/proof');
+    await started.ends('succeeded');
+  },
+};
+
+export const backups: Scenario[] = [...damaged, killed];

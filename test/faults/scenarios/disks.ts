@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -57,6 +58,31 @@ const ofSteps = [['artifacts', 'build'] as const, ['backups', 'backup'] as const
   }),
 );
 
+/** A disk that is nearly full does not fill up with what failed tries leave: it is enough that there is room for one. */
+const ofLeftovers: Scenario = {
+  name: 'besides/disk-full-heals-for-backups',
+  whyNot: whyNoMounts,
+  async run({ stack, start, demand }) {
+    const place = join(stack.state, 'backups');
+    rmSync(join(place, 'shop'), { recursive: true, force: true });
+    mounted(place, 1);
+    try {
+      mkdirSync(join(place, 'shop'));
+      // What no compression makes smaller: a little more than half of the disk.
+      writeFileSync(join(stack.data, 'noise.bin'), randomBytes(600_000));
+      writeFileSync(join(place, 'ballast'), Buffer.alloc(600_000));
+      const started = await start();
+      await told(stack, 'there is no room for the backup');
+      rmSync(join(place, 'ballast'));
+      const end = await started.ends('succeeded');
+      demand(end.steps.find(({ name }) => name === 'backup')?.status === 'done', 'backup is not done');
+      demand(readdirSync(join(place, 'shop')).length === 1, 'what failed tries wrote is there still');
+    } finally {
+      unmounted(place);
+    }
+  },
+};
+
 /** A server whose own disk is full: it fails or dies, and goes on once there is room. */
 const ofServers = [['postgres', 300] as const, ['temporal', 120] as const].map(
   ([server, megabytes]): Scenario => ({
@@ -99,4 +125,4 @@ const ofTheKilled: Scenario = {
   },
 };
 
-export const disks: Scenario[] = [...ofSteps, ...ofServers, ofTheKilled];
+export const disks: Scenario[] = [...ofSteps, ofLeftovers, ...ofServers, ofTheKilled];
