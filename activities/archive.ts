@@ -4,8 +4,8 @@ import { chmod, lstat, mkdir, open, readdir, readlink, realpath, rename, rm } fr
 import { dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
 import { Transform, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { ApplicationFailure } from '@temporalio/activity';
 import { create, extract, list, type ReadEntry } from 'tar';
+import { verdict } from './causes';
 
 /** Archives of releases: canonical ones, so that equal content has an equal digest. */
 export interface Packed {
@@ -155,10 +155,7 @@ export async function unpack(file: string, folder: string): Promise<void> {
     return !why;
   };
   const refuse = (why: string) =>
-    ApplicationFailure.nonRetryable(
-      `The archive ${file} is no release: ${why}. Build it again.`,
-      'ReleaseRefused',
-    );
+    verdict('ReleaseRefused', `The archive ${file} is no release: ${why}. Build it again.`);
   await extract({ file, cwd: folder, strict: true, preserveOwner: false, filter });
   if (refused.length > 0) throw refuse(refused[0]!);
   await chmod(folder, 0o755);

@@ -33,6 +33,7 @@ export const causes = {
   'commit-gone': verdict_, // ship again, or push it back
   'not-whole': verdict_, // what the repository refers to cannot be had
   ArtifactLost: verdict_,
+  ReleaseRefused: verdict_, // an archive holds what no release may
   BackupLost: verdict_,
   NoRelease: verdict_,
   UnknownTarget: verdict_,
