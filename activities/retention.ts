@@ -1,3 +1,4 @@
+import { dropAnswers } from '../db/idempotency';
 import { dropHistories, dropLogs } from '../db/retention';
 import type { Deps } from './deps';
 
@@ -6,6 +7,9 @@ export const createRetention = ({ db, retention, log }: Pick<Deps, 'db' | 'reten
   async pruneRecord(): Promise<string[]> {
     const { logDays, historyDays } = retention;
     const removed: string[] = [];
+    const answers = await dropAnswers(db);
+    if (answers > 0)
+      removed.push(`${answers} answers that were kept for a week for requests that come again`);
     if (logDays !== undefined)
       for (const { first, last } of await dropLogs(db, logDays))
         removed.push(`logs of the attempts ${first} to ${last}, which ended more than ${logDays} days ago`);

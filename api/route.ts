@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Request, Response, Router } from 'express';
 import type { z } from 'zod';
 import { badInput, SignalboxError } from '../domain/errors';
 import { may, permissions, whyMayNot, type Permission } from '../domain/permissions';
 import { problemText, problemsOf } from '../domain/strict';
 import type { Db, Tx } from '../db/connect';
-import { claim, forget, remember } from '../db/idempotency';
+import { claim, release, remember, renew, renewEveryMs, type Remembered } from '../db/idempotency';
 import type { Person } from '../db/people';
 
 /**
@@ -122,7 +123,8 @@ export function register(router: Router, db: Db, definition: Route): void {
     const digest = createHash('sha256')
       .update(JSON.stringify([definition.method, request.originalUrl, body]))
       .digest('hex');
-    const known = await claim(db, person.person, key, digest);
+    const holder = call.request;
+    const known = await claimed(db, person.person, key, digest, holder);
     if (known.request !== digest)
       throw new SignalboxError(
         'idempotency-key-reused',
@@ -139,18 +141,48 @@ export function register(router: Router, db: Db, definition: Route): void {
         await tx('idempotency_keys').where(where).update({ resource });
         return resource;
       });
+    const renewing = setInterval(() => {
+      renew(db, person.person, key, holder).catch(() => undefined);
+    }, renewEveryMs);
     try {
       const since = Date.now() - known.age;
       const answer = await definition.handle({ ...call, since, made: known.resource ?? undefined, once });
+      clearInterval(renewing);
       if (answer.retryAfterSeconds === undefined)
         await remember(db, person.person, key, answer.status ?? definition.answers.status, answer.body);
+      else await release(db, person.person, key, holder, false);
       await send(response, definition, answer);
     } catch (thrown) {
+      clearInterval(renewing);
       // Refused before anything was made: the same key may be tried again.
-      await forget(db, person.person, key).catch(() => undefined);
+      await release(db, person.person, key, holder, true).catch(() => undefined);
       throw thrown;
     }
   });
+}
+
+const waitForAnswerMs = 30_000;
+const lookAgainMs = 100;
+
+/** Claims a key. While another request works under it, this one waits for that one's answer. */
+async function claimed(
+  db: Db,
+  person: string,
+  key: string,
+  digest: string,
+  holder: string,
+): Promise<Remembered> {
+  const deadline = performance.now() + waitForAnswerMs;
+  for (;;) {
+    const known = await claim(db, person, key, digest, holder);
+    if (known.status !== null || known.holder === holder || known.request !== digest) return known;
+    if (performance.now() > deadline)
+      throw new SignalboxError(
+        'being-done',
+        'The same request, with this Idempotency-Key, is still being worked on; ask again in a moment.',
+      );
+    await sleep(lookAgainMs);
+  }
 }
 
 async function send(

@@ -46,13 +46,13 @@ export const webhookRoutes = ({ db }: ApiDeps): Route[] => [
     permission: 'resend-notifications',
     body: emptyBody,
     answers: { status: 202, schema: deliveryView },
-    async handle({ params, person, request }) {
+    async handle({ params, person, request, once }) {
       if (!/^[1-9][0-9]{0,8}$/.test(params.id!))
         throw badInput(`"${params.id!.slice(0, 40)}" is no number of a notification; one looks like 3.`);
       const id = Number(params.id);
       const row = await findDelivery(db, id);
       if (!row) throw notFound(`notification ${id}`);
-      await db.transaction(async (tx) => {
+      await once(async (tx) => {
         if (!(await resend(tx, id)))
           throw new SignalboxError(
             'illegal-transition',
@@ -65,6 +65,7 @@ export const webhookRoutes = ({ db }: ApiDeps): Route[] => [
           why: `${row.event} to ${row.webhook}`,
           request,
         });
+        return 'resent';
       });
       return { status: 202, body: viewDelivery((await findDelivery(db, id))!) };
     },

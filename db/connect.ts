@@ -12,6 +12,7 @@ import * as runners from './migrations/008-runners';
 import * as observed from './migrations/010-observed';
 import * as troubles from './migrations/014-troubles';
 import * as inbox from './migrations/011-inbox';
+import * as idempotency from './migrations/013-idempotency';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -105,6 +106,7 @@ const migrations: Record<string, Knex.Migration> = {
   '010-observed': observed,
   '014-troubles': troubles,
   '011-inbox': inbox,
+  '013-idempotency': idempotency,
 };
 
 const migrationLock = 4_600_001;

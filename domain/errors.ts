@@ -58,6 +58,7 @@ export const errorCodes = {
   'not-begun': { status: 503, title: 'Its workflow ended before it began' },
   'temporal-unreachable': { status: 503, title: 'Temporal does not answer' },
   'database-unreachable': { status: 503, title: 'PostgreSQL does not answer' },
+  'being-done': { status: 503, title: 'The same request is still being worked on' },
   'repository-being-copied': { status: 503, title: 'The repository is being copied' },
   'database-busy': { status: 503, title: 'PostgreSQL did not answer in time' },
   internal: { status: 500, title: 'A fault in Signalbox' },

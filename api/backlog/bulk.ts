@@ -49,7 +49,10 @@ export function bulkRoutes({ db }: ApiDeps): Route[] {
         const changes = new Map(
           items.map(({ key, version }) => [key, { id: parseItemKey(key), edit, relabel, version }]),
         );
-        await db.transaction((tx) => changeItems(tx, [...changes.values()], reason, moveOf(call)));
+        await call.once(async (tx) => {
+          await changeItems(tx, [...changes.values()], reason, moveOf(call));
+          return 'changed';
+        });
         return {
           body: {
             items: await itemsByIds(
@@ -72,19 +75,17 @@ export function bulkRoutes({ db }: ApiDeps): Route[] {
       async handle(call) {
         const { format, content, mapping, dryRun, reason } = call.body;
         const file = readFile(format, content, mapping);
-        const report = await db.transaction((tx) =>
-          importItems(tx, file, { dryRun, reason: reason ?? 'imported from a file', move: moveOf(call) }),
-        );
-        if (report.refused > 0 && !dryRun) {
-          const refused = report.lines.filter(({ action }) => action === 'refused');
-          const first = refused[0]!;
-          throw new SignalboxError(
-            'import-refused',
-            `${refused.length} of ${report.lines.length} lines are refused, so nothing was imported. Line ${first.line}: ${first.says[0]!.replace(/\.$/, '')}.`,
-            { lines: refused.slice(0, 1_000) },
-          );
-        }
-        return { body: report };
+        // The report is noted together with what it reports.
+        const made = await call.once(async (tx) => {
+          const found = await importItems(tx, file, {
+            dryRun,
+            reason: reason ?? 'imported from a file',
+            move: moveOf(call),
+          });
+          if (found.refused > 0 && !dryRun) throw refused(found);
+          return JSON.stringify(found);
+        });
+        return { body: JSON.parse(made) as unknown };
       },
     }),
     route({
@@ -97,4 +98,14 @@ export function bulkRoutes({ db }: ApiDeps): Route[] {
       handle: ({ query }) => Promise.resolve({ body: new TextStream('text/csv', csvLines(query)) }),
     }),
   ];
+}
+
+function refused({ lines }: z.infer<typeof importReport>): SignalboxError {
+  const wrong = lines.filter(({ action }) => action === 'refused');
+  const first = wrong[0]!;
+  return new SignalboxError(
+    'import-refused',
+    `${wrong.length} of ${lines.length} lines are refused, so nothing was imported. Line ${first.line}: ${first.says[0]!.replace(/\.$/, '')}.`,
+    { lines: wrong.slice(0, 1_000) },
+  );
 }

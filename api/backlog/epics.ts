@@ -74,7 +74,10 @@ export function epicRoutes({ db }: ApiDeps): Route[] {
       async handle(call) {
         const { reason, ...fields } = call.body;
         const id = parseEpicKey(call.params.key!);
-        await db.transaction((tx) => changeEpic(tx, id, fields, moveOf(call, reason), call.ifMatch));
+        await call.once(async (tx) => {
+          await changeEpic(tx, id, fields, moveOf(call, reason), call.ifMatch);
+          return 'changed';
+        });
         return view(call.params.key!);
       },
     }),

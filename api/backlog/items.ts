@@ -95,9 +95,10 @@ export function itemRoutes({ db }: ApiDeps): Route[] {
         const { reason, epic, ...fields } = call.body;
         const id = parseItemKey(call.params.key!);
         const edit = { ...fields, ...epicOf(epic) };
-        await db.transaction((tx) =>
-          changeItems(tx, [{ id, edit, version: call.ifMatch }], reason, moveOf(call)),
-        );
+        await call.once(async (tx) => {
+          await changeItems(tx, [{ id, edit, version: call.ifMatch }], reason, moveOf(call));
+          return 'changed';
+        });
         return view(id, call.params.key!);
       },
     }),

@@ -24,7 +24,10 @@ export const wipLimitRoutes = ({ db }: ApiDeps): Route[] => [
     answers: { status: 200, schema: wipLimitsView },
     async handle(call) {
       const { limits, reason } = call.body;
-      await db.transaction((tx) => setWipLimits(tx, limits, moveOf(call, reason), call.ifMatch));
+      await call.once(async (tx) => {
+        await setWipLimits(tx, limits, moveOf(call, reason), call.ifMatch);
+        return 'set';
+      });
       return { body: await viewWipLimits(db) };
     },
   }),
