@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
-import { recipeDigest } from '../db/digest';
+import { buildRecipe } from '../db/digest';
 import { isInside, packCanonical, readBack, removeTree, settle } from './archive';
 import type { TargetDeps } from './deps';
 import { heldIn } from './drivers/numbers';
@@ -23,7 +23,7 @@ export const createBuild =
     runStep('build', ['running'], input, async (context) => {
       const { target, room, note } = context;
       const { commit, built } = context.attempt;
-      const recipe = recipeDigest(target);
+      const recipe = buildRecipe(target);
       if (built && (await intact(room.artifact(built), built)))
         return {
           value: { release: built },

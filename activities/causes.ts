@@ -39,6 +39,7 @@ export const causes = {
   UnknownTarget: verdict_,
   MissingSecret: verdict_,
   ApprovalVoid: verdict_,
+  Refused: verdict_, // a rule says no by now: whyNotNow
   WindowClosed: verdict_, // the workflow holds until it opens
   // Others act now; this try does nothing more.
   Fenced: verdict_,

@@ -13,7 +13,7 @@ import {
   type ChangeRequestRow,
 } from '../db/change-requests';
 import { doDue, nextDue, type Due } from '../db/deadlines';
-import { recipeDigest } from '../db/digest';
+import { targetRecipe } from '../db/digest';
 import { findPromotion } from '../db/promotions';
 import { changeRequestWorkflowId } from '../workflows/messages';
 import type { Deps } from './deps';
@@ -104,7 +104,7 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
         changeRequest,
         submission,
         { by, request, why: 'submitted for approval' },
-        ({ type, risk }) => ({ policy: policyFor(target, type, risk), recipe: recipeDigest(target) }),
+        ({ type, risk }) => ({ policy: policyFor(target, type, risk), recipe: targetRecipe(target) }),
       );
     },
     /** How it stands, and what time brings next; "superseded" when a later submission has taken over. */

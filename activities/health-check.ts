@@ -29,7 +29,7 @@ export const createVerifyRollback =
       const { live, untouched } = await restored(context);
       if (untouched)
         return {
-          value: 'Nothing had been switched.',
+          value: 'Nothing was touched.',
           detail: `${inWords(live)} was left as it was; there is nothing to check`,
         };
       if (live.kind === 'nothing')

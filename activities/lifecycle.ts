@@ -7,12 +7,11 @@ import { messageOf, SignalboxError } from '../domain/errors';
 import { isTerminal, type DeploymentStatus, type Trigger } from '../domain/machines';
 import { inWords, releaseOr, type Observed } from '../domain/observed';
 import { backupRemoved, backupsToRemove } from '../db/backups';
-import { acquireLane, admit, createGate, type LaneAnswer } from '../db/admission';
+import { acquireLane, admit, type LaneAnswer } from '../db/admission';
 import {
   beginRollback,
   currentOf,
   deploymentById,
-  nextInLine,
   NotOwner,
   recordEnd,
   rowKey,
@@ -23,6 +22,7 @@ import {
 } from '../db/deployments';
 import { findChangeRequest } from '../db/change-requests';
 import { relatedTo } from '../db/conflicts';
+import { firstInLine } from '../db/lane';
 import { findPromotion, type PromotionRow } from '../db/promotions';
 import {
   changeRequestMoved,
@@ -90,7 +90,6 @@ export type LaneNews =
 /** The transactions by which a deployment's workflow writes the record. Each may be repeated. */
 export function createLifecycle(deps: Deps, heard: Heard) {
   const { db } = deps;
-  const gate = createGate(deps);
   const me = () => Context.current().info.workflowExecution!.workflowId;
   const owned = async <T>(work: (owner: string) => Promise<T>): Promise<T> => {
     try {
@@ -155,10 +154,16 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     return outcomeOf(row);
   }
 
-  /** Wakes whoever waits for the lane, and the change request's workflow. Lost signals are `reconcile`'s. */
+  /** Wakes whoever waits first for this lane, or for it behind a related target. Lost signals are `reconcile`'s. */
+  async function wakeNext(target: string): Promise<void> {
+    for (const next of await firstInLine(db, relatedTo(deps.targets(), target)))
+      await signalled(next, laneFree);
+  }
+
+  /** Tells who waits for the lane, and the change request's workflow. */
   async function tellOthers({ promotion, target }: DeploymentRow): Promise<void> {
-    const [next, request] = await Promise.all([nextInLine(db, target), findChangeRequest(db, promotion)]);
-    if (next) await signalled(next, laneFree);
+    await wakeNext(target);
+    const request = await findChangeRequest(db, promotion);
     if (request!.submission > 0)
       await signalled(changeRequestWorkflowId(promotion, request!.submission), changeRequestMoved);
   }
@@ -195,10 +200,8 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     if (answer.kind === 'ended')
       return { kind: 'ended', outcome: await afterEnd(await deploymentById(db, deployment)) };
     // Who waited behind it may pass: an emergency does not wait for a window.
-    if (answer.kind === 'asleep' && answer.leftQueue) {
-      const next = await nextInLine(db, (await deploymentById(db, deployment)).target);
-      if (next) await signalled(next, laneFree);
-    }
+    if (answer.kind === 'asleep' && answer.leftQueue)
+      await wakeNext((await deploymentById(db, deployment)).target);
     // Each ends itself when it looks again; until then this one waits behind it.
     if (answer.kind === 'waiting') for (const older of answer.supersedes) await signalled(older, laneFree);
     return answer;
@@ -228,31 +231,25 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     ): Promise<{ plan: Plan; lane: LaneNews } | DeploymentOutcome> {
       const request: DeploymentRequest = await heard.verifiedStart('start', message, continues);
       await failpoint('admit/before');
-      const { row, standing, lane } = await admit(db, {
-        ...request,
-        owner: me(),
-        runId,
-        configOf: (target) => deps.targets().get(target),
-        related: (target) => relatedTo(deps.targets(), target),
-        window: gate,
-      }).catch((thrown: unknown) => {
-        if (thrown instanceof SignalboxError)
-          throw ApplicationFailure.nonRetryable(thrown.message, thrown.code);
-        throw thrown;
-      });
+      const { row, asked, lane } = await admit(db, { ...request, owner: me(), runId }, deps).catch(
+        (thrown: unknown) => {
+          if (thrown instanceof SignalboxError)
+            throw ApplicationFailure.nonRetryable(thrown.message, thrown.code);
+          throw thrown;
+        },
+      );
       await failpoint('admit/recorded-unreported');
       const about = { deployment: rowKey(row), target: row.target, request: request.request };
       deps.log.info(
         { ...about, lane: lane?.kind },
         lane ? `admitted; its lane: ${lane.kind}` : `${row.status}: ${row.outcome}`,
       );
-      return lane ? { plan: planOf(row, standing), lane: await told(row.id, lane) } : afterEnd(row);
+      return lane ? { plan: planOf(row, asked), lane: await told(row.id, lane) } : afterEnd(row);
     },
 
     async acquireLane(plan: Plan): Promise<LaneNews> {
-      const concurrency = deps.targets().get(plan.target)?.concurrency;
       await failpoint('lane/before');
-      const answer = await acquireLane(db, plan.deployment, me(), concurrency, gate);
+      const answer = await acquireLane(db, plan.deployment, me(), deps);
       await failpoint('lane/recorded-unreported');
       return told(plan.deployment, answer);
     },
@@ -260,8 +257,10 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     beginRollback: (plan: Plan, why: string) =>
       owned(async (owner) => {
         await failpoint('begin-rollback/before');
-        await beginRollback(db, plan.deployment, owner, why);
+        const began = await beginRollback(db, plan.deployment, owner, why);
         await failpoint('begin-rollback/recorded-unreported');
+        const restores = deps.targets().get(plan.target)?.migrate?.restoreDataOnRollback === true;
+        return { ...began, restoresData: began.migration && restores };
       }),
     resumeRollback: (plan: Plan, asked: Resolution) =>
       owned((owner) => beginRollback(db, plan.deployment, owner, undefined, moveOf(asked))),

@@ -7,12 +7,12 @@ import { deliveriesUnderWay, handOverAgain } from '../db/deliveries';
 import {
   anyStaleSleeper,
   attemptsToLookAt,
-  freeLanesWaitedFor,
   noteWorkflow,
   ownedBy,
   swept,
   type DeploymentRow,
 } from '../db/deployments';
+import { freeLanesWaitedFor } from '../db/lane';
 import { windowRevision } from '../db/windows';
 import { controlQueue } from '../temporal-config/names';
 import {
@@ -77,7 +77,7 @@ export function createReconcileActivities(deps: Deps) {
       await swept(db, [...rows.keys()]);
       // Nobody vouches for what is live there; it is shown as it is.
       for (const row of rows.values()) if (row.status === 'rollback-failed') await noteLive(deps, row.target);
-      for (const next of await freeLanesWaitedFor(db)) await signal(next, laneFree.name);
+      for (const next of await freeLanesWaitedFor(db, deps.targets())) await signal(next, laneFree.name);
       const revision = await windowRevision(db);
       if (await anyStaleSleeper(db, revision)) {
         await temporal.workflow.start('wakeSleepers', {

@@ -9,7 +9,7 @@ import { sentence } from '../domain/sentence';
 import { failpoint } from '../domain/failpoint';
 import type { DeploymentStatus } from '../domain/machines';
 import { retryDelayMs } from '../domain/retries';
-import { recipeDigest } from '../db/digest';
+import { buildRecipe } from '../db/digest';
 import type { Observed } from '../domain/observed';
 import type { Attempt, Journal, Made } from '../db/journal';
 import type { Try } from '../db/steps';
@@ -123,7 +123,7 @@ export function createStepRunner(deps: TargetDeps) {
     try {
       await failpoint(`${name}/asked`);
       const target = targetOf(deps, input.target);
-      const recipe = recipeDigest(target);
+      const recipe = buildRecipe(target);
       // Each try makes its folder after it has opened its step. What is there before this one opens it is therefore of
       // an older try, whenever it is removed; looked for later, it could be a newer one's.
       const older = await readdir(workplace).catch(() => []);

@@ -32,7 +32,7 @@ export const createSwap =
       const looked = await lookBefore(context);
       // While this was built an approver may have lost the right to approve, the target may have been changed, and the
       // window may have closed.
-      if (context.attempt.trigger !== 'rollback') await context.permit('swap');
+      await context.permit('swap');
       const before = await context.observed('before', looked);
       // An earlier try of this attempt may have switched already.
       const { result, from, fence } = await switchTo(context, releaseOr(release), [

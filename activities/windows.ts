@@ -1,7 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { shown } from '../domain/windows/window';
-import { createGate, standingOf } from '../db/admission';
 import {
   awakened,
   deploymentById,
@@ -10,6 +9,7 @@ import {
   unaffected,
   type DeploymentRow,
 } from '../db/deployments';
+import { askedOf, starterOf } from '../db/standing';
 import { windowRevision } from '../db/windows';
 import { windowChanged } from '../workflows/messages';
 import type { Deps } from './deps';
@@ -20,12 +20,17 @@ export type HoldNews = { open: true } | { open: false; until: number | null; why
 /** What keeps those that wait for a window up to date. */
 export function createWindowActivities(deps: Deps) {
   const { db, windows } = deps;
-  const gate = createGate(deps);
   return {
     /** How the window stands for a deployment that holds before its swap; written into its row. */
     async holdForWindow(plan: Plan, deadline: number): Promise<HoldNews> {
-      const standing = (await standingOf(db, (await deploymentById(db, plan.deployment)).promotion))!;
-      const status = await gate(standing, db);
+      const row = await deploymentById(db, plan.deployment);
+      const promotion = { id: row.promotion, target: row.target };
+      const { window: status, windowRevision: revision } = (await askedOf(
+        deps,
+        db,
+        promotion,
+        starterOf(row),
+      ))!;
       if (!status || status.open) {
         await awakened(db, plan.deployment);
         return { open: true };
@@ -36,7 +41,7 @@ export function createWindowActivities(deps: Deps) {
         plan.deployment,
         `its window, held before the swap: ${status.reason}; it opens: ${opens}. Undone if it is still closed at ${shown(deadline, 'UTC')}`,
         status.nextOpen === null ? null : new Date(status.nextOpen),
-        standing.windowRevision,
+        revision,
       );
       return { open: false, until: status.nextOpen, why: status.reason };
     },

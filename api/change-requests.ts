@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { z } from 'zod';
 import type { TargetConfig } from '../domain/config';
+import { conflictRefusal } from '../domain/conflicts';
 import { badInput, notFound, SignalboxError, type ErrorCode } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, parseChangeRequestKey, promotionKey } from '../domain/keys';
@@ -24,7 +25,6 @@ import {
   type ChangeRequestRow,
   type DecisionKind,
 } from '../db/change-requests';
-import { conflictRefusal } from '../db/conflicts';
 import type { Voided } from '../db/approvals';
 import { findPromotion, withdraw } from '../db/promotions';
 import type { Move } from '../db/transition';

@@ -17,7 +17,7 @@ import {
   windowView,
 } from '../domain/schemas';
 import { checkWindow, type DeploymentWindow } from '../domain/windows/window';
-import { standingOf } from '../db/admission';
+import { standingOf } from '../db/standing';
 import { usualDuration } from '../db/conflicts';
 import { anyStaleSleeper } from '../db/deployments';
 import { findPromotion } from '../db/promotions';

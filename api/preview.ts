@@ -2,7 +2,7 @@ import { deploymentKey, promotionKey } from '../domain/keys';
 import type { PreviewView } from '../domain/schemas';
 import { scheduleOf } from '../domain/windows/status';
 import type { DeploymentWindow } from '../domain/windows/window';
-import { standingOf } from '../db/admission';
+import { standingOf } from '../db/standing';
 import type { ApiDeps } from './deps';
 
 const yearMs = 366 * 86_400_000;

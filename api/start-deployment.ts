@@ -1,16 +1,14 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
-import { switchedOff, whyClosed, whyNot, type Standing } from '../domain/admission';
+import { whyClosed, whyNotNow, type No } from '../domain/admission';
 import { SignalboxError, type ErrorCode } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
 import type { Trigger } from '../domain/machines';
 import type { DeploymentView } from '../domain/schemas';
-import { createGate, standingOf } from '../db/admission';
-import { whyItemsBlocked } from '../db/backlog/delivery';
-import { relatedTo, whyConflict } from '../db/conflicts';
-import type { Tx } from '../db/connect';
+import { rebind } from '../db/change-content';
 import { attemptThatDeployed, findDeployment } from '../db/deployments';
 import type { PromotionRow } from '../db/promotions';
+import { askedOf, type Starter } from '../db/standing';
 import { viewDeployment } from '../db/views';
 import { attributes, controlQueue } from '../temporal-config/names';
 import { deployWorkflowId, type DeploymentRequest } from '../workflows/messages';
@@ -32,26 +30,32 @@ export async function startDeployment(
   const { db, changes, runUrl } = deps;
   const { id } = promotion;
   const target = deps.targets().get(promotion.target);
-  const attempt = Number(
-    await call.once(async (tx) => {
-      const standing = (await standingOf(tx, id))!;
-      const { open } = standing;
+  const starter = { trigger, startedBy: call.person, whenOpen };
+  const attempt = await call
+    .once(async (tx) => {
+      const asked = (await askedOf(deps, tx, promotion, starter))!;
+      const { open } = asked;
       if (open?.trigger === trigger) return String(open.attempt);
       // A click after the end: the answer is the attempt that deployed it.
-      if (trigger === 'deploy' && standing.promotion === 'deployed')
+      if (trigger === 'deploy' && asked.promotion === 'deployed')
         return String(await attemptThatDeployed(tx, id));
       if (open)
         throw new SignalboxError(
           'illegal-transition',
           `${deploymentKey(id, open.attempt)} (${open.trigger}) is ${open.status}; wait for it or cancel it.`,
         );
-      const refusal =
-        whyNot(standing, trigger, switchedOff(target)) ??
-        (await whyNotNow(deps, tx, standing, trigger, whenOpen));
-      if (refusal) throw new SignalboxError(refusal.code as ErrorCode, refusal.message, refusal.detail);
-      return String(standing.lastAttempt + 1);
-    }),
-  );
+      const no = whyNotNow(asked, target, 'click');
+      if (no?.then === 'refuse') throw new Refused(no);
+      return String(asked.lastAttempt + 1);
+    })
+    .then(Number)
+    .catch(async (thrown: unknown) => {
+      if (!(thrown instanceof Refused)) throw thrown;
+      // It can be approved again then.
+      if (thrown.code === 'approval-void' && target)
+        await db.transaction((tx) => rebind(tx, id, target, call.request));
+      throw thrown;
+    });
   const key = deploymentKey(id, attempt);
   const read = () => findDeployment(db, id, attempt);
   const request: DeploymentRequest = {
@@ -76,30 +80,21 @@ export async function startDeployment(
   if (row.status === 'refused')
     throw new SignalboxError(row.outcome_code as ErrorCode, row.outcome!, {
       deployment: key,
-      ...(row.outcome_code === 'window-closed' ? await windowDetail(deps, id) : {}),
+      ...(row.outcome_code === 'window-closed' ? await windowDetail(deps, promotion, starter) : {}),
     });
   return { status: 202, body: await viewDeployment(db, row, runUrl) };
 }
 
-/** What stands in the way at this moment, and would not later: a blocked item, a closed window, an overlap. */
-async function whyNotNow(deps: ApiDeps, tx: Tx, standing: Standing, trigger: Trigger, whenOpen: boolean) {
-  if (trigger === 'rollback') return undefined;
-  const blocked = await whyItemsBlocked(tx, standing.backlogItems);
-  if (blocked) return blocked;
-  const status = await createGate(deps)(standing, tx);
-  const sleeps = status?.open === false && whenOpen && status.nextOpen !== null;
-  if (status && !sleeps) {
-    const closed = whyClosed(standing.target, status);
-    if (closed) return closed;
+/** The rule that refused a click. */
+class Refused extends SignalboxError {
+  constructor({ code, message, detail }: No) {
+    super(code as ErrorCode, message, detail);
   }
-  const beginsAt = sleeps ? status.nextOpen : null;
-  return whyConflict(tx, standing, relatedTo(deps.targets(), standing.target), beginsAt);
 }
 
-async function windowDetail(deps: ApiDeps, promotion: number): Promise<Record<string, unknown>> {
-  const standing = await standingOf(deps.db, promotion);
-  const status = standing && (await createGate(deps)(standing, deps.db));
-  return (status && whyClosed(standing.target, status)?.detail) ?? {};
+async function windowDetail(deps: ApiDeps, promotion: PromotionRow, starter: Starter) {
+  const { window } = (await askedOf(deps, deps.db, promotion, starter))!;
+  return (window && whyClosed(promotion.target, window)?.detail) ?? {};
 }
 
 async function start(deps: ApiDeps, request: DeploymentRequest, promotion: PromotionRow): Promise<void> {

@@ -1,32 +1,18 @@
-import {
-  switchedOff,
-  whyClosed,
-  whyNoReturn,
-  whyNot,
-  type Refusal,
-  type Standing,
-} from '../domain/admission';
-import type { TargetConfig, Targets } from '../domain/config';
+import { whyNotNow, type Asked, type No } from '../domain/admission';
+import type { TargetConfig } from '../domain/config';
 import { badInput, notFound } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
-import { changeRequestKey, promotionKey } from '../domain/keys';
-import { laneHolding, openAttempt, type Trigger } from '../domain/machines';
-import type { Permission } from '../domain/permissions';
-import type { Approval } from '../domain/approval';
-import type { ApprovalPolicy } from '../domain/policy';
+import { promotionKey } from '../domain/keys';
+import { laneHolding, type Trigger } from '../domain/machines';
 import type { WindowStatus } from '../domain/windows/status';
 import { shown } from '../domain/windows/window';
-import { isComplete } from './approvals';
-import { whyItemsBlocked } from './backlog/delivery';
 import { rebind } from './change-content';
-import { bindsTo } from './digest';
-import { whyConflict } from './conflicts';
 import type { Db, Tx } from './connect';
 import { deploymentById, findDeployment, releasePutBy, rowKey, type DeploymentRow } from './deployments';
 import { raiseFence } from './fences';
-import { whyMayNotNow } from './people';
-import { bySignalbox, movedBy, transition, tryTransition } from './transition';
-import type { Windows } from './windows';
+import { behindOf, inFrontOf, lanesOf, lockLanes } from './lane';
+import { askedOf, starterOf, type RuleDeps } from './standing';
+import { bySignalbox, movedBy, transition } from './transition';
 
 /**
  * Admission of attempts and the lane of each target. Few statements: this stands between a click and its first
@@ -44,84 +30,7 @@ export interface AdmissionRequest {
   whenOpen?: boolean;
   owner: string;
   runId: string;
-  window: WindowGate;
-  /** The targets file's entry for a target; undefined when it has none. */
-  configOf(target: string): TargetConfig | undefined;
-  /** Targets that it must not overlap with, itself among them. */
-  related(target: string): string[];
 }
-
-/** How a promotion stands, read in one statement; undefined when there is none. */
-export async function standingOf(tx: Tx, promotion: number): Promise<Standing | undefined> {
-  const { rows } = await tx
-    .raw(
-      `SELECT p.id, p.target, p.title, p.revision, p.commit, p.status AS promotion, c.status AS "changeRequest",
-            c.type, c.risk, c.policy, c.recipe, c.backlog_items AS "backlogItems", c.conflicts_accepted AS "conflictsAccepted",
-            EXISTS (SELECT 1 FROM change_requests o WHERE o.planned_start IS NOT NULL
-                     AND o.status IN ('submitted', 'approved', 'in-progress')) AS "anyPlanned", standing_approvals(p.id) AS approvals,
-            (SELECT coalesce(max(attempt), 0) FROM deployments WHERE promotion = p.id) AS "lastAttempt",
-            (SELECT json_build_object('attempt', attempt, 'status', status, 'trigger', trigger)
-               FROM deployments WHERE promotion = p.id AND status = ANY (?)) AS open,
-            (SELECT json_build_object('promotion', live.promotion, 'before', live.from_deployment)
-               FROM targets JOIN deployments live ON live.id = targets.current_deployment
-              WHERE targets.name = p.target) AS live,
-            (SELECT CASE WHEN live.promotion = p.id THEN release_before(live.id)
-                         WHEN latest.promotion = p.id AND latest.status = 'rolled-back'
-                          AND coalesce(latest.restores, latest.from_deployment) IS DISTINCT FROM targets.current_deployment
-                         THEN coalesce(latest.restores, latest.from_deployment) END
-               FROM targets LEFT JOIN deployments live ON live.id = targets.current_deployment
-                    LEFT JOIN LATERAL (SELECT * FROM deployments WHERE target = targets.name AND started_at IS NOT NULL
-                                        ORDER BY started_at DESC LIMIT 1) AS latest ON true
-              WHERE targets.name = p.target) AS "returnsTo",
-            (SELECT revision FROM window_revision) AS "windowRevision",
-            (SELECT coalesce(json_agg(json_build_object('window', deployment_window,
-                      'until', extract(epoch FROM expires_at) * 1000, 'by', ARRAY[requested_by, seconded_by])), '[]')
-               FROM window_overrides
-              WHERE promotion = p.id AND seconded_by IS NOT NULL AND revoked_at IS NULL) AS overrides
-       FROM promotions p JOIN change_requests c USING (id) WHERE p.id = ?`,
-      [[...openAttempt], promotion],
-    )
-    // Asked at every click, admission and swap; planning it took longer than running it.
-    .options({ name: 'standing' });
-  if (!rows[0]) return undefined;
-  const { policy, approvals, overrides, ...row } = rows[0] as Omit<
-    Standing,
-    'approvalStands' | 'overridden'
-  > & {
-    policy: ApprovalPolicy | null;
-    approvals: Approval[];
-    overrides: { window: number; until: number; by: string[] }[];
-  };
-  return {
-    ...row,
-    approvalStands: isComplete(
-      { policy },
-      approvals,
-      overrides.flatMap(({ by }) => by),
-    ),
-    overridden: overrides.map(({ window, until }) => ({ window, until })),
-  };
-}
-
-/** Whether, why and until when a change may be deployed now; undefined where windows do not count for it. */
-export type WindowGate = (standing: Standing, tx: Tx) => Promise<WindowStatus | undefined>;
-
-/** One answer for the click, admission, lane and swap; undefined for a target that the targets file does not name. */
-export const createGate =
-  ({ windows, targets }: { windows: Windows; targets(): Targets }): WindowGate =>
-  async (standing, tx) => {
-    const config = targets().get(standing.target);
-    if (!config) return undefined;
-    const schedule = await windows.current(standing.windowRevision, tx);
-    return schedule.status({ ...standing, environment: config.environment }, Date.now());
-  };
-
-/** What starting each kind of attempt needs. */
-export const permissionOf: Record<Trigger, Permission> = {
-  deploy: 'deploy',
-  retry: 'deploy',
-  rollback: 'rollback',
-};
 
 export type LaneAnswer =
   | { kind: 'acquired'; hadRelease: boolean }
@@ -137,60 +46,45 @@ export type LaneAnswer =
 export async function admit(
   db: Db,
   request: AdmissionRequest,
-): Promise<{ row: DeploymentRow; standing: Standing; lane?: LaneAnswer }> {
-  const { promotion: id, attempt, trigger } = request;
+  rules: RuleDeps,
+): Promise<{ row: DeploymentRow; asked: Asked; lane?: LaneAnswer }> {
+  const { promotion: id, attempt, trigger, startedBy, whenOpen = false } = request;
   return db.transaction(async (tx) => {
-    // Both locks at once. Not FOR UPDATE: rows that refer to the target, such as the attempt written below, hold a
-    // key share of it, and two admissions would wait for each other.
-    await tx.raw(
-      `SELECT 1 FROM promotions p JOIN targets t ON t.name = p.target WHERE p.id = ? FOR NO KEY UPDATE OF p, t`,
-      [id],
-    );
-    const standing = await standingOf(tx, id);
-    if (!standing) throw notFound(`promotion ${promotionKey(id)}`);
-    if (attempt > standing.lastAttempt + 1)
-      throw badInput(`The next attempt is ${standing.lastAttempt + 1}, not ${attempt}.`);
-    const config = request.configOf(standing.target);
-    const gate = trigger === 'rollback' ? undefined : await request.window(standing, tx);
-    if (attempt <= standing.lastAttempt) {
+    const promotion = (await tx('promotions').where({ id }).first('id', 'target')) as
+      { id: number; target: string } | undefined;
+    if (!promotion) throw notFound(`promotion ${promotionKey(id)}`);
+    await lockLanes(tx, promotion, rules.targets());
+    const asked = (await askedOf(rules, tx, promotion, { trigger, startedBy, whenOpen }))!;
+    if (attempt > asked.lastAttempt + 1)
+      throw badInput(`The next attempt is ${asked.lastAttempt + 1}, not ${attempt}.`);
+    if (attempt <= asked.lastAttempt) {
       const row = (await findDeployment(tx, id, attempt))!;
-      if (row.owner !== request.owner) return { row, standing };
+      if (row.owner !== request.owner) return { row, asked };
       // Another run of the same workflow goes on with it.
       if (row.run_id !== request.runId)
         await tx('deployments').where({ id: row.id }).update({ run_id: request.runId });
-      return { row, standing, lane: await lane(tx, row, config?.concurrency, gate, standing) };
+      return { row, asked, lane: await lookAgain(tx, row, rules) };
     }
-    const sleeps = gate?.open === false && request.whenOpen === true && gate.nextOpen !== null;
-    const refusal = standing.open
+    const config = rules.targets().get(promotion.target);
+    const no: No | undefined = asked.open
       ? {
           code: 'illegal-transition',
-          message: `${rowKey({ promotion: id, ...standing.open })} is still ${standing.open.status}.`,
+          message: `${rowKey({ promotion: id, ...asked.open })} is still ${asked.open.status}.`,
+          then: 'refuse',
         }
-      : ((await whyMayNotNow(tx, request.startedBy, permissionOf[trigger], standing.target)) ??
-        whyNot(standing, trigger, switchedOff(config)) ??
-        (config && trigger !== 'rollback' && !bindsTo(standing.recipe, config)
-          ? await whyRebound(tx, id, config, request.request)
-          : undefined) ??
-        (trigger === 'rollback' ? undefined : await whyItemsBlocked(tx, standing.backlogItems)) ??
-        (sleeps || !gate ? undefined : whyClosed(standing.target, gate)) ??
-        (trigger === 'rollback'
-          ? undefined
-          : await whyConflict(
-              tx,
-              standing,
-              request.related(standing.target),
-              sleeps ? gate.nextOpen : null,
-            )));
-    const move = { by: request.startedBy, why: refusal?.message ?? request.reason, request: request.request };
+      : whyNotNow(asked, config, 'admission');
+    const refusal = no?.then === 'refuse' ? no : undefined;
+    if (refusal) await sendBack(tx, id, refusal, config, request.request);
+    const move = { by: startedBy, why: refusal?.message ?? request.reason, request: request.request };
     // A retry takes the promotion up again under the approval that still binds.
     if (!refusal && trigger === 'retry') await transition(tx, 'promotion', id, 'approved', move);
     const [row] = (await tx('deployments')
       .insert({
         promotion: id,
         attempt,
-        target: standing.target,
+        target: promotion.target,
         trigger,
-        started_by: request.startedBy,
+        started_by: startedBy,
         reason: request.reason ?? null,
         owner: request.owner,
         run_id: request.runId,
@@ -203,116 +97,130 @@ export async function admit(
               outcome_code: refusal.code,
               finished_at: tx.fn.now(),
             }
-          : sleeps
-            ? { status: 'waiting-for-window', when_open: true, ...asleep(gate, standing.windowRevision) }
-            : { status: 'queued', when_open: request.whenOpen === true, waiting_for: 'its turn' }),
+          : no
+            ? { status: 'waiting-for-window', when_open: true, ...asleep(asked) }
+            : { status: 'queued', when_open: whenOpen, waiting_for: 'its turn' }),
       })
       .returning('*')) as [DeploymentRow];
-    if (refusal) return { row, standing };
-    const answer = await lane(tx, row, config?.concurrency, gate, standing);
+    if (refusal) return { row, asked };
+    const answer = no ? await sleep(tx, row, asked) : await queue(tx, row, asked, rules);
     await failpoint('admit/middle');
-    return { row, standing, lane: answer };
+    return { row, asked, lane: answer };
   });
 }
 
 /**
- * Takes the target's lane if it is free and nobody waits in front; then the promotion is executing. Where the
- * target supersedes, an attempt ends here once a newer promotion waits, runs or is live: the older one must not
- * overwrite it. `supersedes` names the workflows that have to look again because this one is newer.
+ * Asks the rules again, then takes the target's lane if it and the related ones are free and nobody waits in front; then
+ * the promotion is executing. What was refused meanwhile ends so. Where the target supersedes, an attempt ends here once a
+ * newer promotion waits, runs or is live: the older one must not overwrite it. `supersedes` names the workflows that have
+ * to look again because this one is newer.
  */
-export const acquireLane = (
-  db: Db,
-  id: number,
-  owner: string,
-  concurrency: TargetConfig['concurrency'] | undefined,
-  window: WindowGate,
-): Promise<LaneAnswer> =>
+export const acquireLane = (db: Db, id: number, owner: string, rules: RuleDeps): Promise<LaneAnswer> =>
   db.transaction(async (tx) => {
     const row = await deploymentById(tx, id);
     if (row.owner !== owner) return { kind: 'ended' };
-    const standing = (await standingOf(tx, row.promotion))!;
-    const gate = row.trigger === 'rollback' ? undefined : await window(standing, tx);
     // Of a thousand sleepers that look again, those that go on sleeping ask for no lane.
-    if (row.status === 'waiting-for-window' && gate?.open === false)
-      return sleep(tx, row, gate, standing.windowRevision);
-    await tx('targets').where({ name: row.target }).forNoKeyUpdate().first('name');
-    const answer = await lane(tx, row, concurrency, gate, standing);
+    if (row.status === 'waiting-for-window') {
+      const { asked, no } = await askedAgain(tx, row, rules);
+      if (no?.then === 'sleep') return sleep(tx, row, asked);
+    }
+    await lockLanes(tx, { id: row.promotion, target: row.target }, rules.targets());
+    const answer = await lookAgain(tx, await deploymentById(tx, id), rules);
     await failpoint('lane/middle');
     return answer;
   });
 
-/** Takes the lane or the place in its queue; the target's row is locked by then. */
-async function lane(
-  tx: Tx,
-  { id, owner, target: name }: DeploymentRow,
-  concurrency: TargetConfig['concurrency'] = 'queue',
-  gate: WindowStatus | undefined,
-  standing: Standing,
-): Promise<LaneAnswer> {
-  const { rows } = await tx.raw(
-    `SELECT 'holds' AS place, * FROM deployments WHERE target = :name AND status = ANY (:holding)
-     UNION ALL SELECT 'waits', * FROM deployments WHERE target = :name AND (status = 'queued' OR id = :id AND status = 'waiting-for-window')
-     UNION ALL SELECT 'live', d.* FROM targets t JOIN deployments d ON d.id = t.current_deployment
-                WHERE t.name = :name
-     ORDER BY id`,
-    { name, id, holding: [...laneHolding] },
-  );
-  const at = (place: string) =>
-    (rows as (DeploymentRow & { place: string })[]).filter((r) => r.place === place);
-  const queue = at('waits');
-  const [holder] = at('holds');
-  const [from] = at('live');
-  if (holder?.id === id && holder.owner === owner && holder.status === 'running')
-    return { kind: 'acquired', hadRelease: holder.from_deployment !== null };
-  const row = queue.find((waiting) => waiting.id === id);
-  if (row?.owner !== owner) return { kind: 'ended' };
-  if (gate && !gate.open) return sleep(tx, row, gate, standing.windowRevision);
+async function askedAgain(tx: Tx, row: DeploymentRow, rules: RuleDeps) {
+  const asked = (await askedOf(rules, tx, { id: row.promotion, target: row.target }, starterOf(row)))!;
+  return { asked, no: whyNotNow(asked, rules.targets().get(row.target), 'lane') };
+}
+
+/** What waits is asked again before it goes on; lanes are locked by then. */
+async function lookAgain(tx: Tx, row: DeploymentRow, rules: RuleDeps): Promise<LaneAnswer> {
+  // The answer was lost: it has the lane.
+  if (row.status === 'running') return { kind: 'acquired', hadRelease: row.from_deployment !== null };
+  if (row.status !== 'queued' && row.status !== 'waiting-for-window') return { kind: 'ended' };
+  const { asked, no } = await askedAgain(tx, row, rules);
+  if (no?.then === 'sleep') return sleep(tx, row, asked);
+  if (no) {
+    await sendBack(tx, row.promotion, no, rules.targets().get(row.target), row.request_id);
+    await transition(tx, 'deployment', row.id, 'refused', bySignalbox(no.message, row.request_id), {
+      ...awake,
+      outcome: no.message,
+      outcome_code: no.code,
+    });
+    return { kind: 'ended' };
+  }
   if (row.status === 'waiting-for-window')
     await transition(
       tx,
       'deployment',
-      id,
+      row.id,
       'queued',
-      bySignalbox(gate?.reason ?? 'its window is open', row.request_id),
-      {
-        ...awake,
-        waiting_for: 'its turn',
-      },
+      bySignalbox(asked.window?.reason ?? 'its window is open', row.request_id),
+      { ...awake, waiting_for: 'its turn' },
     );
+  return queue(tx, row, asked, rules);
+}
+
+/** Takes the lane or the place in its queue; it is queued, and nothing forbids it to begin. */
+async function queue(tx: Tx, row: DeploymentRow, asked: Asked, rules: RuleDeps): Promise<LaneAnswer> {
+  const { id, target: name } = row;
+  const concurrency = rules.targets().get(name)?.concurrency ?? 'queue';
+  const lanes = lanesOf(rules.targets(), row, asked.conflictsAccepted);
+  const { rows } = await tx.raw(
+    `SELECT 'holds' AS place, * FROM deployments WHERE target = ANY (:lanes) AND status = ANY (:holding)
+     UNION ALL SELECT 'waits', * FROM deployments WHERE target = ANY (:lanes) AND status = 'queued'
+     UNION ALL SELECT 'live', d.* FROM targets t JOIN deployments d ON d.id = t.current_deployment
+                WHERE t.name = :name
+     ORDER BY id`,
+    { name, lanes, holding: [...laneHolding] },
+  );
+  type Placed = DeploymentRow & { place: 'holds' | 'waits' | 'live' };
+  const all = rows as Placed[];
+  const here = (place: Placed['place']) => all.filter((r) => r.place === place && r.target === name);
+  const waiting = here('waits');
+  const [holder] = here('holds');
+  const [from] = here('live');
 
   // A rollback by hand brings back an older release: it neither supersedes nor is superseded.
   const forward = (other: DeploymentRow | undefined) => other !== undefined && other.trigger !== 'rollback';
-  const rivals = concurrency === 'supersede' && forward(row) ? [...queue, holder, from].filter(forward) : [];
+  const rivals =
+    concurrency === 'supersede' && forward(row) ? [...waiting, holder, from].filter(forward) : [];
   const newer = rivals.find((rival) => rival!.promotion > row.promotion);
   if (newer) {
     await supersede(tx, row, newer);
     return { kind: 'ended' };
   }
-  const ahead = queue.filter((waiting) => waiting.id < id);
-  if (holder || ahead.length > 0) {
-    const behind = rowKey(ahead.at(-1) ?? holder!);
+  const front = inFrontOf(
+    id,
+    lanes,
+    all.filter(({ place }) => place !== 'live'),
+  );
+  if (front.length > 0) {
+    const own = front.filter(({ target }) => target === name);
+    const ahead = own.filter(({ place }) => place === 'waits');
+    const behind = behindOf(
+      name,
+      ahead.at(-1) ?? own[0] ?? front.find(({ place }) => place === 'holds') ?? front.at(-1)!,
+    );
     const position = ahead.length + 1;
     await tx('deployments')
       .where({ id })
       .update({ waiting_for: `the lane of ${name}: position ${position}, behind ${behind}` });
-    const supersedes = queue
-      .filter((waiting) => rivals.includes(waiting) && waiting.promotion < row.promotion)
+    const supersedes = waiting
+      .filter((other) => rivals.includes(other) && other.promotion < row.promotion)
       .map(({ owner: older }) => older);
     return { kind: 'waiting', position, behind, supersedes };
   }
 
-  // Read again: while it waited something else may have become live.
-  const back = row.trigger === 'rollback' ? (await standingOf(tx, row.promotion))! : undefined;
-  const refusal = back ? whyNoReturn(back) : await takeUp(tx, row, standing);
-  if (refusal) {
-    await transition(tx, 'deployment', id, 'refused', bySignalbox(refusal.message, row.request_id), {
-      waiting_for: null,
-      outcome: refusal.message,
-      outcome_code: refusal.code,
-    });
-    return { kind: 'ended' };
+  const byHand = row.trigger === 'rollback';
+  if (!byHand) {
+    const move = bySignalbox(`${rowKey(row)}, started by ${row.started_by}, took the lane`, row.request_id);
+    await transition(tx, 'promotion', row.promotion, 'executing', move);
+    await transition(tx, 'changeRequest', row.promotion, 'in-progress', move);
   }
-  const restored = back ? await deploymentById(tx, back.returnsTo!) : undefined;
+  const restored = byHand ? await deploymentById(tx, asked.returnsTo!) : undefined;
   await transition(tx, 'deployment', id, 'running', bySignalbox(`${name} is free`, row.request_id), {
     waiting_for: null,
     fence: await raiseFence(tx, name),
@@ -324,61 +232,45 @@ async function lane(
   return { kind: 'acquired', hadRelease: from !== undefined };
 }
 
+/** Whose approval is void because the target is deployed in another way now can be approved again. */
+async function sendBack(
+  tx: Tx,
+  promotion: number,
+  { code }: No,
+  config: TargetConfig | undefined,
+  request?: string | null,
+): Promise<void> {
+  if (code === 'approval-void' && config) await rebind(tx, promotion, config, request);
+}
+
 /** While it waits for a window; `window_revision` says by which windows the time was worked out. */
-const asleep = (gate: WindowStatus, windowRevision: number) => ({
-  scheduled_for: gate.nextOpen === null ? null : new Date(gate.nextOpen),
+const asleep = ({ window, windowRevision }: Asked) => ({
+  scheduled_for: opensAt(window!),
   window_revision: windowRevision,
-  waiting_for: `its window: ${gate.reason}${gate.nextOpen === null ? '' : `; it opens ${shown(gate.nextOpen, 'UTC')}`}`,
+  waiting_for: `its window: ${window!.reason}${window!.nextOpen === null ? '' : `; it opens ${shown(window!.nextOpen, 'UTC')}`}`,
 });
+const opensAt = ({ nextOpen }: WindowStatus) => (nextOpen === null ? null : new Date(nextOpen));
 const awake = { window_revision: null, waiting_for: null };
 
-/** Outside of its window it holds neither lane nor place: it sleeps, or ends when no window will ever open. */
-async function sleep(
-  tx: Tx,
-  row: DeploymentRow,
-  gate: WindowStatus,
-  windowRevision: number,
-): Promise<LaneAnswer> {
-  if (gate.nextOpen === null) {
-    const { code, message } = whyClosed(row.target, gate)!;
-    await transition(tx, 'deployment', row.id, 'refused', bySignalbox(message, row.request_id), {
-      ...awake,
-      outcome: message,
-      outcome_code: code,
-    });
-    return { kind: 'ended' };
-  }
-  const set = asleep(gate, windowRevision);
+/** Outside of its window it holds neither lane nor place: it sleeps until it opens. */
+async function sleep(tx: Tx, row: DeploymentRow, asked: Asked): Promise<LaneAnswer> {
+  const window = asked.window!;
+  const { nextOpen, reason } = window;
+  const set = asleep(asked);
   if (row.status === 'queued')
     await transition(
       tx,
       'deployment',
       row.id,
       'waiting-for-window',
-      bySignalbox(gate.reason, row.request_id),
+      bySignalbox(reason, row.request_id),
       set,
     );
-  else if (row.window_revision !== windowRevision || row.scheduled_for?.getTime() !== gate.nextOpen)
+  else if (row.window_revision !== asked.windowRevision || row.scheduled_for?.getTime() !== nextOpen)
     await tx('deployments')
       .where({ id: row.id })
       .update({ ...set, version: tx.raw('version + 1'), updated_at: tx.fn.now() });
-  return { kind: 'asleep', until: gate.nextOpen, why: gate.reason, leftQueue: row.status === 'queued' };
-}
-
-/** An approval binds to how the target built then; one that is void is sent back. */
-async function whyRebound(
-  tx: Tx,
-  id: number,
-  config: TargetConfig,
-  request?: string,
-): Promise<Refusal | undefined> {
-  const why = await rebind(tx, id, config, request);
-  return why === undefined
-    ? undefined
-    : {
-        code: 'approval-void',
-        message: `The approval of ${changeRequestKey(id)} does not bind any more: ${why}. Let it be approved again.`,
-      };
+  return { kind: 'asleep', until: nextOpen!, why: reason, leftQueue: row.status === 'queued' };
 }
 
 async function supersede(tx: Tx, row: DeploymentRow, newer: DeploymentRow): Promise<void> {
@@ -387,18 +279,4 @@ async function supersede(tx: Tx, row: DeploymentRow, newer: DeploymentRow): Prom
   await transition(tx, 'deployment', row.id, 'superseded', move, { waiting_for: null, outcome });
   await transition(tx, 'promotion', row.promotion, 'superseded', move);
   await transition(tx, 'changeRequest', row.promotion, 'cancelled', move, { outcome });
-}
-
-/** Moves promotion and change request along; answers why not when they changed while the attempt waited. */
-async function takeUp(tx: Tx, row: DeploymentRow, standing: Standing): Promise<Refusal | undefined> {
-  const blocked = await whyItemsBlocked(tx, standing.backlogItems);
-  if (blocked) return blocked;
-  const move = bySignalbox(`${rowKey(row)}, started by ${row.started_by}, took the lane`, row.request_id);
-  if (!(await tryTransition(tx, 'promotion', row.promotion, 'executing', move)))
-    return {
-      code: 'not-approved',
-      message: `${promotionKey(row.promotion)} lost its approval or was withdrawn while it waited.`,
-    };
-  await transition(tx, 'changeRequest', row.promotion, 'in-progress', move);
-  return undefined;
 }

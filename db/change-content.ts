@@ -1,6 +1,7 @@
+import { changedSince } from '../domain/admission';
 import { recordAudit } from './audit';
 import type { Db, Tx } from './connect';
-import { bindsTo, contentDigest, recipeDigest } from './digest';
+import { bindsTo, contentDigest, targetRecipe } from './digest';
 import { contentOf, locked, tell, touch, type ChangeRequestRow } from './change-requests';
 import { askedAnew, backToSubmitted, promotionFollows, standingApprovals } from './approvals';
 import { openAttempt, type ChangeType, type Risk } from '../domain/machines';
@@ -198,7 +199,7 @@ export const revise = (db: Db, id: number, move: Move): Promise<void> =>
   });
 
 /**
- * Binds a request to how its target builds now. What was approved for another recipe is void.
+ * Binds a request to how its target is deployed now. What was approved for another recipe is void.
  * @returns why it is void; undefined when it was bound so already.
  */
 export async function rebind(
@@ -208,13 +209,13 @@ export async function rebind(
   request?: string | null,
 ): Promise<string | undefined> {
   const { row, promotion } = await locked(tx, id);
-  const recipe = recipeDigest(target);
+  const recipe = targetRecipe(target);
   if (row.submission === 0 || bindsTo(row.recipe, target)) return undefined;
   if (row.status !== 'submitted' && row.status !== 'approved') return undefined;
   const voided = (await standingApprovals(tx, id)).map(({ approver }) => approver);
   const revision = row.revision + 1;
   const set = { recipe, revision, digest: contentDigest(contentOf({ ...row, recipe }, promotion), revision) };
-  const why = voidedWhy(`how ${promotion.target} builds was changed in the targets file`, voided);
+  const why = voidedWhy(changedSince(promotion.target), voided);
   const move = bySignalbox(why, request);
   if (row.status === 'approved') await backToSubmitted(tx, id, move, set);
   else await touch(tx, id, move, { ...set, ...askedAnew(tx), outcome: why });

@@ -106,9 +106,9 @@ export async function beginRollback(
   owner: string,
   failure?: string,
   resumed?: Move,
-): Promise<void> {
-  await db.transaction(async (tx) => {
-    const { status, request_id } = await lockOpen(tx, id, owner);
+): Promise<Began> {
+  return db.transaction(async (tx) => {
+    const { status, request_id, migration_began } = await lockOpen(tx, id, owner);
     const move = resumed ?? bySignalbox(failure ?? 'the undo is tried again', request_id);
     // It is already when the answer was lost, or when a recovery goes on with it.
     if (status !== 'rolling-back')
@@ -121,8 +121,19 @@ export async function beginRollback(
       await tx('deployment_steps')
         .where({ deployment: id, status: 'running' })
         .update({ status: 'failed', detail: failure, finished_at: tx.fn.now() });
+    // From now on no step of going forward may act any more, so what has not begun never will.
+    const swap = await tx('deployment_steps')
+      .where({ deployment: id, name: 'swap' })
+      .whereNotNull('fence')
+      .first('name');
     await failpoint('begin-rollback/middle');
+    return { migration: migration_began, swap: swap !== undefined };
   });
+}
+/** What of an attempt has really begun to act on its target. */
+export interface Began {
+  migration: boolean;
+  swap: boolean;
 }
 
 /** The undo could not be finished: the lane stays held until an SRE decides. */
@@ -242,12 +253,6 @@ export const noteSeen = (tx: Tx, target: string, live: Observed) =>
     .update({ ...seen(tx, live), version: tx.raw('version + 1'), updated_at: tx.fn.now() });
 const seen = (tx: Tx, live: Observed) => ({ observed: JSON.stringify(live), observed_at: tx.fn.now() });
 
-/** The workflow that waits first for this lane. */
-export async function nextInLine(tx: Tx, target: string): Promise<string | undefined> {
-  const row = await tx('deployments').where({ target, status: 'queued' }).orderBy('id').first();
-  return (row as DeploymentRow | undefined)?.owner;
-}
-
 /**
  * Hands the attempt to another workflow (recovery): from now on its former owner's steps are refused.
  * @param why what became of its former owner, for the audit trail.
@@ -307,18 +312,6 @@ export const ownedBy = async (db: Db, owners: string[]): Promise<DeploymentRow[]
   (await db('deployments')
     .whereIn('owner', owners)
     .whereIn('status', [...openAttempt])) as DeploymentRow[];
-
-/** Workflows that wait first for a lane that nobody holds. */
-export async function freeLanesWaitedFor(db: Db): Promise<string[]> {
-  const { rows } = await db.raw(
-    `SELECT DISTINCT ON (target) owner FROM deployments d
-      WHERE status = 'queued' AND NOT EXISTS (
-        SELECT 1 FROM deployments h WHERE h.target = d.target AND h.status = ANY (?))
-      ORDER BY target, id`,
-    [[...laneHolding]],
-  );
-  return (rows as { owner: string }[]).map(({ owner }) => owner);
-}
 
 /** Whether anything waits for a window by windows of an older revision. */
 export const anyStaleSleeper = async (db: Db, revision: number): Promise<boolean> =>

@@ -4,13 +4,42 @@ import type { TargetConfig } from '../domain/config';
 /** What a decision binds to, as a number that changes with any of it. */
 const sha256 = (value: unknown) => createHash('sha256').update(JSON.stringify(value)).digest('hex');
 
-/** What decides a build's result besides the commit. Secrets count by name: their values are never hashed. */
-export const recipeDigest = (target: TargetConfig): string =>
+/**
+ * Digest of what decides a build's result besides the commit: the same commit with the same is not built twice. Secrets
+ * count by name: their values are never hashed.
+ */
+export const buildRecipe = (target: TargetConfig): string =>
   sha256([target.build.argv, target.build.output, Object.keys(target.secrets).sort()]);
 
-/** Whether an approval of this recipe is one of how the target builds now; one of the version before binds to none. */
+/**
+ * Limits of time and size decide only whether it ends in time or is given up: raising one voids no approval. All else is
+ * bound, also what a later version adds.
+ */
+const limits = new Set(['timeoutSeconds', 'deadlineSeconds', 'intervalMs', 'requestTimeoutMs', 'maxBytes']);
+const withoutLimits = (value: unknown): unknown =>
+  Array.isArray(value)
+    ? value.map(withoutLimits)
+    : value !== null && typeof value === 'object'
+      ? Object.entries(value)
+          .filter(([name]) => !limits.has(name))
+          .sort(([a], [b]) => (a < b ? -1 : 1))
+          .map(([name, inner]) => [name, withoutLimits(inner)])
+      : value;
+
+/**
+ * Digest of all that acts on the target: how it builds, migrates, switches, checks and backs up, and the names of its
+ * secrets. An approval binds to it. A setting that a later version adds with a default belongs in only where it differs
+ * from it: everything approved before would be void otherwise.
+ */
+export const targetRecipe = ({ build, migrate, driver, health, backup, secrets }: TargetConfig): string =>
+  sha256(withoutLimits([build, migrate ?? null, driver, health, backup, Object.keys(secrets).sort()]));
+
+/**
+ * Whether an approval of this recipe is one of how the target acts now. Versions before noted less: none, which binds to
+ * nothing, or what decides the build, which binds to that; an upgrade voids neither.
+ */
 export const bindsTo = (recipe: string, target: TargetConfig): boolean =>
-  recipe === '' || recipe === recipeDigest(target);
+  recipe === '' || recipe === targetRecipe(target) || recipe === buildRecipe(target);
 
 /** All that an approval binds to. A revision that was there before has another number, so nothing given then revives. */
 export interface BoundContent {

@@ -1,17 +1,16 @@
-import { whyClosed } from '../domain/admission';
+import { whyNotNow } from '../domain/admission';
 import type { Targets } from '../domain/config';
-import { changeRequestKey } from '../domain/keys';
 import type { Observed, Restorable } from '../domain/observed';
 import type { Trigger } from '../domain/machines';
-import { createGate, standingOf } from './admission';
 import type { Db, Tx } from './connect';
-import { setRelease } from './deployments';
-import { recipeDigest } from './digest';
+import { deploymentById, setRelease } from './deployments';
 import { appendLog, type NewLine } from './log';
 import type { Held } from './fences';
+import { askedOf, starterOf } from './standing';
 import {
   beginStep,
   finishStep,
+  migrationBegins,
   noteObserved,
   noteOvercome,
   noteTrouble,
@@ -37,7 +36,10 @@ export interface Journal {
    * @param held what the target itself holds: the new number is above that, too.
    */
   fence(t: Try, held?: Held): Promise<number | undefined>;
-  /** Asks at the last moment whether it may act. For a migration it is noted that data may change from now on. */
+  /**
+   * Asks every rule at the last moment. For a migration it is noted that data may change from now on.
+   * @param recipe digest of how the target builds, where the step runs.
+   */
   permit(t: Try, what: 'migrate' | 'swap', recipe: string): Promise<Refusal | undefined>;
   /**
    * Writes what is live: before the attempt acts, of which the first stays, or what somebody else put there meanwhile.
@@ -90,7 +92,7 @@ interface Proof {
   entries: number;
 }
 export interface Refusal {
-  type: 'ApprovalVoid' | 'WindowClosed';
+  type: 'ApprovalVoid' | 'Refused' | 'WindowClosed' | 'Superseded';
   message: string;
 }
 /** What a step made. Times in ISO 8601. */
@@ -107,36 +109,24 @@ export interface Build {
 /** The record itself. */
 export function createJournal(deps: { db: Db; windows: Windows; targets(): Targets }): Journal {
   const { db } = deps;
-  const gate = createGate(deps);
   return {
     begin: (t, recipe) => beginStep(db, t, recipe),
     fence: (t, held) => takeFence(db, t, held),
     async permit(t, what, recipe) {
-      const { promotion } = await db('deployments').where({ id: t.deployment }).first('promotion');
-      const standing = (await standingOf(db, promotion))!;
-      const target = deps.targets().get(standing.target);
-      const key = changeRequestKey(promotion);
-      if (what === 'swap' && !standing.approvalStands)
+      const row = await deploymentById(db, t.deployment);
+      const promotion = { id: row.promotion, target: row.target };
+      const asked = (await askedOf(deps, db, promotion, starterOf(row), recipe))!;
+      const no = whyNotNow(asked, deps.targets().get(row.target), what);
+      if (no?.then === 'hold')
+        return { type: 'WindowClosed', message: `held before the swap, with the lane: ${no.message}` };
+      if (no)
         return {
-          type: 'ApprovalVoid',
-          message: `Not swapped: nobody who may still approve has approved ${key}.`,
-        };
-      // As approved, as configured now, and as the one says who built it: all the same.
-      const approved = standing.recipe === '' ? recipe : standing.recipe;
-      if (what === 'swap' && (recipe !== approved || (target && recipeDigest(target) !== approved)))
-        return {
-          type: 'ApprovalVoid',
-          message: `Not swapped: how ${standing.target} builds was changed after ${key} was approved.`,
-        };
-      const status = await gate(standing, db);
-      if (status && !status.open)
-        return {
-          type: 'WindowClosed',
-          message: `held before the swap, with the lane: ${whyClosed(standing.target, status)!.message}`,
+          type: no.code === 'approval-void' ? 'ApprovalVoid' : 'Refused',
+          message: `Not ${what === 'swap' ? 'swapped' : 'migrated'}: ${no.message}`,
         };
       // From here on data may have changed, and rolling back has to mind it.
-      if (what === 'migrate')
-        await db('deployments').where({ id: t.deployment }).update({ migration_began: true });
+      if (what === 'migrate' && !(await migrationBegins(db, t)))
+        return { type: 'Superseded', message: `A newer try or a recovery has taken ${t.step} over.` };
       return undefined;
     },
     observed: (t, when, live) => noteObserved(db, t, when, live),

@@ -1,8 +1,8 @@
 import type { ChangeType, PromotionStatus, Risk } from '../domain/machines';
 import type { Db, Tx } from './connect';
-import { standingOf } from './admission';
 import { factColumns, type DraftFacts } from './change-content';
 import { rowKey } from './deployments';
+import { standingOf } from './standing';
 import { movedBy, tryTransition, type Move } from './transition';
 
 export interface PromotionRow {

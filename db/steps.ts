@@ -95,6 +95,14 @@ export async function takeFence(db: Db, t: Try, held?: Held): Promise<number | u
 }
 class NotHeld extends Error {}
 
+/** Notes that data may change from now on; false when the try no longer holds its step: then it must not. */
+export const migrationBegins = async (db: Db, t: Try): Promise<boolean> =>
+  (await db('deployments')
+    .where({ id: t.deployment, owner: t.owner })
+    .whereIn('status', [...t.during])
+    .whereExists(db('deployment_steps').where(lease(t)).select(db.raw('1')))
+    .update({ migration_began: true })) === 1;
+
 /**
  * Writes what was live before the attempt acted, once: a later try, an undo or a recovery finds what stands there. Or what
  * somebody else put there meanwhile: there the latest counts.

@@ -14,7 +14,8 @@ import type {
 import { blockedByItems } from './backlog/delivery';
 import { chainOf, standingApprovals } from './approvals';
 import { contentOf, type ChangeRequestRow, type DecisionRow } from './change-requests';
-import { conflictsAt, relatedTo, type Conflict } from './conflicts';
+import type { Conflict } from '../domain/conflicts';
+import { conflictsAt, relatedTo } from './conflicts';
 import type { Tx } from './connect';
 import { deploymentById, type DeploymentRow } from './deployments';
 import { expiryOf } from './deadlines';

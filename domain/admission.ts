@@ -1,7 +1,10 @@
+import type { OpenBlocker } from './backlog/item';
+import { inWords } from './backlog/item';
 import type { TargetConfig } from './config';
+import { conflictRefusal, overlapping, type Scheduled } from './conflicts';
 import type { WindowStatus } from './windows/status';
 import { shown } from './windows/window';
-import { changeRequestKey, promotionKey } from './keys';
+import { changeRequestKey, itemKey, promotionKey } from './keys';
 import type {
   ChangeRequestStatus,
   ChangeType,
@@ -10,8 +13,12 @@ import type {
   Risk,
   Trigger,
 } from './machines';
+import { may, whyMayNot, type Grant, type Permission } from './permissions';
 
-/** Whether an attempt may start: one rule for the click, for admission and for taking the lane. */
+/**
+ * Whether an attempt may begin, and go on: one rule set, `whyNotNow`, asked at the click, at admission, when the lane is
+ * taken, before the migration and before the swap. Undoing asks nothing.
+ */
 export interface Standing {
   id: number;
   target: string;
@@ -28,14 +35,14 @@ export interface Standing {
   overridden: { window: number; until: number }[];
   /** Revision of the windows at this moment. */
   windowRevision: number;
-  /** Digest of the build recipe that its approval binds to; empty: none was noted. */
+  /** Digest of how the target acts that its approval binds to; empty: none was noted. */
   recipe: string;
   /** Keys of the backlog items that it carries. */
   backlogItems: string[];
+  /** What blocks them. */
+  blockers: Blocker[];
   /** Why overlapping another schedule is accepted. */
   conflictsAccepted: string | null;
-  /** Whether any change is planned for a time. */
-  anyPlanned: boolean;
   /** Number of the latest attempt; 0 when there was none. */
   lastAttempt: number;
   /** The attempt that has not ended. */
@@ -46,6 +53,28 @@ export interface Standing {
    * it was the last to touch the target and its rollback was accepted elsewhere than there. null: there is none.
    */
   returnsTo: number | null;
+  /** The database's clock: milliseconds since 1970. */
+  now: number;
+}
+/** How it stands, and who wants what: all that `whyNotNow` needs, read in one statement. */
+export interface Asked extends Standing {
+  trigger: Trigger;
+  startedBy: string;
+  /** What the starter holds at this moment. */
+  grants: Grant[];
+  /** Outside of its window it waits for it instead of being refused. */
+  whenOpen: boolean;
+  /** Whether the target acts as it did when it was approved, here and where its steps are done. */
+  recipeBinds: boolean;
+  /** What stands in the calendar of this target and of those that must not run beside it, itself left out. */
+  calendar: Scheduled[];
+  /** How long deployments to the target usually take, in milliseconds. */
+  usualMs: number;
+  /** Undefined for a target that the targets file does not name. */
+  window: WindowStatus | undefined;
+}
+export interface Blocker extends OpenBlocker {
+  item: number;
 }
 /** What the target runs: whose release it is, and the deployment that a rollback returns to. */
 export interface Live {
@@ -60,23 +89,100 @@ export interface Refusal {
   detail?: Record<string, unknown>;
 }
 
+/** Where the rule is asked. */
+export type Place = 'click' | 'admission' | 'lane' | 'migrate' | 'swap';
 /**
- * Why this kind of attempt may not start now; undefined when it may.
- * @param switchedOff why the target takes no promotions; undefined when it does.
+ * What a no means: it ends as refused (before migrate or swap that undoes it), it sleeps until its window opens, or it is
+ * held where it is, with its lane.
  */
-export function whyNot(s: Standing, trigger: Trigger, switchedOff: string | undefined): Refusal | undefined {
+export interface No extends Refusal {
+  then: 'refuse' | 'sleep' | 'hold';
+}
+
+/** What starting each kind of attempt needs. */
+export const permissionOf: Record<Trigger, Permission> = {
+  deploy: 'deploy',
+  retry: 'deploy',
+  rollback: 'rollback',
+};
+
+type Rule = (asked: Asked, config: TargetConfig | undefined, at: Place) => Refusal | undefined;
+const everywhere: readonly Place[] = ['click', 'admission', 'lane', 'migrate', 'swap'];
+const untilItHasTheLane: readonly Place[] = ['click', 'admission', 'lane'];
+
+/**
+ * Every rule, where it is asked, and whether of a rollback by hand too, which brings back what was live already. The
+ * first that says no counts; the window comes last, because what it closes may be waited for.
+ */
+const rules: readonly { why: Rule; at: readonly Place[]; byHand: boolean }[] = [
+  { why: whyMayNotStart, at: everywhere, byHand: true },
+  { why: whyOutOfOrder, at: everywhere, byHand: true },
+  { why: whySwitchedOff, at: everywhere, byHand: false },
+  { why: whyVoid, at: everywhere, byHand: false },
+  { why: whyActsOtherwise, at: everywhere, byHand: false },
+  { why: whyItemsBlocked, at: everywhere, byHand: false },
+  // Once it has the lane, what is planned waits for it.
+  { why: whyOverlap, at: untilItHasTheLane, byHand: false },
+];
+/** What a closed window means where the attempt cannot be refused for it, or was told to wait. */
+const closed: Record<Place, No['then']> = {
+  click: 'refuse',
+  admission: 'refuse',
+  lane: 'sleep',
+  migrate: 'hold',
+  swap: 'hold',
+};
+
+/** Why an attempt may not begin, or go on, at this place; undefined when it may. */
+export function whyNotNow(asked: Asked, config: TargetConfig | undefined, at: Place): No | undefined {
+  const byHand = asked.trigger === 'rollback';
+  const window = byHand ? undefined : whyOutside(asked, at);
+  // What it would overlap does not matter when it does not begin anyway.
+  for (const rule of rules) {
+    if (!rule.at.includes(at) || (byHand && !rule.byHand)) continue;
+    if (rule.why === whyOverlap && window?.then === 'refuse') return window;
+    const refusal = rule.why(asked, config, at);
+    if (refusal) return { ...refusal, then: 'refuse' };
+  }
+  return window;
+}
+
+function whyOutside(asked: Asked, at: Place): No | undefined {
+  const refusal = asked.window && whyClosed(asked.target, asked.window);
+  if (!refusal) return undefined;
+  const waits = asked.whenOpen && closed[at] === 'refuse' ? 'sleep' : closed[at];
+  // A window that never opens is not slept for.
+  return { ...refusal, then: waits === 'sleep' && asked.window!.nextOpen === null ? 'refuse' : waits };
+}
+
+function whyMayNotStart({ startedBy, grants, trigger, target }: Asked): Refusal | undefined {
+  const permission = permissionOf[trigger];
+  return may(grants, permission, target) ? undefined : whyMayNot(startedBy, grants, permission, target);
+}
+
+/** Whether promotion and change request are where such an attempt starts from, or is, by now. */
+function whyOutOfOrder(s: Asked, _config: TargetConfig | undefined, at: Place): Refusal | undefined {
   const key = promotionKey(s.id);
-  if (trigger === 'rollback')
+  if (s.trigger === 'rollback') {
+    // What it returns to is settled with the lane.
+    if (!untilItHasTheLane.includes(at)) return undefined;
     return s.promotion === 'deployed' || (s.promotion === 'rolled-back' && s.returnsTo !== null)
       ? whyNoReturn(s)
       : refuse(
           'illegal-transition',
           `${key} is ${s.promotion}; only a deployed promotion can be rolled back.`,
         );
-  if (switchedOff !== undefined)
-    return refuse('promotions-disabled', `Promotions to ${s.target} are switched off: ${switchedOff}`);
-  if (trigger === 'deploy') {
-    if (s.promotion === 'approved') return whyVoid(s);
+  }
+  if (at === 'migrate' || at === 'swap')
+    return s.promotion === 'executing'
+      ? undefined
+      : refuse('illegal-transition', `${key} is ${s.promotion}, not executing.`);
+  if (at === 'lane')
+    return s.promotion === 'approved'
+      ? undefined
+      : refuse('not-approved', `${key} lost its approval or was withdrawn while it waited.`);
+  if (s.trigger === 'deploy') {
+    if (s.promotion === 'approved') return undefined;
     if (s.promotion === 'pending')
       return refuse(
         'not-approved',
@@ -84,7 +190,7 @@ export function whyNot(s: Standing, trigger: Trigger, switchedOff: string | unde
       );
     if (s.promotion === 'rolled-back')
       return refuse('illegal-transition', `${key} rolled back; retry it instead of deploying it again.`);
-    return refuse('illegal-transition', `${key} is ${s.promotion} and can not be deployed.`);
+    return refuse('illegal-transition', `${key} is ${s.promotion} and cannot be deployed.`);
   }
   if (s.promotion !== 'rolled-back')
     return refuse(
@@ -96,20 +202,66 @@ export function whyNot(s: Standing, trigger: Trigger, switchedOff: string | unde
       'approval-void',
       `${changeRequestKey(s.id)} is ${s.changeRequest}, so its approval no longer binds; ship it again.`,
     );
-  return whyVoid(s);
+  return undefined;
+}
+
+function whySwitchedOff({ target }: Asked, config: TargetConfig | undefined): Refusal | undefined {
+  const why = switchedOff(config);
+  return why === undefined
+    ? undefined
+    : refuse('promotions-disabled', `Promotions to ${target} are switched off: ${why}`);
 }
 
 /** Why an approval does not count any more; undefined when it does. */
-export const whyVoid = (s: Pick<Standing, 'id' | 'approvalStands'>): Refusal | undefined =>
-  s.approvalStands
+function whyVoid(s: Asked): Refusal | undefined {
+  return s.approvalStands
     ? undefined
     : refuse(
         'approval-void',
         `${changeRequestKey(s.id)} lacks an approval: nobody who may still give it has given it, or only who overrode a window for it. Let somebody else approve it, or ship it again.`,
       );
+}
+
+/** Whoever is told so sends the request back (`rebind`), so that it can be approved again. */
+function whyActsOtherwise(s: Asked): Refusal | undefined {
+  return s.recipeBinds
+    ? undefined
+    : refuse(
+        'approval-void',
+        `The approval of ${changeRequestKey(s.id)} does not bind any more: ${changedSince(s.target)}. Let it be approved again.`,
+      );
+}
+export const changedSince = (target: string) => `how ${target} is deployed was changed in the targets file`;
+
+function whyItemsBlocked(s: Asked): Refusal | undefined {
+  return whyBlocked(s.blockers);
+}
+/** Why a change that carries blocked items is neither shipped nor deployed; undefined when none of them is blocked. */
+export const whyBlocked = (blockers: readonly Blocker[]): Refusal | undefined =>
+  blockers.length === 0
+    ? undefined
+    : {
+        code: 'blocked',
+        message: `${blockers.map(blockedInWords).join('; ')}. Nothing that carries a blocked item is shipped: resolve what blocks it first.`,
+        detail: { blockers: blockers.map(({ item, ...blocker }) => ({ item: itemKey(item), ...blocker })) },
+      };
+export const blockedInWords = (blocker: Blocker) =>
+  `${itemKey(blocker.item)} is blocked by ${inWords(blocker)}`;
+
+/** Of one that sleeps, when its window opens. Two that sleep beside each other take turns when they wake. */
+function whyOverlap(s: Asked, _config: TargetConfig | undefined, at: Place): Refusal | undefined {
+  const from = s.window?.open === false ? (s.window.nextOpen ?? s.now) : s.now;
+  const kinds = at === 'lane' ? ['planned'] : ['planned', 'scheduled'];
+  const calendar = s.calendar.filter(({ kind }) => kinds.includes(kind));
+  return conflictRefusal(
+    changeRequestKey(s.id),
+    overlapping(calendar, from, from + s.usualMs),
+    s.conflictsAccepted,
+  );
+}
 
 /**
- * Segregation of duties: why this decision can not count; undefined when it can. No role is exempt. A token speaks for
+ * Segregation of duties: why this decision cannot count; undefined when it can. No role is exempt. A token speaks for
  * who minted it too, so that nobody approves their own change by a token made out to somebody else.
  * @param authors who shipped and who requested the change.
  */
@@ -128,13 +280,8 @@ export function ownChange(
   return undefined;
 }
 
-/** Why this promotion can not be rolled back by hand; undefined when it can. */
-export function whyNoReturn({
-  id,
-  target,
-  live,
-  returnsTo,
-}: Pick<Standing, 'id' | 'target' | 'live' | 'returnsTo'>): Refusal | undefined {
+/** Why this promotion cannot be rolled back by hand; undefined when it can. */
+function whyNoReturn({ id, target, live, returnsTo }: Asked): Refusal | undefined {
   const key = promotionKey(id);
   if (returnsTo !== null) return undefined;
   if (live?.promotion !== id)

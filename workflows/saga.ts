@@ -72,10 +72,12 @@ export async function unwind(
   failed = false,
 ): Promise<DeploymentOutcome> {
   const resolved = hearResolutions(plan);
+  // Of attempts that the previous version began to undo, and of one whose undo had failed: as far as the workflow knows.
+  let began: Began = { migration: false, swap: undos.includes('undoSwap'), restoresData: false };
   if (failed) {
     const accepted = await decided(plan, why, resolved);
     if (accepted) return accepted;
-  } else await record.beginRollback(plan, why);
+  } else began = ((await record.beginRollback(plan, why)) as Began | undefined) ?? began;
 
   const order = undos.toReversed();
   // Before the swap's undo was registered nothing was touched, so there is nothing to check.
@@ -92,8 +94,7 @@ export async function unwind(
       if (accepted) return accepted;
     }
   }
-  const touched = undos.includes('undoSwap');
-  return recordEnd(plan, 'rolled-back', `${why} ${rounds.found ?? rolledBackTo(plan, touched)}`);
+  return recordEnd(plan, 'rolled-back', `${why} ${rolledBackTo(plan, began, rounds.found)}`);
 }
 
 /** Waits for an SRE's decision. @returns the outcome when the target is accepted as it is; undefined: try again. */
@@ -147,13 +148,22 @@ function hearResolutions(plan: Plan): () => Promise<Resolution> {
   };
 }
 
-/** Of attempts whose check was made by the previous version, which did not say what it found. */
-const rolledBackTo = (plan: Plan, touched: boolean) =>
-  !touched
-    ? 'Nothing was touched.'
-    : plan.hadRelease
-      ? 'Rolled back: the release from before is current again and healthy.'
-      : 'Rolled back: this was the first deployment, so the target has no release, as before.';
+/** What of an attempt has really begun, as the record has it; whether its data was put back. */
+type Began = Awaited<ReturnType<typeof record.beginRollback>>;
+
+/** @param found what the check after undoing said; the previous version's did not. */
+function rolledBackTo(plan: Plan, { migration, swap, restoresData }: Began, found?: string): string {
+  if (!migration && !swap && found === undefined) return 'Nothing was touched.';
+  const unsaid = plan.hadRelease
+    ? 'Rolled back: the release from before is current again and healthy.'
+    : 'Rolled back: this was the first deployment, so the target has no release, as before.';
+  const release = found ?? (swap ? unsaid : 'The release was not switched.');
+  if (!migration) return release;
+  const data = restoresData
+    ? 'The migration had begun; the data from before is back, from the backup.'
+    : "The migration had begun; the data stays as it left it, as the target's policy says.";
+  return `${release} ${data}`;
+}
 
 /** The number of an undo's next try, and what the check after all of them found, in plain words. */
 interface Rounds {

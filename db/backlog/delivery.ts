@@ -1,5 +1,4 @@
-import type { Refusal } from '../../domain/admission';
-import { inWords } from '../../domain/backlog/item';
+import { blockedInWords, whyBlocked, type Refusal } from '../../domain/admission';
 import { badInput, SignalboxError, type ErrorCode } from '../../domain/errors';
 import { itemKey, parseItemKey, promotionKey } from '../../domain/keys';
 import type { Tx } from '../connect';
@@ -42,15 +41,9 @@ export async function carriedItems(tx: Tx, given: string[], mentioned: string[] 
 /** Why a change that carries these items is neither shipped nor deployed; undefined when none of them is blocked. */
 export async function whyItemsBlocked(tx: Tx, keys: readonly string[]): Promise<Refusal | undefined> {
   const blockers = await openBlockers(tx, keys.map(parseItemKey));
-  if (blockers.length === 0) return undefined;
-  return {
-    code: 'blocked',
-    message: `${blockers.map(blockedInWords).join('; ')}. Nothing that carries a blocked item is shipped: resolve what blocks it first.`,
-    detail: { blockers: blockers.map((b) => ({ item: itemKey(b.item), ...shownBlocker(b) })) },
-  };
+  return whyBlocked(blockers.map(blockerOf));
 }
-
-const blockedInWords = (b: BlockerOf) => `${itemKey(b.item)} is blocked by ${inWords(shownBlocker(b))}`;
+const blockerOf = (b: BlockerOf) => ({ item: b.item, ...shownBlocker(b) });
 
 /** Of several promotions, by their items, what blocks each in plain words; null: nothing does. */
 export async function blockedByItems(tx: Tx, carried: string[][]): Promise<(string | null)[]> {
@@ -59,7 +52,7 @@ export async function blockedByItems(tx: Tx, carried: string[][]): Promise<(stri
     (keys) =>
       blockers
         .filter(({ item }) => keys.includes(itemKey(item)))
-        .map(blockedInWords)
+        .map((blocker) => blockedInWords(blockerOf(blocker)))
         .join('; ') || null,
   );
 }

@@ -321,7 +321,7 @@ it('an approver who lost the right while it was built: not swapped, rolled back'
   const row = await d.row();
   expect(row).toMatchObject({
     status: 'rolled-back',
-    outcome: expect.stringContaining(`nobody who may still approve has approved RFC-${promotion}`),
+    outcome: expect.stringContaining(`RFC-${promotion} lacks an approval`),
   });
   expect(world.current()).toBe(before);
   await world.checkEnded(row);

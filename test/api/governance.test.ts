@@ -279,7 +279,7 @@ describe('an approval binds to what it was given for', () => {
       expect([started.status, started.body.code]).toEqual([422, 'approval-void']);
       expect(await request(first.rfc)).toMatchObject({
         status: 'submitted',
-        outcome: expect.stringMatching(/how docs builds was changed.*voids the approval of amir/),
+        outcome: expect.stringMatching(/how docs is deployed was changed.*voids the approval of amir/),
       });
       const voided = await rebindAll(world.db, world.targets);
       expect(voided.map(({ id }) => id)).toContain(second.id);
@@ -313,7 +313,7 @@ it('a recipe that changes while it is built is seen by the swap', async () => {
   world.targets = targets;
   expect(end).toMatchObject({
     status: 'rolled-back',
-    outcome: expect.stringMatching(/how docs builds was changed/),
+    outcome: expect.stringMatching(/how docs is deployed was changed/),
   });
 });
 

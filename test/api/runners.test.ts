@@ -143,7 +143,7 @@ it('takes the steps of a deployment that is its own, once each, by the newest tr
   await say('begin', { try: swap, recipe: digest });
   expect((await say('permit', { try: swap, what: 'swap', recipe: digest })).body.value).toMatchObject({
     type: 'ApprovalVoid',
-    message: expect.stringContaining('how shop builds was changed'),
+    message: expect.stringContaining('how shop is deployed was changed'),
   });
 });
 

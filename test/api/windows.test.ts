@@ -518,7 +518,7 @@ describe('passing a closed window', () => {
       return done;
     };
     const end = await ended((await deploy(key)).body.key);
-    expect(end).toMatchObject({ status: 'rolled-back', outcome: expect.stringMatching(/Not swapped/) });
+    expect(end).toMatchObject({ status: 'rolled-back', outcome: expect.stringMatching(/Not migrated/) });
   });
 });
 

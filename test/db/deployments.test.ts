@@ -1,4 +1,4 @@
-import type { TargetConfig } from '../../domain/config';
+import { parseConfig, type TargetConfig, type Targets } from '../../domain/config';
 import { mayFollow, statesOf } from '../../domain/machines';
 import * as admission from '../../db/admission';
 import * as deployments from '../../db/deployments';
@@ -7,6 +7,9 @@ import { revise } from '../../db/change-content';
 import { appendLog, readLog } from '../../db/log';
 import { ship, withdraw } from '../../db/promotions';
 import { raiseFence } from '../../db/fences';
+import { firstInLine } from '../../db/lane';
+import { standingOf } from '../../db/standing';
+import { createWindows } from '../../db/windows';
 import { beginStep, finishStep, takeFence, type Try } from '../../db/steps';
 import { registerTargets } from '../../db/targets';
 import { addItem } from '../../db/backlog/items';
@@ -15,11 +18,12 @@ import { introducePeople } from '../helpers/people';
 import { testDatabase, type TestDatabase } from '../helpers/postgres';
 import { randomUUID } from 'node:crypto';
 
+const names = ['shop', 'other', 'queue', 'race', 'crowd'];
 let database: TestDatabase;
 beforeAll(async () => {
   database = await testDatabase();
   await introducePeople(database.db);
-  await registerTargets(database.db, ['shop', 'other', 'queue', 'race', 'crowd']);
+  await registerTargets(database.db, names);
 });
 afterAll(() => database.drop());
 
@@ -51,13 +55,25 @@ const request = (promotion: number, attempt = 1, trigger: 'deploy' | 'retry' | '
   startedBy: 'rosa',
   owner: `deploy/CP-${promotion}/${attempt}`,
   runId: 'run',
-  configOf: () => target,
-  related: (name: string) => [name],
-  window: open,
 });
-/** No window in the way. */
-const open = () => Promise.resolve(undefined);
-const target = { promotionsEnabled: true, concurrency: 'queue' } as TargetConfig;
+const { targets: declared } = parseConfig(
+  `targets:\n${names
+    .map(
+      (name) => `  ${name}:
+    repository: /r
+    build: { argv: [x] }
+    driver: { kind: directory, root: "/d/${name}" }
+    backup: { kind: files, paths: [/b] }
+    health: { kind: http, url: "http://127.0.0.1:1/" }
+`,
+    )
+    .join('')}`,
+  'test',
+);
+/** By these targets, where no window stands in the way. */
+const by = (targets: Targets = declared) => ({ windows: createWindows(database.db), targets: () => targets });
+const changed = (more: Partial<TargetConfig>): Targets =>
+  new Map([...declared].map(([name, config]) => [name, { ...config, ...more }]));
 const statusOf = async (table: string, id: number) => (await database.db(table).where({ id }).first()).status;
 
 describe('the one function that changes a status', () => {
@@ -72,7 +88,7 @@ describe('the one function that changes a status', () => {
     'obeys the table of %s for every pair of states',
     async (machine) => {
       const promotion = await approved('other');
-      const { row } = await admission.admit(database.db, request(promotion));
+      const { row } = await admission.admit(database.db, request(promotion), by());
       const fields = { description: '', epic: null, owner: null, dueDate: null, labels: [] };
       const item = await addItem(
         database.db,
@@ -130,7 +146,7 @@ it('a move that is not legal is thrown, and its whole transaction with it', asyn
 
 it('what was rolled back stays so while its request is asked again, rejected and revised', async () => {
   const id = await approved('other');
-  const { row } = await admission.admit(database.db, request(id));
+  const { row } = await admission.admit(database.db, request(id), by());
   await deployments.beginRollback(database.db, row.id, row.owner, 'the build says no');
   await deployments.recordEnd(database.db, row.id, row.owner, 'rolled-back', 'the build says no');
   const say = (approver: string, decision: 'approve' | 'reject' | 'withdraw') =>
@@ -153,7 +169,7 @@ it('what was rolled back stays so while its request is asked again, rejected and
 
 it('nothing is undone of an attempt that has ended', async () => {
   const id = await approved('other');
-  const { row } = await admission.admit(database.db, request(id));
+  const { row } = await admission.admit(database.db, request(id), by());
   await deployments.recordEnd(database.db, row.id, row.owner, 'succeeded', 'done');
   await expect(deployments.beginRollback(database.db, row.id, row.owner, 'a late fault')).rejects.toThrow(
     'has ended already: succeeded',
@@ -225,30 +241,30 @@ describe('decisions', () => {
 describe('admission', () => {
   it('refuses what is not approved, records the refusal and consumes the number', async () => {
     const id = await shipped();
-    const { row, lane } = await admission.admit(database.db, request(id));
+    const { row, lane } = await admission.admit(database.db, request(id), by());
     expect(row).toMatchObject({ status: 'refused', outcome_code: 'not-approved' });
     expect(lane).toBeUndefined();
-    expect(await admission.standingOf(database.db, id)).toMatchObject({ lastAttempt: 1, open: null });
+    expect(await standingOf(database.db, id)).toMatchObject({ lastAttempt: 1, open: null });
   });
   it('makes one attempt of fifty that race, and answers the first verdict to each', async () => {
     const id = await approved('race');
     const rows = await Promise.all(
-      Array.from({ length: 50 }, () => admission.admit(database.db, request(id))),
+      Array.from({ length: 50 }, () => admission.admit(database.db, request(id), by())),
     );
     expect(new Set(rows.map(({ row }) => row.id)).size).toBe(1);
     expect(await database.db('deployments').where({ promotion: id })).toHaveLength(1);
   });
   it('cannot make a second open attempt even past the code: the index refuses it', async () => {
     const id = await approved();
-    const { id: _, ...row } = (await admission.admit(database.db, request(id))).row;
+    const { id: _, ...row } = (await admission.admit(database.db, request(id), by())).row;
     await expect(database.db('deployments').insert({ ...row, attempt: 2 })).rejects.toThrow(
       'one_open_attempt',
     );
   });
   it('refuses a target that is switched off, with its reason', async () => {
     const id = await approved();
-    const off = { ...target, promotionsEnabled: false, promotionsDisabledReason: 'stocktaking' };
-    const { row } = await admission.admit(database.db, { ...request(id), configOf: () => off });
+    const off = changed({ promotionsEnabled: false, promotionsDisabledReason: 'stocktaking' });
+    const { row } = await admission.admit(database.db, request(id), by(off));
     expect(row).toMatchObject({ status: 'refused', outcome_code: 'promotions-disabled' });
     expect(row.outcome).toContain('stocktaking');
   });
@@ -258,17 +274,16 @@ describe('the lane', () => {
   it('is held by one, passed on in order, and everybody sees their place', async () => {
     const ids = [await approved('queue'), await approved('queue'), await approved('queue')];
     const admitted = [];
-    for (const id of ids) admitted.push(await admission.admit(database.db, request(id)));
+    for (const id of ids) admitted.push(await admission.admit(database.db, request(id), by()));
     expect(admitted.map(({ lane }) => lane?.kind)).toEqual(['acquired', 'waiting', 'waiting']);
     expect(admitted[1]!.lane).toMatchObject({ position: 1, behind: `CP-${ids[0]}.1` });
     expect(admitted[2]!.lane).toMatchObject({ position: 2, behind: `CP-${ids[1]}.1` });
     const rows = admitted.map(({ row }) => row);
-    const take = (n: number) =>
-      admission.acquireLane(database.db, rows[n]!.id, rows[n]!.owner, undefined, open);
+    const take = (n: number) => admission.acquireLane(database.db, rows[n]!.id, rows[n]!.owner, by());
     const answers = await Promise.all([take(0), take(0), take(1), take(2)]);
     expect(answers.map((answer) => answer.kind)).toEqual(['acquired', 'acquired', 'waiting', 'waiting']);
     await deployments.recordEnd(database.db, rows[0]!.id, rows[0]!.owner, 'succeeded', 'done');
-    expect(await deployments.nextInLine(database.db, 'queue')).toBe(rows[1]!.owner);
+    expect(await firstInLine(database.db, ['queue'])).toEqual([rows[1]!.owner]);
     expect(await take(2)).toMatchObject({ kind: 'waiting', position: 2 });
     expect(await take(1)).toEqual({ kind: 'acquired', hadRelease: true });
     expect(await statusOf('promotions', ids[1]!)).toBe('executing');
@@ -282,7 +297,7 @@ describe('the lane', () => {
       );
     const before = await deadlocks();
     const ids = await Promise.all(Array.from({ length: 8 }, () => approved('crowd')));
-    const admitted = await Promise.all(ids.map((id) => admission.admit(database.db, request(id))));
+    const admitted = await Promise.all(ids.map((id) => admission.admit(database.db, request(id), by())));
     expect(admitted.map(({ lane }) => lane?.kind).sort()).toEqual([
       'acquired',
       ...Array.from({ length: 7 }, () => 'waiting'),
@@ -308,7 +323,7 @@ describe('the lane', () => {
     await deployments.beginRollback(database.db, holder.id, holder.owner, 'because');
     await deployments.recordEnd(database.db, holder.id, holder.owner, 'rolled-back', 'undone');
     await database.db('promotions').where({ id: waiting.promotion }).update({ status: 'withdrawn' });
-    expect(await admission.acquireLane(database.db, waiting.id, waiting.owner, undefined, open)).toEqual({
+    expect(await admission.acquireLane(database.db, waiting.id, waiting.owner, by())).toEqual({
       kind: 'ended',
     });
     expect(await statusOf('deployments', waiting.id)).toBe('refused');
@@ -329,7 +344,7 @@ describe('steps and fencing numbers', () => {
   beforeAll(async () => {
     const id = await approved('race');
     await database.db('deployments').where({ target: 'race' }).update({ status: 'cancelled' });
-    const { row, lane } = await admission.admit(database.db, request(id));
+    const { row, lane } = await admission.admit(database.db, request(id), by());
     expect(lane?.kind).toBe('acquired');
     running = row;
   });
@@ -342,7 +357,7 @@ describe('steps and fencing numbers', () => {
     expect(await beginStep(database.db, aTry(1, 4), 'recipe')).toBeDefined();
     const second = await takeFence(database.db, aTry(1, 4));
     expect(second).toBeGreaterThan(first!);
-    expect(await beginStep(database.db, aTry(1, 3), 'recipe')).toBeUndefined();
+    expect(await beginStep(database.db, aTry(1, 3), 'recipe')).toBe('held');
     expect(await takeFence(database.db, aTry(1, 3))).toBeUndefined();
     expect(await finishStep(database.db, aTry(1, 3), 'done', 'late')).toBe(false);
     expect(await finishStep(database.db, aTry(1, 4), 'done', 'in time')).toBe(true);
@@ -373,7 +388,7 @@ describe('steps and fencing numbers', () => {
 describe('the log', () => {
   it('is numbered 1..n without gaps under parallel writers and failed batches', async () => {
     const id = await approved('other');
-    const { row } = await admission.admit(database.db, request(id));
+    const { row } = await admission.admit(database.db, request(id), by());
     const line = (text: string) => ({ at: new Date(), stream: 'out' as const, text });
     const writers = Array.from({ length: 10 }, async (_, writer) => {
       for (let n = 0; n < 10; n++) {
@@ -391,7 +406,7 @@ describe('the log', () => {
     expect(own).toEqual(Array.from({ length: 10 }, (_, n) => [`3.${n}a`, `3.${n}b`]).flat());
   });
   it('is read in parts of bounded size, from either end, and whole', async () => {
-    const { row } = await admission.admit(database.db, request(await approved('other')));
+    const { row } = await admission.admit(database.db, request(await approved('other')), by());
     const text = 'x'.repeat(16_384);
     const line = { at: new Date(), stream: 'out' as const, text };
     for (let n = 0; n < 3; n++) await appendLog(database.db, row.id, 'build', Array(50).fill(line));

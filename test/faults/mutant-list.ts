@@ -132,8 +132,8 @@ export const mutants: Mutant[] = [
     name: 'lane',
     without: 'waiting behind the deployment that holds the lane',
     file: 'db/admission.ts',
-    from: 'if (holder || ahead.length > 0) {',
-    to: 'if (ahead.length > 1_000_000) {',
+    from: 'if (front.length > 0) {',
+    to: 'if (front.length > 1_000_000) {',
     killer: { test: 'test/db/deployments', named: 'the lane' },
   },
   {
@@ -281,5 +281,23 @@ export const mutants: Mutant[] = [
     from: 'for (const folder of older.map((entry) => join(workplace, entry))) {',
     to: 'for (const folder of [workplace]) {',
     killer: { test: 'test/workflows/zombies', named: 'asked a last time' },
+  },
+  {
+    name: 'asked-at-lane',
+    without: 'asking the rules again of what has waited',
+    file: 'db/admission.ts',
+    from: `  if (no) {
+    await sendBack(`,
+    to: `  if (no && row.id < 0) {
+    await sendBack(`,
+    killer: { test: 'test/api/rules', named: 'the target was switched off before lane' },
+  },
+  {
+    name: 'asked-at-migrate',
+    without: 'asking the rules before the migration',
+    file: 'db/journal.ts',
+    from: 'const no = whyNotNow(asked, deps.targets().get(row.target), what);',
+    to: "const no = what === 'swap' ? whyNotNow(asked, deps.targets().get(row.target), what) : undefined;",
+    killer: { test: 'test/api/rules', named: 'its approver was disabled before migrate' },
   },
 ];

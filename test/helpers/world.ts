@@ -25,7 +25,7 @@ import { createJournal } from '../../db/journal';
 import { createWindows } from '../../db/windows';
 import { isTerminal } from '../../domain/machines';
 import { decide } from '../../db/change-requests';
-import { standingOf } from '../../db/admission';
+import { standingOf } from '../../db/standing';
 import { findDeployment, type DeploymentRow } from '../../db/deployments';
 import { readLog } from '../../db/log';
 import { ship } from '../../db/promotions';
