@@ -5,16 +5,18 @@ import { dirname, join } from 'node:path';
 import pg from 'pg';
 import type { TargetConfig } from '../../domain/config';
 import { failpoint } from '../../domain/failpoint';
-import { settle } from '../archive';
+import { removeTree, settle } from '../archive';
 import { runTargetCommand } from '../build';
 import { valueOf } from '../secrets';
 import { verdict, type StepContext } from '../step';
 import { differences, outside, sequencesOf, summaryOf } from './checksums';
 import type { BackupKind } from './kind';
+import { keptPublications, restorable, rightsOf } from './restorable';
 
 /**
- * A PostgreSQL database, by pg_dump. It is verified by restoring it into a scratch database and comparing every table
- * with what the dump's own snapshot held, so that a backup that would not restore stops the deployment before its swap.
+ * A PostgreSQL database, by pg_dump. It is proven for where it would be restored: the same login restores it into a
+ * scratch database, in the same way, and every table, owner and grant is compared with what the dump's own snapshot held.
+ * What the login could not put back is named first, so that nothing is swapped that could not be undone.
  *
  * Restored in one transaction: everything that the database holds is dropped and made anew from the dump, or nothing is.
  */
@@ -51,6 +53,19 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
       connectionEnv(url),
     );
 
+  const restoreInto = (context: StepContext, url: string, order: object) =>
+    runTargetCommand(
+      context,
+      'backup',
+      {
+        argv: [process.execPath, restorer, JSON.stringify({ ...toolsOf(config), ...order })],
+        timeoutSeconds,
+        shown: 'pg_restore into a scratch database',
+      },
+      context.room.workspace,
+      connectionEnv(url),
+    );
+
   return {
     extension: 'dump',
     what: 'its PostgreSQL database',
@@ -63,6 +78,13 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
         // What the dump sees and what is compared with it are one snapshot, whatever is written meanwhile.
         await source.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
         await source.query('SET LOCAL idle_in_transaction_session_timeout = 0');
+        const { refused, notCompared } = await restorable(source);
+        if (refused.length > 0)
+          throw verdict(
+            'BackupFailed',
+            `The login ${connectionEnv(url).PGUSER} could not put back what the database holds: ${few(refused)}. Let it own that (or be a member of who does), or make it a superuser. Nothing was changed.`,
+          );
+        const kept = await keptPublications(source);
         const first = await sequencesOf(source);
         const { rows } = await source.query<{ snapshot: string }>('SELECT pg_export_snapshot() AS snapshot');
         await tool(
@@ -74,34 +96,52 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
         await settle(fresh, file);
         await failpoint('backup/middle');
         const before = await summaryOf(source);
+        const rights = config.scratch ? {} : await rightsOf(source);
         const last = await sequencesOf(source);
         await source.query('COMMIT');
         const scratchUrl = config.scratch
           ? valueOf('backup.scratch', context.target.name, config.scratch)
           : url;
         await withScratch(scratchUrl, url, context.key, context.tryName, async (scratch) => {
-          await tool(
-            context,
-            'pg_restore',
-            ['--exit-on-error', '--no-password', ...scratchArgs, `--dbname=${databaseOf(scratch)}`, file],
-            scratch,
-          );
+          // As it would be restored, by the same login. Another server has roles of its own.
+          const args = config.scratch ? ['--no-owner', '--no-acl', '--no-publications'] : [];
+          await restoreInto(context, scratch, { file, kept, args });
           const restored = await connected(scratch);
           try {
             const wrong = [
               ...differences(before, await summaryOf(restored)),
+              ...(config.scratch ? [] : differences(rights, await rightsOf(restored))),
               ...outside(first, last, await sequencesOf(restored)),
             ];
             if (wrong.length > 0)
               throw verdict(
                 'BackupFailed',
-                `The backup does not restore to what the database held: ${wrong.slice(0, 5).join('; ')}.`,
+                `The backup does not restore to what the database held: ${few(wrong)}.`,
               );
           } finally {
             await restored.end();
           }
+          // What a restore meets is not an empty database: all that this one holds now is dropped and made again.
+          await restoreInto(context, scratch, {
+            file,
+            kept,
+            args: [...args, '--schema-only'],
+            rehearse: true,
+          });
         });
-        return { ...(await digestOf(file)), entries: Object.keys(before).length };
+        const unproven = [
+          ...notCompared,
+          ...(config.scratch
+            ? ['owners, grants and publications, because it was proven on another server']
+            : []),
+        ];
+        const detail = unproven.length === 0 ? {} : { detail: `not compared: ${few(unproven)}` };
+        return { ...(await digestOf(file)), entries: Object.keys(before).length, ...detail };
+      } catch (thrown) {
+        // What did not come to its end must not take the room that the next try needs.
+        await removeTree(fresh);
+        await removeTree(file);
+        throw thrown;
       } finally {
         await source.end();
       }
@@ -112,11 +152,7 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
       return sha256 === made.sha256 && bytes === made.bytes;
     },
     async restore(context, file, fence) {
-      const order = JSON.stringify({
-        file,
-        pgRestore: programOf(config, 'pg_restore'),
-        psql: programOf(config, 'psql'),
-      });
+      const order = JSON.stringify({ file, ...toolsOf(config) });
       await runTargetCommand(
         context,
         'restore',
@@ -129,9 +165,12 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
   };
 }
 
-/** Publications and subscriptions belong to the server's own set-up, and stay as they are. */
-const scratchArgs = ['--no-owner', '--no-acl', '--no-publications', '--no-subscriptions'];
-const databaseOf = (url: string) => decodeURIComponent(new URL(url).pathname.slice(1));
+const toolsOf = (config: PostgresConfig) => ({
+  pgRestore: programOf(config, 'pg_restore'),
+  psql: programOf(config, 'psql'),
+});
+const few = (lines: string[]) =>
+  lines.slice(0, 5).join('; ') + (lines.length > 5 ? `; and ${lines.length - 5} more` : '');
 
 /** @throws an error without the URL in it, which holds a password. */
 export async function connected(url: string): Promise<pg.Client> {

@@ -7,6 +7,7 @@ import pg from 'pg';
 import { backupKind, type Made } from '../../activities/backups/kind';
 import { connectionEnv } from '../../activities/backups/postgres';
 import { summaryOf } from '../../activities/backups/checksums';
+import { rightsOf } from '../../activities/backups/restorable';
 import { whyUnusable } from '../../activities/backups/tools';
 import type { StepContext } from '../../activities/step';
 import type { TargetConfig } from '../../domain/config';
@@ -160,8 +161,135 @@ describeDumpable()('the postgres backup', () => {
     await restore(place, 2);
     await client.query('INSERT INTO orders (total) VALUES (7)');
     const since = await now();
-    await expect(restore(place, 1)).rejects.toThrow('exited with 77');
+    await expect(restore(place, 1)).rejects.toThrow('Fencing number 1 was refused');
     expect(await now()).toEqual(since);
+  });
+
+  describe('for a login that is no superuser', () => {
+    let shop: string;
+    let owner: pg.Client;
+    let root: pg.Client;
+    const query = async (place: string, ...statements: string[]) => {
+      const other = new pg.Client({ connectionString: place });
+      await other.connect();
+      try {
+        for (const statement of statements) await other.query(statement);
+      } finally {
+        await other.end();
+      }
+    };
+    beforeAll(async () => {
+      await server.asOwner(
+        "CREATE ROLE keeper LOGIN CREATEDB PASSWORD 'keeper-password'",
+        'CREATE ROLE stranger',
+        'CREATE DATABASE plain OWNER keeper',
+      );
+      const place = (username: string, password: string) =>
+        Object.assign(new URL(url), { pathname: '/plain', username, password }).href;
+      shop = place('keeper', 'keeper-password');
+      process.env.PLAIN_DATABASE = shop;
+      owner = new pg.Client({ connectionString: shop });
+      root = new pg.Client({ connectionString: Object.assign(new URL(url), { pathname: '/plain' }).href });
+      await owner.connect();
+      await root.connect();
+      await owner.query(`
+        CREATE TABLE notes (id integer PRIMARY KEY, text text); INSERT INTO notes SELECT n, 'note ' || n FROM generate_series(1, 50) n;
+        GRANT SELECT ON notes TO reader; GRANT UPDATE (text) ON notes TO reader; GRANT USAGE ON SCHEMA public TO reader;
+        ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO reader;
+        CREATE PUBLICATION chosen FOR TABLE notes;
+        CREATE EXTENSION pgcrypto;
+        CREATE MATERIALIZED VIEW counted AS SELECT count(*) FROM notes;
+        SELECT lo_from_bytea(0, 'of the keeper')`);
+      await root.query('CREATE PUBLICATION all_of_it FOR ALL TABLES');
+    }, 60_000);
+    afterAll(async () => {
+      await owner.end();
+      await root.end();
+    });
+    const taking = () => make({ database: { env: 'PLAIN_DATABASE' } });
+    const published = async () =>
+      (await root.query('SELECT pubname, tablename FROM pg_publication_tables ORDER BY 1, 2')).rows;
+
+    it('is taken, says what it did not compare, and puts owners, grants and publications back', async () => {
+      const { place, made } = await taking();
+      expect(made.detail).toContain('not compared: the contents of the materialized view');
+      const before = { rights: await rightsOf(root), published: await published() };
+      expect(before.published).toContainEqual({ pubname: 'chosen', tablename: 'notes' });
+      await query(
+        shop,
+        'DROP PUBLICATION chosen',
+        'REVOKE ALL ON notes FROM reader',
+        'ALTER TABLE notes ADD COLUMN more text',
+        'DROP EXTENSION pgcrypto',
+      );
+      await activity().run(() =>
+        backupKind(config({ database: { env: 'PLAIN_DATABASE' } })).restore(contextOf(), place, 20),
+      );
+      expect({ rights: await rightsOf(root), published: await published() }).toEqual(before);
+    });
+
+    it.each([
+      [
+        'an extension of a superuser',
+        'CREATE EXTENSION pageinspect',
+        'DROP EXTENSION pageinspect',
+        /the extension pageinspect needs a superuser/,
+      ],
+      [
+        'a table of somebody else',
+        'CREATE TABLE theirs (n integer); ALTER TABLE theirs OWNER TO stranger',
+        'DROP TABLE theirs',
+        /the relation theirs belongs to stranger/,
+      ],
+      [
+        'a schema of somebody else',
+        'CREATE SCHEMA theirs AUTHORIZATION stranger',
+        'DROP SCHEMA theirs',
+        /the schema theirs belongs to stranger/,
+      ],
+      [
+        'a function of somebody else',
+        "CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        'DROP FUNCTION f',
+        /the function f\(\) belongs to/,
+      ],
+      [
+        'a large object of somebody else',
+        'SELECT lo_create(4711)',
+        'SELECT lo_unlink(4711)',
+        /the large object 4711 belongs to/,
+      ],
+      [
+        'a publication of somebody else',
+        'CREATE PUBLICATION theirs FOR TABLE notes',
+        'DROP PUBLICATION theirs',
+        /the publication theirs belongs to/,
+      ],
+      [
+        'default privileges of somebody else',
+        'ALTER DEFAULT PRIVILEGES FOR ROLE stranger GRANT SELECT ON TABLES TO reader',
+        'ALTER DEFAULT PRIVILEGES FOR ROLE stranger REVOKE SELECT ON TABLES FROM reader',
+        /default privileges are those of stranger/,
+      ],
+      [
+        'an event trigger',
+        "CREATE FUNCTION e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; ALTER FUNCTION e() OWNER TO keeper; CREATE EVENT TRIGGER watch ON sql_drop EXECUTE FUNCTION e()",
+        'DROP EVENT TRIGGER watch; DROP FUNCTION e',
+        /the event trigger watch needs a superuser/,
+      ],
+    ])('is refused by name before anything is swapped: %s', async (_what, given, gone, message) => {
+      await root.query(given);
+      try {
+        await expect(taking()).rejects.toMatchObject({
+          type: 'BackupFailed',
+          message: expect.stringMatching(message),
+        });
+        expect(existsSync(join(folder, 'backups', `CP-1.1.backup-1-${tries}.dump`))).toBe(false);
+      } finally {
+        await root.query(gone);
+      }
+      await taking();
+    });
   });
 
   it('changes nothing when the dump ends early', async () => {
@@ -169,7 +297,7 @@ describeDumpable()('the postgres backup', () => {
     truncateSync(place, Math.floor(statSync(place).size * 0.8));
     await client.query('INSERT INTO orders (total) VALUES (8)');
     const before = await now();
-    await expect(restore(place, 10)).rejects.toThrow('restore failed');
+    await expect(restore(place, 30)).rejects.toThrow('restore failed');
     expect(await now()).toEqual(before);
   });
 

@@ -211,6 +211,14 @@ export const mutants: Mutant[] = [
     killer: { test: 'test/activities/files-backup', named: 'notices content of equal size' },
   },
   {
+    name: 'restorable-by-its-login',
+    without: 'asking what a login could not put back before its database is backed up',
+    file: 'activities/backups/postgres.ts',
+    from: 'if (refused.length > 0)',
+    to: 'if (refused.length > 1_000)',
+    killer: { test: 'test/activities/postgres-backup', named: 'an extension of a superuser' },
+  },
+  {
     name: 'leftovers-of-backups',
     without: 'removing what earlier tries of a backup left',
     file: 'activities/backup.ts',
