@@ -84,11 +84,13 @@ export function createSource(folder: string, limits: { stallMs?: number } = {}):
     if (await lookUp(mirror, commit, signal)) return mirror;
     await mirrors.update(target, repository, Date.now(), signal);
     if (await lookUp(mirror, commit, signal)) return mirror;
-    throw new SignalboxError(
+    throw commitGone(target, commit);
+  };
+  const commitGone = (target: string, commit: string) =>
+    new SignalboxError(
       'commit-gone',
       `The repository of ${target} no longer has commit ${commit}: its branch was deleted or force-pushed. Ship the revision again, or push the commit back and retry.`,
     );
-  };
 
   return {
     mirror: (target, repository, { since, patienceMs }) =>
@@ -126,6 +128,7 @@ export function createSource(folder: string, limits: { stallMs?: number } = {}):
             'repository-being-copied',
             `The repository of ${target} is being copied: ${progressText(left)}. Try again in a moment.`,
           );
+        if (!(await lookUp(mirror, to))) throw commitGone(target, to);
       }
       const limited = { limitMs: compareMs };
       const at = ['--git-dir', mirror];

@@ -156,8 +156,8 @@ export const mutants: Mutant[] = [
     name: 'idle-transactions',
     without: 'ending the transaction of a process that was stopped in it',
     file: 'db/connect.ts',
-    from: ' -c idle_in_transaction_session_timeout=${idleInTransactionMs}',
-    to: ' -c idle_in_transaction_session_timeout=${idleInTransactionMs * 0}',
+    from: 'idle_in_transaction_session_timeout: 10_000,',
+    to: 'idle_in_transaction_session_timeout: 0,',
     killer: { cell: 'admit/middle/worker/stop', seed: 1 },
   },
   {
