@@ -62,15 +62,22 @@ export async function wholeBackup({ attempt: { backup }, target }: StepContext) 
  * have been stopped since it began, and a later one may have made the backup that counts.
  */
 async function removeEarlier({ room, key, tryName, step }: StepContext, kept?: string): Promise<void> {
-  const numbersOf = (name: string) =>
-    new RegExp(`^${step}-(\\d+)-(\\d+)(\\.|$)`).exec(name)?.slice(1, 3).map(Number) as
-      [round: number, attempt: number] | undefined;
-  const [round, attempt] = numbersOf(tryName)!;
+  // A try is named by its step, round, attempt, and when it was scheduled; one that was reset counts from one again.
+  const numbersOf = (name: string) => {
+    const [, round, attempt, scheduled] =
+      new RegExp(`^${step}-(\\d+)-(\\d+)(?:-([0-9a-z]+))?(?:\\.|$)`).exec(name) ?? [];
+    if (round === undefined) return undefined;
+    return [Number(round), parseInt(scheduled ?? '0', 36), Number(attempt)] as const;
+  };
+  const mine = numbersOf(tryName)!;
+  const notAfterMine = (of: readonly number[]) => {
+    const at = of.findIndex((number, n) => number !== mine[n]);
+    return at === -1 || of[at]! < mine[at]!;
+  };
   for (const name of await readdir(room.backups).catch(() => [])) {
     if (!name.startsWith(`${key}.`) || name === basename(kept ?? '')) continue;
     const of = numbersOf(name.slice(key.length + 1));
-    if (of && (of[0] < round || (of[0] === round && of[1] <= attempt)))
-      await removeTree(join(room.backups, name));
+    if (of && notAfterMine(of)) await removeTree(join(room.backups, name));
   }
 }
 
