@@ -11,12 +11,12 @@ import type { ApiDeps } from './deps';
  * @param since when it was first asked for. @returns how far the copy is, when it is not done after a few seconds.
  */
 export async function commitOf(
-  { mirror, resolveRevision, verdictMs }: Pick<ApiDeps, 'mirror' | 'resolveRevision' | 'verdictMs'>,
+  { mirror, resolveRevision, copyMs = 5_000 }: Pick<ApiDeps, 'mirror' | 'resolveRevision' | 'copyMs'>,
   { name, repository }: Pick<TargetConfig, 'name' | 'repository'>,
   revision: string,
   since: number,
 ): Promise<{ commit: string } | { copying: MirrorProgress }> {
-  const copying = await mirror(name, repository, { since, patienceMs: verdictMs });
+  const copying = await mirror(name, repository, { since, patienceMs: copyMs });
   if (copying) return { copying };
   return { commit: await resolveRevision(name, repository, revision, since) };
 }

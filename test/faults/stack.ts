@@ -21,7 +21,9 @@ import type { Grant } from '../../domain/permissions';
 import type { Temporal } from '../../temporal-config/connection';
 import { barriers } from '../helpers/barriers';
 import { variable } from '../helpers/guardian.cjs';
+import { darkProxy, type DarkProxy } from '../helpers/dark-proxy';
 import { makeRepository } from '../helpers/repository';
+import { slowRemote, type SlowRemote } from '../helpers/slow-remote';
 import { startMember, type Member } from './member';
 import { serveSite, startProber, type Prober, type Site } from './site';
 import { until } from '../helpers/until';
@@ -43,6 +45,10 @@ export interface Stack {
   barrier: ReturnType<typeof barriers>;
   temporal: Temporal;
   databaseUrl: string;
+  /** The repository's server, where it has one. */
+  remote?: SlowRemote;
+  /** Between API, worker and PostgreSQL, where it is asked for. */
+  proxy?: DarkProxy;
   worker: Member;
   api: Member;
   /** @param program of another version. */
@@ -74,6 +80,10 @@ export interface StackOptions {
   reload?: string[];
   /** Of each target, as lines of YAML indented by four. */
   target?: string;
+  /** The repository is reached over the network, through a gate that can be shut. */
+  remote?: true;
+  /** PostgreSQL is reached through a proxy that can go dark. */
+  proxied?: true;
   /** More of the environment of API and worker. */
   env?: Record<string, string>;
   /** Prepares the folder of the servers. @returns what undoes it, once they have stopped. */
@@ -115,9 +125,11 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const repository = await makeRepository(at('repository'));
   repository.write('build.js', build);
   repository.write('migrate.js', migrate);
+  const remote = options.remote && (await slowRemote(at('repository')));
+  const proxy = options.proxied && (await darkProxy(databaseUrl));
   const site = await serveSite(at('target'));
   const targetOf = (name: string, root: string) => `  ${name}:
-    repository: repository
+    repository: ${remote?.url ?? 'repository'}
     build: { argv: ["${process.execPath}", build.js], timeoutSeconds: ${options.buildSeconds ?? 120} }
     driver: { kind: directory, root: "${root}"${options.reload ? `, reload: { argv: ${JSON.stringify(options.reload)} }` : ''} }
     backup: { kind: files, paths: [data] }
@@ -132,7 +144,7 @@ ${options.target ?? ''}`;
 
   const barrier = barriers(at('barriers'));
   const env = {
-    DATABASE_URL: databaseUrl,
+    DATABASE_URL: proxy?.url ?? databaseUrl,
     TEMPORAL_ADDRESS: temporal.address,
     TEMPORAL_NAMESPACE: 'default',
     ...barrier.env,
@@ -157,6 +169,8 @@ ${options.target ?? ''}`;
     barrier,
     temporal,
     databaseUrl,
+    remote,
+    proxy,
     byHand: [] as string[],
     async startWorker(program) {
       const worker = start('worker', ['--grace-seconds', graceSeconds], program);
@@ -220,6 +234,8 @@ ${options.target ?? ''}`;
         member?.signal('SIGKILL');
         await member?.ended;
       }
+      await remote?.stop();
+      await proxy?.close();
       await temporal.connection.close().catch(() => undefined);
       await Promise.all([processes.stop('temporal'), processes.stop('postgres')]);
       await site.close();

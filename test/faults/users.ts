@@ -49,7 +49,8 @@ export function createUsers(api: () => string, tokens: Record<string, string>): 
           signal: AbortSignal.timeout(answerMs),
         });
         const text = await answer.text();
-        if (answer.ok) return JSON.parse(text) as T;
+        const seconds = Number(answer.headers.get('retry-after'));
+        if (answer.ok && seconds === 0) return JSON.parse(text) as T;
         if (answer.status < 500 && answer.status !== 429) throw new Refused(answer.status, text);
         throw new Error(`${answer.status}: ${text}`);
       } catch (thrown) {

@@ -24,7 +24,7 @@ export const personOf: Record<Role | 'both', string> = {
 
 export async function serveWorld(
   world: World,
-  options: Partial<Pick<ApiDeps, 'verdictMs' | 'signIn' | 'recheckMs' | 'keyring'>> = {},
+  options: Partial<Pick<ApiDeps, 'verdictMs' | 'signIn' | 'recheckMs' | 'keyring' | 'copyMs'>> = {},
 ) {
   const { db } = world;
   for (const role of Object.keys(personOf) as (Role | 'both')[])
@@ -55,6 +55,7 @@ export async function serveWorld(
         origins: () => origins,
         signIn: options.signIn,
         recheckMs: options.recheckMs,
+        copyMs: options.copyMs,
       }),
     );
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

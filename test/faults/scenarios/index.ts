@@ -3,6 +3,7 @@ import { backups } from './backups';
 import { builds } from './builds';
 import { disks } from './disks';
 import { health } from './health';
+import { hung } from './hung';
 import { lives } from './live';
 import { lost } from './lost';
 import { many } from './many';
@@ -18,6 +19,7 @@ export const scenarios: Scenario[] = [
   ...health,
   ...undos,
   ...races,
+  ...hung,
   ...lives,
   ...lost,
   ...many,
