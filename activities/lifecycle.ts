@@ -14,6 +14,7 @@ import {
   deploymentById,
   NotOwner,
   recordEnd,
+  releasesInUse,
   rowKey,
   rollbackFailed,
   stillUndecided,
@@ -146,6 +147,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     // On a host of its own it is the workflow that has it tidied up there, if a runner ever had it.
     if (onHost) return row.runner ? { ...outcomeOf(row), left: await leftBy(row) } : outcomeOf(row);
     // Tidying is never worth a deployment's outcome.
+    await failpoint('tidy/before');
     await leftBy(row)
       .then((left) => tidyTarget(deps, left))
       .catch((thrown: unknown) =>
@@ -170,8 +172,9 @@ export function createLifecycle(deps: Deps, heard: Heard) {
 
   async function leftBy(ended: DeploymentRow): Promise<OnHost> {
     const { target } = ended;
-    const [live, seen, backup] = await Promise.all([
+    const [live, going, seen, backup] = await Promise.all([
       currentOf(db, target),
+      releasesInUse(db, target),
       db('targets').where({ name: target }).first('observed'),
       db('backups').where({ deployment: ended.id }).first('reference'),
     ]);
@@ -181,6 +184,8 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       live?.from_release,
       // What was last seen live may be a release that the record does not call current.
       found?.kind === 'release' ? found.release : null,
+      // The lane is free: whoever has it by now, or waits for it, goes on with these.
+      ...going,
     ].filter((digest) => typeof digest === 'string');
     const config = deps.targets().get(target);
     const old = config?.runner
@@ -190,6 +195,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       key: rowKey(ended),
       target,
       keep,
+      fence: ended.fence,
       backup: backup?.reference ?? null,
       old: old.map(({ deployment, reference }) => ({ deployment, reference })),
     };

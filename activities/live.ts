@@ -6,6 +6,7 @@ import { failpoint } from '../domain/failpoint';
 import { inWords, isRestorable, isSame, releaseOr, type Observed, type Restorable } from '../domain/observed';
 import { archiveOf, runTargetCommand } from './build';
 import type { Hook, Switched } from './drivers/driver';
+import { heldIn } from './drivers/numbers';
 import { fenced, underFence } from './fence';
 import { judge, verdict } from './causes';
 import type { StepContext } from './step';
@@ -50,6 +51,20 @@ async function isThere(context: StepContext, live: Restorable): Promise<void> {
 }
 const isUnpacked = ({ target }: StepContext, release: string) =>
   existsSync(join(target.driver.root, 'releases', release));
+
+/**
+ * Notes a number of this attempt on the target before it looks whether a release is there: from then on nothing that an
+ * earlier deployment left to be tidied removes one. A release that is not there yet is unpacked, and the newest one stays.
+ */
+export async function holdReleases(context: StepContext, release: string): Promise<void> {
+  if (!isUnpacked(context, release)) return;
+  if (heldIn(context.driver.room).by?.startsWith(`${context.key} `)) return;
+  const command = { argv: ['true'], timeoutSeconds: 60, shown: 'noting its fencing number' };
+  const by = { by: `${context.key} ${context.step} looks` };
+  await underFence(context, (fence) =>
+    runTargetCommand(context, context.step, command, context.target.driver.root, {}, fence, by),
+  );
+}
 
 /** What is to be switched to lies there as it was built. */
 export async function makeReady(context: StepContext, to: Restorable): Promise<void> {

@@ -2,7 +2,7 @@ import { failpoint } from '../domain/failpoint';
 import { inWords, releaseOr } from '../domain/observed';
 import { archiveOf, releaseOf, runTargetCommand } from './build';
 import { underFence } from './fence';
-import { lookBefore, ownOf, switchTo } from './live';
+import { holdReleases, lookBefore, ownOf, switchTo } from './live';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
 
 /** Optional: the target's migration command, run from the new release. It may run again after a fault. */
@@ -60,6 +60,7 @@ export const createSwap =
 async function installed(context: StepContext): Promise<{ release: string; folder: string }> {
   const release = releaseOf(context);
   const archive = await archiveOf(context, release);
+  await holdReleases(context, release);
   const folder = await context.driver.install(
     release,
     () => Promise.resolve(archive),

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { failpoint } from '../domain/failpoint';
 import { removeTree } from './archive';
 import type { TargetDeps } from './deps';
 import { createDriver } from './drivers/driver';
@@ -12,6 +13,8 @@ export interface Left {
   target: string;
   /** Releases that stay, besides the newest ones: what is live, and what it would be rolled back to. */
   keep: string[];
+  /** Its last fencing number; null when it acted under none, left out by workers of the previous version. */
+  fence?: number | null;
   /** The file of its backup that counts. */
   backup: string | null;
 }
@@ -34,8 +37,9 @@ export async function tidyTarget(
   const { driver: config } = targetOf(deps, left.target);
   const driver = createDriver(config);
   await clear(driver.room, (name) => name.endsWith('.unpack'));
-  // Nothing is live yet: nothing is known to be old.
-  if (left.keep.length === 0) return;
-  const removed = await driver.prune(config.keepReleases, left.keep);
+  // Nothing is live yet: nothing is known to be old. One that never acted made nothing old.
+  if (left.keep.length === 0 || typeof left.fence !== 'number') return;
+  await failpoint('tidy/prune');
+  const removed = await driver.prune(config.keepReleases, left.keep, left.fence);
   if (removed.length > 0) log.info({ target: left.target, removed }, 'removed old releases');
 }

@@ -231,6 +231,21 @@ export const currentOf = async (tx: Tx, target: string) =>
     .where('targets.name', target)
     .first('deployments.*')) as DeploymentRow | undefined;
 
+/** Releases that attempts on a target which have not ended deploy, or would return to. */
+export async function releasesInUse(tx: Tx, target: string): Promise<string[]> {
+  const rows = (await tx('deployments')
+    .where({ target })
+    .whereIn('status', openAttempt)
+    .select('to_release', 'from_release', 'observed')) as DeploymentRow[];
+  return rows
+    .flatMap((row) => [
+      row.to_release,
+      row.from_release,
+      row.observed?.kind === 'release' ? row.observed.release : null,
+    ])
+    .filter((digest) => digest !== null);
+}
+
 /**
  * Records what a target runs.
  * @param deployment that put it there; left out: the one that the record knows for this release, if it knows one.

@@ -32,8 +32,12 @@ export interface Driver {
    * nothing was switched.
    */
   switchTo(to: Restorable, switching: Switching, hook: Hook): Promise<Switched>;
-  /** Removes all but the newest `keep` releases and those named. @returns the digests removed. */
-  prune(keep: number, always: string[]): Promise<string[]>;
+  /**
+   * Removes all but the newest `keep` releases, those named and the one that is current; nothing once a higher number than
+   * `fence` has acted: then another deployment has the target, and may be about to make one of them current.
+   * @returns the digests removed.
+   */
+  prune(keep: number, always: string[], fence: number): Promise<string[]>;
 }
 export interface Switching {
   fence: number;

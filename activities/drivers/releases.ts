@@ -4,7 +4,10 @@ import { chmod, lstat, lutimes, mkdir, readdir, realpath, rename } from 'node:fs
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failpoint } from '../../domain/failpoint';
+import { runShort } from './short-process';
 import { contentsOf, isRelease, removeTree, settle, unpack } from '../archive';
+
+const pruner = join(__dirname, 'prune-releases.js');
 
 /**
  * Unpacked releases, `releases/<digest>` below a target's root.
@@ -78,18 +81,18 @@ export function releasesIn(root: string, live: () => Promise<string | null>) {
   return {
     folderOf,
     install,
-    async prune(keep: number, always: string[]): Promise<string[]> {
-      const names = await readdir(releases).catch(() => [] as string[]);
-      const dated = await Promise.all(
-        names.map(async (name) => ({ name, at: (await lstat(join(releases, name))).ctimeMs })),
+    async prune(keep: number, always: string[], fence: number): Promise<string[]> {
+      const moved = await runShort<string[]>(
+        pruner,
+        { root, keep, always, fence },
+        'moving old releases away',
       );
-      const old = dated
-        .sort((a, b) => b.at - a.at)
-        .slice(keep)
-        .map(({ name }) => name)
-        .filter((name) => !always.includes(name));
-      for (const name of old) await removeTree(join(releases, name));
-      return old;
+      await failpoint('prune/middle');
+      // What a process that was killed here has moved, too: nobody uses it any more.
+      const room = join(root, '.signalbox');
+      for (const name of await readdir(room).catch(() => [] as string[]))
+        if (name.endsWith('.pruned')) await removeTree(join(room, name));
+      return moved;
     },
   };
 }

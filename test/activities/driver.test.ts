@@ -342,9 +342,18 @@ describe.each(kinds)('%s', (_kind, make) => {
       await install(n);
       await sleep(15);
     }
-    const removed = await driver.prune(1, [digest(0)]);
+    const removed = await driver.prune(1, [digest(0)], 0);
     expect(removed.sort()).toEqual([digest(1), digest(2)].sort());
     expect(readdirSync(join(root, 'releases')).sort()).toEqual([digest(0), digest(3)].sort());
+    expect(readdirSync(join(root, '.signalbox')).filter((name) => name.endsWith('.pruned'))).toEqual([]);
+  });
+
+  it('removes nothing once a higher number has acted', async () => {
+    for (const n of [0, 1, 2]) await install(n);
+    await switchTo(driver, digest(2), 5, 'the next');
+    expect(await driver.prune(1, [], 4)).toEqual([]);
+    expect(readdirSync(join(root, 'releases'))).toHaveLength(3);
+    expect((await driver.prune(1, [digest(2)], 5)).length).toBeGreaterThan(0);
   });
 });
 

@@ -44,9 +44,12 @@ it('the harness has these', () => {
     'lane/middle',
     'lane/recorded-unreported',
     'migrate/middle',
+    'prune/middle',
     'record/before',
     'record/middle',
     'record/recorded-unreported',
+    'tidy/before',
+    'tidy/prune',
     'undo-migrate/middle',
     'unpack/middle',
   ]);
