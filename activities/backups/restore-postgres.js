@@ -13,6 +13,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { createInterface } = require('node:readline');
+const { Transform } = require('node:stream');
 const { pipeline } = require('node:stream/promises');
 
 const { file, pgRestore, psql, kept = [], args = [], rehearse = false } = JSON.parse(process.argv[2]);
@@ -87,6 +88,27 @@ function contents() {
     .join('\n');
 }
 
+/**
+ * Large objects come in a transaction of their own, which would end this one in the middle, unless all is to be one; then
+ * the last thing that is said is its COMMIT. It is kept back: whether to commit is decided when pg_restore has ended well.
+ */
+function withoutCommit() {
+  let tail = Buffer.alloc(0);
+  return new Transform({
+    transform(chunk, _encoding, done) {
+      const all = Buffer.concat([tail, chunk]);
+      tail = all.subarray(-1024);
+      done(null, all.subarray(0, all.length - tail.length));
+    },
+    flush(done) {
+      const end = tail.toString();
+      const at = end.lastIndexOf('\nCOMMIT;\n');
+      if (at < 0) done(new Error('pg_restore did not come to its end'));
+      else done(null, end.slice(0, at + 1) + end.slice(at + '\nCOMMIT;\n'.length));
+    },
+  });
+}
+
 async function main() {
   const list = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'signalbox-restore-')), 'list');
   process.on('exit', () => fs.rmSync(path.dirname(list), { recursive: true, force: true }));
@@ -106,19 +128,25 @@ async function main() {
   written.catch(() => undefined);
   writer.stdin.on('error', () => undefined);
   writer.stdin.write(empty);
-  const reader = spawn(pgRestore, ['--file=-', '--no-subscriptions', `--use-list=${list}`, ...args, file], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const reader = spawn(
+    pgRestore,
+    ['--file=-', '--single-transaction', '--no-subscriptions', `--use-list=${list}`, ...args, file],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   const read = ended(reader, 'pg_restore');
   const refused = (thrown) => {
     throw why ? new Error(`${why}; nothing was changed`) : thrown;
   };
-  await Promise.all([read, pipeline(reader.stdout, writer.stdin, { end: false })]).catch(async (thrown) => {
-    // Only now: what it says comes a little later than that it has ended. With no COMMIT nothing is changed.
-    writer.stdin.destroy();
-    await written.catch(() => undefined);
-    refused(thrown);
-  });
+  await Promise.all([read, pipeline(reader.stdout, withoutCommit(), writer.stdin, { end: false })]).catch(
+    async (thrown) => {
+      // Only now: what it says comes a little later than that it has ended. With no COMMIT nothing is changed.
+      writer.stdin.destroy();
+      await written.catch(() => undefined);
+      refused(thrown);
+    },
+  );
   writer.stdin.end(rehearse ? '\nROLLBACK;\n' : '\nCOMMIT;\n');
   await written.catch(refused);
   process.stdout.write(rehearse ? 'rehearsed\n' : `restored ${file}\n`);
