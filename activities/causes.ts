@@ -28,6 +28,7 @@ export const causes = {
   Unhealthy: verdict_, // the release did not answer as itself until its deadline
   NotRestorable: verdict_, // what is live could not be put back by an undo
   Drifted: verdict_, // somebody else has put something else there
+  NotAdopted: verdict_, // what is live could not be taken into the record
   NotRestored: verdict_, // after an undo something else is live
   // What only a person can change.
   'commit-gone': verdict_, // ship again, or push it back

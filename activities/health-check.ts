@@ -39,8 +39,7 @@ export const createVerifyRollback =
             : 'Rolled back: this was the first deployment, so the target has no release, as before.',
           detail: `${target.name} has no release; there is nothing to check`,
         };
-      const known: Partial<Version> =
-        attempt.versionBefore ?? (live.kind === 'release' ? { release: live.release } : {});
+      const known: Partial<Version> = attempt.versionBefore ?? {};
       const unversioned = target.health.version !== 'none' && known[target.health.version] === undefined;
       const healthy = unversioned
         ? `healthy; it was checked without a version, because the record knows none of it`

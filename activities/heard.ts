@@ -8,6 +8,7 @@ import { deploymentById, rowKey } from '../db/deployments';
 import { whyMayNotNow } from '../db/people';
 import type { Purpose } from '../temporal-config/signing';
 import type {
+  AdoptRequest,
   CancelRequest,
   ChangeRequestInput,
   DecisionSignal,
@@ -49,6 +50,13 @@ const forms = {
     mintedBy: name.optional(),
     request,
   }) satisfies z.ZodType<DecisionSignal>,
+  adopt: z.strictObject({
+    id: z.uuid(),
+    target: name,
+    by: name,
+    reason: z.string().max(2000),
+    request,
+  }) satisfies z.ZodType<AdoptRequest>,
   cancel: z.strictObject({ by: name, reason: text, request }) satisfies z.ZodType<CancelRequest>,
   resolve: z.strictObject({
     action: z.enum(['retry', 'accept']),
@@ -66,6 +74,7 @@ const title: Record<Purpose, string> = {
   decision: 'decision',
   cancel: 'cancel',
   resolve: 'resolution',
+  adopt: 'adoption',
 };
 
 export function createHeard(deps: Deps) {
@@ -105,7 +114,7 @@ export function createHeard(deps: Deps) {
   };
 
   /** The same for what a workflow begins with. @throws a failure that ends the workflow. */
-  async function verifiedStart<P extends 'start' | 'submit'>(
+  async function verifiedStart<P extends 'start' | 'submit' | 'adopt'>(
     purpose: P,
     message: unknown,
     continues = false,

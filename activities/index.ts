@@ -1,3 +1,4 @@
+import { createAdoption } from './adopt';
 import { createBackup, createRestoreData } from './backup';
 import { createBackupKeeping } from './backups/by-hand';
 import { createBuild } from './build';
@@ -44,6 +45,7 @@ export function createActivities(deps: Deps) {
     ...createReconcileActivities(deps),
     ...createBackupKeeping(deps),
     ...createRetention(deps),
+    ...createAdoption(deps, heard),
   };
 }
 

@@ -1,15 +1,17 @@
 import { notFound } from '../domain/errors';
-import { meView, targetView } from '../domain/schemas';
+import { adoptBody, meView, targetView } from '../domain/schemas';
 import type { Db } from '../db/connect';
 import { listPeople } from '../db/people';
 import { viewTarget } from '../db/targets';
 import { permissionsOf } from '../domain/permissions';
+import { adopt } from './adopt';
 import type { ApiDeps } from './deps';
 import { pageView } from './page';
 import { route, type Route } from './route';
 
 /** Targets as the operator's file declares them, with what they run; and who is asking. */
-export function targetRoutes({ db, targets, signIn, windows }: ApiDeps): Route[] {
+export function targetRoutes(deps: ApiDeps): Route[] {
+  const { db, targets, signIn, windows } = deps;
   const viewAll = async () => {
     const schedule = await windows.current();
     return Promise.all([...targets().values()].map((target) => viewTarget(db, target, schedule)));
@@ -39,6 +41,17 @@ export function targetRoutes({ db, targets, signIn, windows }: ApiDeps): Route[]
         if (!target) throw notFound(`target ${params.name!.slice(0, 80)}`);
         return { body: await viewTarget(db, target, await windows.current()) };
       },
+    }),
+    route({
+      method: 'post',
+      path: '/targets/:name/adopt',
+      summary:
+        'Take what is live into the record: a directory is packed into a release, whoever put it there',
+      permission: 'adopt',
+      target: ({ params }) => Promise.resolve(params.name),
+      body: adoptBody,
+      answers: { status: 200, schema: targetView },
+      handle: (call) => adopt(deps, call),
     }),
     route({
       method: 'get',

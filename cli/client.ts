@@ -182,6 +182,8 @@ export function createClient({ api, tokens }: Place) {
       ),
     resolve: (deployment: string, body: object) =>
       call<DeploymentView>('sre', 'POST', `/deployments/${encodeURIComponent(deployment)}/resolve`, body),
+    adopt: (target: string, body: object) =>
+      call<TargetView>('sre', 'POST', `/targets/${encodeURIComponent(target)}/adopt`, body),
     createToken: (body: object) => call<TokenView & { token: string }>('admin', 'POST', '/tokens', body),
     tokens: () => call<Page<TokenView>>('admin', 'GET', '/tokens?limit=200'),
     revokeToken: (id: string, body: object) =>

@@ -223,6 +223,20 @@ export async function resolveRollback(
   return exitCodes.done;
 }
 
+export async function adopt(
+  { client, show, as }: Context,
+  target: string,
+  options: { reason: string },
+): Promise<number> {
+  await as('sre');
+  const seen = await client.adopt(target, { reason: options.reason });
+  const runs = seen.current
+    ? `${seen.current.revision} (${seen.current.promotion})`
+    : (seen.observed?.what ?? 'no release');
+  show(seen, `${target} runs ${runs}.`);
+  return exitCodes.done;
+}
+
 export async function withdraw(
   { client, show, as }: Context,
   key: string,

@@ -177,6 +177,10 @@ client('resolve', 'after a failed rollback: undo again, or accept the target as 
   .option('--accept', 'leave the target as it is')
   .requiredOption('--reason <text>', 'why')
   .action(action(run.resolveRollback));
+client('adopt', 'take what is live on a target into the record, whoever put it there')
+  .argument('<target>')
+  .requiredOption('--reason <text>', 'why')
+  .action(action(run.adopt));
 client('withdraw', 'withdraw a promotion and cancel its change request')
   .argument('<promotion>', 'CP-7')
   .option('--reason <text>')

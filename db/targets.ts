@@ -142,7 +142,7 @@ async function expectedMs(tx: Tx, target: string): Promise<Record<string, number
 
 /** What is told of a target besides a release that the record vouches for. */
 function observedOn(
-  row: { observed?: Observed | null; observed_at?: Date | null } | undefined,
+  row: { name: string; observed?: Observed | null; observed_at?: Date | null } | undefined,
   live: Live | null,
   holder: DeploymentRow | undefined,
 ): TargetView['observed'] {
@@ -158,7 +158,10 @@ function observedOn(
   return {
     what: inWords(seen),
     at,
-    why: 'no promotion put it there; "signalbox adopt" takes it into the record',
+    why:
+      seen.kind === 'release'
+        ? 'no promotion put it there'
+        : `no promotion put it there; "signalbox adopt ${row.name}" takes it into the record`,
   };
 }
 

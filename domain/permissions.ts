@@ -45,6 +45,7 @@ export const permissions = {
   },
   cancel: { roles: ['release-manager', 'sre'], on: 'target', title: 'Cancel a deployment' },
   resolve: { roles: ['sre'], on: 'target', title: 'Resolve a failed rollback' },
+  adopt: { roles: ['sre'], on: 'target', title: 'Take what is live on a target into the record' },
   'resend-notifications': {
     roles: ['sre', 'admin'],
     on: 'everything',

@@ -96,6 +96,7 @@ export const decisionBody = strict({
     path: ['comment'],
   })
   .meta({ id: 'Decision' });
+export const adoptBody = strict({ reason }).meta({ id: 'Adopt' });
 export const resolveBody = strict({ action: z.enum(['retry', 'accept']), reason }).meta({ id: 'Resolve' });
 /** What may be changed of a request; what is left out stays. */
 export const editBody = strict({

@@ -10,7 +10,7 @@ import { z } from 'zod';
  * A keyring holds several keys: the first signs, all are good for verifying. Rotating puts a new one in front; the
  * old one is dropped when nothing that it signed is on its way any more.
  */
-export type Purpose = 'start' | 'submit' | 'decision' | 'cancel' | 'resolve';
+export type Purpose = 'start' | 'submit' | 'decision' | 'cancel' | 'resolve' | 'adopt';
 export interface Signature {
   key: string;
   mac: string;

@@ -18,6 +18,8 @@ const recordSummaries = {
   holdForWindow: 'Look whether the window is open; record that it holds if not',
   recordEnd: 'Record the outcome, free the lane and wake who waits for it',
   backupsRemoved: 'Record which backups the runner removed',
+  beginAdoption: 'Record that what is live is to be adopted, or why not',
+  endAdoption: 'Record what was adopted, or why nothing was',
   takeOver: 'Take the attempt over from the workflow that was lost',
   heard: 'Verify what was said to this workflow; record it as refused if the API did not say it',
   submitChangeRequest: 'Record that the request is submitted',
@@ -53,7 +55,7 @@ export const retry = stepRetry;
  * was stopped may use up any number of them.
  */
 export const onTarget = (summary: string, limitMs: number, place?: Plan['place']) =>
-  proxyActivities<Steps>({
+  proxyActivities<Steps & Pick<Activities, 'adoptLive'>>({
     summary,
     startToCloseTimeout: limitMs,
     scheduleToCloseTimeout: limitMs * 2 + 900_000,

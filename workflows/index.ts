@@ -1,3 +1,4 @@
+export { adoptTarget } from './adopt-target';
 export { changeRequest } from './change-request';
 export { deliverNotification } from './deliver-notification';
 export { deployPromotion } from './deploy-promotion';

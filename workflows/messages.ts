@@ -44,6 +44,16 @@ export interface ChangeRequestInput {
   request?: string;
 }
 
+export const adoptWorkflowId = (target: string, id: string) => `adopt/${target}/${id}`;
+/** What is live on a target is to be taken into the record. */
+export interface AdoptRequest {
+  id: string;
+  target: string;
+  by: string;
+  reason: string;
+  request?: string;
+}
+
 /** One notification to one webhook. */
 export interface DeliveryRequest {
   delivery: number;

@@ -15,6 +15,25 @@ export async function up(knex: Knex): Promise<void> {
                            ELSE jsonb_build_object('kind', 'release', 'release', from_release) END
      WHERE status IN ('running', 'rolling-back', 'rollback-failed');
 
+    -- What was live was taken into the record, or why it was not; null: it is under way.
+    CREATE TABLE adoptions (
+      id uuid PRIMARY KEY,
+      target text NOT NULL REFERENCES targets,
+      adopted_by text NOT NULL,
+      reason text NOT NULL,
+      fence bigint NOT NULL,
+      adopted boolean,
+      outcome text,
+      live jsonb,
+      request_id text,
+      created_at timestamptz NOT NULL DEFAULT now(),
+      ended_at timestamptz
+    );
+    CREATE FUNCTION announce_adoption() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM announce('target', NEW.target, 0); RETURN NULL; END $$;
+    CREATE TRIGGER announce AFTER INSERT OR UPDATE ON adoptions
+      FOR EACH ROW EXECUTE FUNCTION announce_adoption();
+
     -- The deployment that made a release live on a target: the one that the record calls current, else the latest that
     -- succeeded with it, else the latest that tried.
     CREATE FUNCTION put_by(target_name text, digest text) RETURNS integer LANGUAGE sql STABLE AS $$

@@ -27,6 +27,7 @@ it('the harness has these', () => {
     'admit/before',
     'admit/middle',
     'admit/recorded-unreported',
+    'adopt/middle',
     'api-decide/before',
     'api-decide/sent-unanswered',
     'api-deploy/before',

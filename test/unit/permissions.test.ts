@@ -24,6 +24,7 @@ const table: Record<Permission, Role[]> = {
   withdraw: ['contributor', 'release-manager'],
   cancel: ['release-manager', 'sre'],
   resolve: ['sre'],
+  adopt: ['sre'],
   'resend-notifications': ['sre', 'admin'],
   'manage-access': ['admin'],
   // Programs alone.
@@ -78,6 +79,7 @@ it('tells what grants allow and where', () => {
     withdraw: null,
     cancel: ['shop', 'kiosk'],
     resolve: ['shop', 'kiosk'],
+    adopt: ['shop', 'kiosk'],
   });
   expect(permissionsOf([])).toEqual({});
 });

@@ -1,0 +1,116 @@
+import { Context } from '@temporalio/activity';
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf } from '../domain/errors';
+import { failpoint } from '../domain/failpoint';
+import { inWords, isRestorable, releaseOr, type Observed } from '../domain/observed';
+import { beginAdoption, endAdoption, type Adoption } from '../db/adoptions';
+import { whyMayNotNow } from '../db/people';
+import type { AdoptRequest } from '../workflows/messages';
+import { packCanonical, removeTree, settle } from './archive';
+import type { Deps } from './deps';
+import { createDriver, type Driver } from './drivers/driver';
+import type { Heard } from './heard';
+import { runCommand } from './process';
+import { redactor } from './redact';
+import { targetOf, verdict } from './step';
+
+/** Takes what is live on a target into the record, whoever put it there. */
+export function createAdoption(deps: Deps, heard: Heard) {
+  const { db, log, stateDir } = deps;
+
+  return {
+    /** @returns under which number it acts, or why nothing is adopted. */
+    async beginAdoption(message: unknown): Promise<Adoption | { refused: string }> {
+      const request: AdoptRequest = await heard.verifiedStart('adopt', message);
+      const refusal = await whyMayNotNow(db, request.by, 'adopt', request.target);
+      return beginAdoption(db, request, refusal?.message);
+    },
+
+    /**
+     * Makes a release of what is live: packed, unpacked beside the others, and made live in its place. What is one already,
+     * or nothing, is only looked at. @returns what is live then.
+     */
+    async adoptLive({ id, target: name, fence }: Adoption): Promise<Observed> {
+      const activity = Context.current();
+      const beat = setInterval(() => activity.heartbeat(), 1_000);
+      const workspace = join(stateDir, 'work', `adopt-${id}`);
+      try {
+        const target = targetOf(deps, name);
+        const driver = createDriver(target.driver);
+        const live = await driver.observe();
+        if (!isRestorable(live)) throw verdict('NotAdopted', `${name} runs ${live.what}. ${live.remedy}.`);
+        if (live.kind === 'release' && !existsSync(join(target.driver.root, 'releases', live.release)))
+          throw verdict(
+            'NotAdopted',
+            `${name} runs ${inWords(live)}, which is not unpacked below ${target.driver.root}: restore could not bring it back.`,
+          );
+        if (live.kind !== 'foreign') return live;
+        await removeTree(workspace);
+        await mkdir(workspace, { recursive: true });
+        // A copy: packing sets modes, and what serves it may write into it.
+        const copy = join(workspace, 'live');
+        const from = await realpath(join(target.driver.root, 'current'));
+        await cp(from, copy, { recursive: true, verbatimSymlinks: true });
+        const fresh = join(stateDir, 'artifacts', name, `adopt-${randomUUID()}.new.tar`);
+        await mkdir(join(fresh, '..'), { recursive: true });
+        const { sha256 } = await packCanonical(copy, fresh).catch(async (thrown: unknown) => {
+          await removeTree(fresh);
+          throw verdict('NotAdopted', `What ${name} runs cannot become a release: ${messageOf(thrown)}.`);
+        });
+        const archive = join(stateDir, 'artifacts', name, `${sha256}.tar`);
+        await settle(fresh, archive);
+        await driver.install(sha256, () => Promise.resolve(archive), `adopt-${id}`);
+        await failpoint('adopt/middle');
+        await makeLive(driver, target.driver.root, sha256, live, fence, workspace);
+        return releaseOr(sha256);
+      } finally {
+        clearInterval(beat);
+        await removeTree(workspace);
+      }
+    },
+
+    /** @returns in plain words what became of it. */
+    async endAdoption(adoption: Adoption, found: Observed | { refused: string }): Promise<string> {
+      const outcome = await endAdoption(db, adoption, found);
+      log.info({ target: adoption.target, adoption: adoption.id }, outcome);
+      return outcome;
+    },
+  };
+
+  async function makeLive(
+    driver: Driver,
+    cwd: string,
+    release: string,
+    live: Observed,
+    fence: number,
+    workspace: string,
+  ): Promise<void> {
+    const switching = { fence, by: `adopt ${release.slice(0, 12)}`, over: [live] };
+    const { result, from } = await driver.switchTo(
+      releaseOr(release),
+      switching,
+      async (what, command, env) => {
+        const end = await runCommand({
+          argv: command.argv,
+          cwd,
+          env: { PATH: process.env.PATH ?? '/usr/bin:/bin', LANG: 'C.UTF-8', ...env },
+          mark: workspace,
+          timeoutMs: command.timeoutSeconds * 1000,
+          signal: Context.current().cancellationSignal,
+          redact: redactor({}),
+          onLine: (stream, text) => log.info({ adopt: what, stream }, text),
+          ready: () => undefined,
+        });
+        if (end.kind !== 'exited' || end.code !== 0)
+          throw new Error(`${what} failed: ${command.argv.join(' ')}`);
+      },
+    );
+    if (result === 'refused')
+      throw verdict('NotAdopted', 'A deployment began meanwhile; nothing was changed.');
+    if (result === 'drifted')
+      throw verdict('NotAdopted', `${inWords(from)} is live by now; nothing was changed. Adopt again.`);
+  }
+}

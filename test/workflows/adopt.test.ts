@@ -1,0 +1,120 @@
+import { randomUUID } from 'node:crypto';
+import { lstatSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Activities } from '../../activities';
+import { findAdoption } from '../../db/adoptions';
+import { viewTarget } from '../../db/targets';
+import { controlQueue } from '../../temporal-config/names';
+import { adoptWorkflowId } from '../../workflows/messages';
+import { makeWorld, type World } from '../helpers/world';
+
+/** What is live is taken into the record, whoever put it there. */
+let world: World;
+beforeAll(async () => {
+  world = await makeWorld({ targets: ['shop', 'folder', 'hand', 'busy'] });
+});
+afterAll(() => world.stop());
+beforeEach(() => {
+  for (const name of Object.keys(world.faults)) delete world.faults[name as keyof Activities];
+});
+
+async function adopt(target: string, by = 'sven') {
+  const id = randomUUID();
+  const workflowId = adoptWorkflowId(target, id);
+  const request = world.keyring.sign('adopt', workflowId, { id, target, by, reason: 'it moved here' });
+  await world.client.workflow.execute('adoptTarget', {
+    workflowId,
+    taskQueue: controlQueue,
+    args: [request],
+  });
+  return (await findAdoption(world.db, id))!;
+}
+const link = (target: string) => readlinkSync(join(world.root(target), 'current'));
+const view = async (target: string) =>
+  viewTarget(world.db, world.targets.get(target)!, await world.deps.windows.current());
+/** A release that another tool made, live. */
+function moved(target: string): string {
+  const folder = join(world.folder, 'elsewhere', target);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'version.txt'), 'v0\n', { mode: 0o600 });
+  mkdirSync(world.root(target), { recursive: true });
+  symlinkSync(folder, join(world.root(target), 'current'));
+  return folder;
+}
+
+it("another tool's release becomes one of Signalbox, and is what a rollback returns to", async () => {
+  const folder = moved('shop');
+  expect(await adopt('shop')).toMatchObject({ adopted: true });
+  expect(link('shop')).toMatch(/^releases\/[0-9a-f]{64}$/);
+  expect(world.version()).toBe('v0');
+  // What it was is left as it was.
+  expect(readFileSync(join(folder, 'version.txt'), 'utf8')).toBe('v0\n');
+  expect(lstatSync(join(folder, 'version.txt')).mode & 0o777).toBe(0o600);
+  expect(await view('shop')).toMatchObject({
+    current: null,
+    observed: { what: `release ${world.current()!.slice(0, 12)}`, why: 'no promotion put it there' },
+  });
+  const [entry] = await world.db('audit').where({ action: 'target.adopted', subject: 'shop' });
+  expect(JSON.parse(entry.entry as string)).toMatchObject({ actor: 'sven', why: 'it moved here' });
+  const adopted = link('shop');
+  const d = await world.deploy('sick');
+  expect(await d.row()).toMatchObject({ status: 'rolled-back' });
+  expect(link('shop')).toBe(adopted);
+});
+
+it('a release that was switched to by hand is recorded as it is', async () => {
+  const first = await world.deploy('v1', 'hand');
+  await world.deploy('v2', 'hand');
+  const old = (await first.row()).to_release!;
+  const { renameSync } = await import('node:fs');
+  symlinkSync(join('releases', old), join(world.root('hand'), 'by-hand'));
+  renameSync(join(world.root('hand'), 'by-hand'), join(world.root('hand'), 'current'));
+  expect(await adopt('hand')).toMatchObject({ adopted: true });
+  expect(await view('hand')).toMatchObject({ current: { revision: 'v1' }, observed: null });
+});
+
+it('what could not be put back is refused, with what to do', async () => {
+  mkdirSync(join(world.root('folder'), 'current'), { recursive: true });
+  expect(await adopt('folder')).toMatchObject({
+    adopted: false,
+    outcome: expect.stringMatching(/Nothing was adopted.*a folder and not a link.*Move it elsewhere/),
+  });
+});
+
+it('whoever may not adopt does not', async () => {
+  expect(await adopt('folder', 'carla')).toMatchObject({
+    adopted: false,
+    outcome: expect.stringContaining('sre'),
+  });
+});
+
+it('nothing is recorded beside a deployment, nor when one began meanwhile', async () => {
+  moved('busy');
+  let go!: () => void;
+  const gone = new Promise<void>((resolve) => (go = resolve));
+  world.faults.build = async (run) => {
+    await gone;
+    return run();
+  };
+  const d = await world.start(await world.approved('v1', 'busy'));
+  await world.until('it to run', async () => (await d.row())?.status === 'running');
+  expect(await adopt('busy')).toMatchObject({
+    adopted: false,
+    outcome: expect.stringMatching(/CP-\d+\.1 is running on busy/),
+  });
+  go();
+  await d.handle.result();
+  expect(await d.row()).toMatchObject({ status: 'succeeded' });
+  // It packs while one begins and ends.
+  delete world.faults.build;
+  world.faults.adoptLive = async (run) => {
+    const found = await run();
+    await world.deploy('v2', 'busy');
+    return found;
+  };
+  expect(await adopt('busy')).toMatchObject({
+    adopted: false,
+    outcome: expect.stringContaining('A deployment acted on busy meanwhile'),
+  });
+  expect((await view('busy')).current).toMatchObject({ revision: 'v2' });
+});
