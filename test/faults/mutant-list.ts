@@ -380,4 +380,12 @@ export const mutants: Mutant[] = [
     to: 'if (thrown instanceof SignalboxError)',
     killer: { test: 'test/workflows/causes', named: 'is away is a fault' },
   },
+  {
+    name: 'related-lock',
+    without: 'locking the lanes of related targets together',
+    file: 'db/lane.ts',
+    from: ".whereIn('name', relatedTo(targets, promotion.target))",
+    to: ".whereIn('name', relatedTo(targets, promotion.target).slice(0, 1))",
+    killer: { test: 'test/db/lanes', named: 'two that are admitted at the same moment' },
+  },
 ];
