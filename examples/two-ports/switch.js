@@ -21,13 +21,22 @@ const write = (name, value) => {
   fs.writeFileSync(`${name}.new`, JSON.stringify(value));
   fs.renameSync(`${name}.new`, name);
 };
-const alive = (pid) => {
+/** State and start time of a process; a number is given again, so only both together name one. */
+const statOf = (pid) => {
   try {
-    process.kill(pid, 0);
-    return !/\) Z /.test(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'));
+    const fields = fs
+      .readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+    return { state: fields[0], start: fields[19] };
   } catch {
-    return false;
+    return undefined;
   }
+};
+/** Whether the process that was started then still runs; a later one with the same number is somebody else's. */
+const alive = ({ pid, start } = {}) => {
+  const now = statOf(pid);
+  return now !== undefined && now.state !== 'Z' && now.start === start;
 };
 /**
  * Waits until the proxy sends requests to `port` and has none left elsewhere: a service that stops listening refuses those that
@@ -36,17 +45,17 @@ const alive = (pid) => {
 async function proxied(port) {
   const there = () => {
     const proxy = read('proxy.json');
-    return !proxy || !alive(proxy.pid) || proxy.ports.join() === `${port ?? ''}`;
+    return !proxy || statOf(proxy.pid) === undefined || proxy.ports.join() === `${port ?? ''}`;
   };
   for (let waited = 0; !there() && waited < 10_000; waited += 20) await sleep(20);
 }
 /** Asks a service to finish what it has begun and to end. */
 async function end(port) {
-  const { pid } = running()[port] ?? {};
-  if (!pid || !alive(pid)) return;
-  process.kill(pid, 'SIGTERM');
-  for (let waited = 0; alive(pid) && waited < 10_000; waited += 50) await sleep(50);
-  if (alive(pid)) process.kill(pid, 'SIGKILL');
+  const service = running()[port];
+  if (!alive(service)) return;
+  process.kill(service.pid, 'SIGTERM');
+  for (let waited = 0; alive(service) && waited < 10_000; waited += 50) await sleep(50);
+  if (alive(service)) process.kill(service.pid, 'SIGKILL');
 }
 const healthy = (port) =>
   fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(1_000) }).then(
@@ -62,7 +71,7 @@ async function main() {
     for (const port of ports) await end(port);
     return;
   }
-  const there = live?.release === release && alive(running()[live.port]?.pid);
+  const there = live?.release === release && alive(running()[live.port]);
   const port = there ? live.port : ports.find((one) => one !== live?.port);
   if (!there) {
     // What an earlier try may have left there.
@@ -77,10 +86,10 @@ async function main() {
       stdio: ['ignore', log, log],
     });
     service.unref();
-    write('running.json', { ...running(), [port]: { pid: service.pid, release } });
+    const started = { pid: service.pid, start: statOf(service.pid)?.start, release };
+    write('running.json', { ...running(), [port]: started });
     for (let waited = 0; !(await healthy(port)); waited += 50) {
-      if (waited > 20_000 || !alive(service.pid))
-        throw new Error(`the service does not answer on port ${port}`);
+      if (waited > 20_000 || !alive(started)) throw new Error(`the service does not answer on port ${port}`);
       await sleep(50);
     }
     // From here on the proxy sends requests to the new one.
