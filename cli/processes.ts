@@ -16,7 +16,7 @@ import {
   serveWorker,
   takeTargets,
 } from './serve';
-import { readConfig, readTargets, required } from './settings';
+import { readConfig, required } from './settings';
 import { signingKeys } from './state-dir';
 
 /** `signalbox api` and `signalbox worker`: the two processes alone, against servers that run elsewhere. */
@@ -43,7 +43,8 @@ async function open(service: string, { state, config }: Alone) {
   /** @param demand what has to hold for a file that was read again. */
   const reread = (demand?: (targets: Targets) => Promise<void>) =>
     rereadOnHangup(
-      () => readTargets(config),
+      configured,
+      () => readConfig(config),
       async (next) => {
         await demand?.(next);
         await takeTargets(db, next);

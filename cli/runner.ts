@@ -77,7 +77,8 @@ export async function runRunner(options: {
         });
   if (health) say(`health and figures on port ${health.port}`);
   rereadOnHangup(
-    own,
+    { targets },
+    () => ({ targets: own() }),
     async (next) => {
       await demandTools(next);
       targets = next as typeof targets;

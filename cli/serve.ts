@@ -255,17 +255,27 @@ export async function serveWorker(options: {
   };
 }
 
-/** Rereads the targets file on SIGHUP; one that is not valid is refused and the old one stays. */
-export function rereadOnHangup(
-  read: () => Targets,
+/**
+ * Rereads the targets file on SIGHUP; one that is not valid is refused and the old one stays. Targets and groups are taken
+ * over; what else has changed since the start is named, because it only counts from the next start on.
+ * @param begun the file at the start.
+ */
+export function rereadOnHangup<C extends { targets: Targets }>(
+  begun: C,
+  read: () => C,
   use: (targets: Targets) => Promise<void>,
   say: (line: string) => void,
 ): () => void {
   const reread = () => {
     Promise.resolve()
       .then(read)
-      .then(use)
-      .then(() => say('Targets file read again.'))
+      .then(async (next) => {
+        await use(next.targets);
+        const changed = changedSections(begun, next);
+        say(
+          `Targets file read again.${changed.length > 0 ? ` Restart to use what else was changed: ${changed.join(', ')}.` : ''}`,
+        );
+      })
       .catch((thrown: unknown) =>
         say(`The targets file was not taken over; the old one stays. ${String(thrown)}`),
       );
@@ -273,3 +283,12 @@ export function rereadOnHangup(
   process.on('SIGHUP', reread);
   return () => process.off('SIGHUP', reread);
 }
+
+/** Sections besides targets, and groups, which each target carries. */
+const changedSections = (before: object, after: object): string[] => {
+  const [was, is] = [before, after].map((one) => ({ ...one }) as Record<string, unknown>);
+  return [...new Set([...Object.keys(was!), ...Object.keys(is!)])].filter(
+    (name) =>
+      !['targets', 'groups'].includes(name) && JSON.stringify(was![name]) !== JSON.stringify(is![name]),
+  );
+};

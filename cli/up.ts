@@ -159,7 +159,8 @@ export async function up(options: UpOptions): Promise<number> {
     });
     undo.push(
       rereadOnHangup(
-        read,
+        config,
+        () => ({ ...(configFile ? readConfig(configFile) : config), targets: read() }),
         async (next) => {
           await demandTools(next);
           await takeTargets(db, next);

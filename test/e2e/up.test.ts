@@ -305,12 +305,17 @@ it('rereads the targets file on SIGHUP: a valid one counts, a wrong one is refus
     ),
   );
   up.kill('SIGHUP');
-  await up.says('Targets file read again');
+  await up.says('Targets file read again.\n');
   const { targets } = JSON.parse((await cli(up, 'status', '--json')).out) as {
     targets: { name: string; promotionsDisabledReason: string }[];
   };
   expect(targets.find(({ name }) => name === 'slow')?.promotionsDisabledReason).toBe('stocktaking');
   expect((await cli(up, 'audit', 'list', '--action', 'targets.')).out).toContain('new or changed: slow.');
+  // What it cannot take over while it runs it names, instead of passing over it.
+  writeFileSync(config, `audit: { everySeconds: 7 }\nretention: { logDays: 99 }\n${text}`);
+  up.kill('SIGHUP');
+  await up.says('Targets file read again. Restart to use what else was changed: ');
+  expect(up.output()).toMatch(/changed: (audit, retention|retention, audit)\./);
   writeFileSync(config, 'targets: nonsense');
   up.kill('SIGHUP');
   await up.says('the old one stays');
