@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import { z } from 'zod';
 import type { TargetConfig } from '../domain/config';
 import { conflictRefusal } from '../domain/conflicts';
@@ -212,7 +212,13 @@ async function decide(
   said: { decision: DecisionKind; comment?: string; digest?: string },
 ): Promise<Answer> {
   const { db } = deps;
+  const submitting = row.status === 'draft' && (await isBeingSubmitted(deps, row));
   const id = await call.once(async () => {
+    if (submitting)
+      throw new SignalboxError(
+        'illegal-transition',
+        `${changeRequestKey(row.id)} was sent for submission, but no worker has recorded it yet. Decide on it once it is submitted.`,
+      );
     const refusal = whyNotOpen(row, said.decision);
     if (refusal) throw refusal;
     return randomUUID();
@@ -240,8 +246,27 @@ async function decide(
   if (decision && !decision.counted)
     throw new SignalboxError(decision.refusal_code as ErrorCode, decision.refusal!);
   const now = (await findChangeRequest(db, row.id))!;
-  return { status: decision ? 201 : 202, body: await viewChangeRequest(db, now, deps.targets()) };
+  const body = await viewChangeRequest(db, now, deps.targets());
+  if (decision) return { status: 201, body };
+  const what = { approve: 'approval', reject: 'rejection', withdraw: 'withdrawal', review: 'review' }[
+    said.decision
+  ];
+  const accepted = `Your ${what} of ${changeRequestKey(row.id)} was accepted and is kept, but no worker has recorded it yet; it is still ${now.status}. It is recorded as soon as a worker answers.`;
+  return { status: 202, body: { ...body, accepted } };
 }
+
+/** Whether the next submission waits for a worker to record it. */
+const isBeingSubmitted = (deps: ApiDeps, { id, submission }: ChangeRequestRow): Promise<boolean> =>
+  deps.temporal.workflow
+    .getHandle(changeRequestWorkflowId(id, submission + 1))
+    .describe()
+    .then(
+      ({ status }) => status.name === 'RUNNING',
+      (thrown: unknown) => {
+        if (thrown instanceof WorkflowNotFoundError) return false;
+        throw thrown;
+      },
+    );
 
 /** Starts the next submission's workflow and waits until the request is submitted. */
 export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow, by: By) {
@@ -276,10 +301,10 @@ export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow, 
     const why = await whyNotBegun(deps, workflowId, `The approval of ${changeRequestKey(row.id)}`);
     if (why) throw why;
   }
-  return {
-    status: submitted ? 200 : 202,
-    body: await viewChangeRequest(db, submitted ?? row, deps.targets()),
-  };
+  const body = await viewChangeRequest(db, submitted ?? row, deps.targets());
+  if (submitted) return { status: 200, body };
+  const accepted = `${changeRequestKey(row.id)} was accepted for submission, but no worker has recorded it yet, so it is still a draft. It is submitted as soon as a worker answers.`;
+  return { status: 202, body: { ...body, accepted } };
 }
 
 /** Withdraws a promotion with its change request and tells the request's workflow. */

@@ -18,7 +18,7 @@ import {
 } from '../domain/schemas';
 import { checkWindow, type DeploymentWindow } from '../domain/windows/window';
 import { standingOf } from '../db/standing';
-import { usualDuration } from '../db/conflicts';
+import { knownDuration } from '../db/conflicts';
 import { anyStaleSleeper } from '../db/deployments';
 import { findPromotion } from '../db/promotions';
 import type { Move } from '../db/transition';
@@ -140,7 +140,7 @@ export function windowRoutes(deps: ApiDeps): Route[] {
         const { type, risk } = query;
         const schedule = await deps.windows.current();
         const status = schedule.status({ target: name, type, risk, ...standing, environment }, at);
-        return { body: viewWindowStatus(status, await usualDuration(db, name), at) };
+        return { body: viewWindowStatus(status, await knownDuration(db, name), at) };
       },
     }),
     route({

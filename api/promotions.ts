@@ -96,8 +96,10 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
               return String(await ship(tx, shipment));
             })),
         );
-        if (submit) await submitChangeRequest(deps, (await findChangeRequest(db, id))!, call);
-        return { body: await viewPromotion(db, (await findPromotion(db, id))!, runUrl) };
+        const request = submit && (await submitChangeRequest(deps, (await findChangeRequest(db, id))!, call));
+        const shipped = await viewPromotion(db, (await findPromotion(db, id))!, runUrl);
+        const accepted = request ? request.body.accepted : undefined;
+        return { body: { ...shipped, ...(accepted ? { accepted } : {}) } };
       },
     }),
     route({

@@ -41,7 +41,7 @@ export async function withdrawApproval(
 ): Promise<number> {
   await as('approver');
   const request = await client.withdrawDecision(rfcOf(key), options.reason ? { reason: options.reason } : {});
-  show(request, `Your approval is withdrawn; ${request.key} is ${request.status}.`);
+  show(request, request.accepted ?? `Your approval is withdrawn; ${request.key} is ${request.status}.`);
   return exitCodes.done;
 }
 
@@ -52,7 +52,7 @@ export async function review(
 ): Promise<number> {
   await as('approver');
   const request = await client.review(rfcOf(key), options);
-  show(request, `${request.key} is ${request.status}.`);
+  show(request, request.accepted ?? `${request.key} is ${request.status}.`);
   return exitCodes.done;
 }
 

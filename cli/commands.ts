@@ -7,6 +7,7 @@ import { createClient, type Client, type Place } from './client';
 import { exitCodes } from './exit-codes';
 import { readEndpoints } from './state-dir';
 import { printable } from '../domain/printable';
+import { sentences } from '../domain/sentences';
 import { watch } from './watch';
 
 /** The client commands. Each prints plain words, or with --json the entity, and answers an exit code. */
@@ -104,7 +105,7 @@ export async function ship(
   );
   show(
     promotion,
-    `Shipped ${revision} (commit ${promotion.commit.slice(0, 12)}) to ${target} as ${promotion.key}; change request ${promotion.changeRequest} is ${options.draft ? 'a draft: submit it next' : 'submitted: somebody else approves it next'}.`,
+    `Shipped ${revision} (commit ${promotion.commit.slice(0, 12)}) to ${target} as ${promotion.key}; ${promotion.accepted ?? `change request ${promotion.changeRequest} is ${options.draft ? 'a draft: submit it next' : 'submitted: somebody else approves it next'}.`}`,
   );
   return exitCodes.done;
 }
@@ -112,7 +113,7 @@ export async function ship(
 export async function submit({ client, show, as }: Context, key: string): Promise<number> {
   await as('contributor');
   const request = await client.submit(rfcOf(key));
-  show(request, `${request.key} is ${request.status}.`);
+  show(request, request.accepted ?? `${request.key} is ${request.status}.`);
   return exitCodes.done;
 }
 
@@ -126,7 +127,7 @@ async function decide(
   const request = await client.decide(rfcOf(key), { decision, ...(comment ? { comment } : {}) });
   const next =
     request.status === 'approved' ? ` Deploy it with "npx signalbox deploy ${request.promotion}".` : '';
-  show(request, `${request.key} is ${request.status}.${next}${missing(request)}`);
+  show(request, request.accepted ?? `${request.key} is ${request.status}.${next}${missing(request)}`);
   return exitCodes.done;
 }
 /** Who is still to approve, in plain words. */
@@ -160,7 +161,11 @@ const acting =
     if (!options.wait) {
       show(
         started,
-        `${started.key} is ${started.status}${started.waitingFor ? `, waiting for ${started.waitingFor}` : ''}. Follow it with "npx signalbox watch ${started.key}".`,
+        sentences(
+          started.accepted ??
+            `${started.key} is ${started.status}${started.waitingFor ? `, waiting for ${started.waitingFor}` : ''}`,
+          `Follow it with "npx signalbox watch ${started.key}"`,
+        ),
       );
       return exitCodes.done;
     }

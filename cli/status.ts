@@ -1,3 +1,4 @@
+import { readsAs } from '../domain/reads-as';
 import type { ChangeRequestView, DeploymentView, PromotionView } from '../domain/schemas';
 import { troubleInWords } from '../domain/trouble';
 import { table, type Context } from './commands';
@@ -53,7 +54,7 @@ export async function status({ client, json, show, say }: Context, key?: string)
 }
 
 const short = (digest: string) => digest.slice(0, 12);
-const live = (p: PromotionView) => (p.live ? `${p.status}, live` : p.status);
+const live = (p: PromotionView) => (p.live ? `${readsAs(p).state}, live` : readsAs(p).state);
 const latest = (p: PromotionView) => {
   const attempt = p.deployments.at(-1);
   return attempt

@@ -5,15 +5,23 @@ import type { Tx } from './connect';
 
 const usualMs = 600_000;
 const ms = (time: string) => `(extract(epoch FROM ${time}) * 1000)::float`;
-/** SQL of how long deployments to a target usually take, in ms; ten minutes where nothing is known. */
-export const usualMsOf = (target: string) => `(
-  SELECT coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at) * 1000), ${usualMs})::float
+/** SQL of how long deployments to a target have taken, in ms; null where none has succeeded. */
+const knownMsOf = (target: string) => `(
+  SELECT (percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at) * 1000))::float
     FROM (SELECT started_at, finished_at FROM deployments WHERE target = ${target} AND status = 'succeeded'
            ORDER BY id DESC LIMIT 20) AS latest)`;
+/** The same; ten minutes where nothing is known. */
+export const usualMsOf = (target: string) => `coalesce(${knownMsOf(target)}, ${usualMs})::float`;
 
+/** How long to plan for. */
 export async function usualDuration(tx: Tx, target: string): Promise<number> {
-  const { rows } = await tx.raw(`SELECT ${usualMsOf(':target')} AS ms`, { target });
-  return rows[0].ms as number;
+  return (await knownDuration(tx, target)) ?? usualMs;
+}
+
+/** The same; undefined where none has succeeded yet, so that nothing is said that nobody can know. */
+export async function knownDuration(tx: Tx, target: string): Promise<number | undefined> {
+  const { rows } = await tx.raw(`SELECT ${knownMsOf(':target')} AS ms`, { target });
+  return (rows[0].ms as number | null) ?? undefined;
 }
 
 /**

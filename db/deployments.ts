@@ -9,6 +9,7 @@ import {
   type Risk,
   type Trigger,
 } from '../domain/machines';
+import { sentences } from '../domain/sentences';
 import { releaseOr, type Observed, type Restorable } from '../domain/observed';
 import { recordAudit } from './audit';
 import { deliverItems, takeItemsBack } from './backlog/delivery';
@@ -142,8 +143,15 @@ export async function rollbackFailed(db: Db, id: number, owner: string, why: str
     const { status, request_id } = await lockOpen(tx, id, owner);
     if (status === 'rollback-failed') return;
     await transition(tx, 'deployment', id, 'rollback-failed', bySignalbox(why, request_id), {
-      waiting_for: `an SRE: ${why} Resolve it with retry (undo again) or accept (leave the target as it is).`,
+      waiting_for: sentences(
+        `an SRE: ${why}`,
+        'Resolve it with retry (undo again) or accept (leave the target as it is)',
+      ),
     });
+    // The alarm ended the undo in the middle of a try: nothing of it runs any more.
+    await tx('deployment_steps')
+      .where({ deployment: id, status: 'running' })
+      .update({ status: 'failed', detail: why, finished_at: tx.fn.now() });
   });
 }
 

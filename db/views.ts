@@ -284,15 +284,19 @@ export const viewWindow = (row: WindowRow): WindowView => {
   };
 };
 
-/** @param usualMs how long a deployment usually takes. @param at the instant that was asked for. */
-export const viewWindowStatus = (status: WindowStatus, usualMs: number, at: number): WindowStatusView => ({
+/** @param usualMs how long a deployment usually takes; undefined: none has run. @param at the instant that was asked for. */
+export const viewWindowStatus = (
+  status: WindowStatus,
+  usualMs: number | undefined,
+  at: number,
+): WindowStatusView => ({
   open: status.open,
   reason: status.reason,
   windows: status.windows,
   nextOpen: isoOf(status.nextOpen),
   nextClose: isoOf(status.nextClose),
   warning:
-    status.open && status.nextClose !== null && status.nextClose - at < usualMs
+    status.open && status.nextClose !== null && usualMs !== undefined && status.nextClose - at < usualMs
       ? `A deployment usually takes ${Math.ceil(usualMs / 1000)} s, and the window closes in ${Math.floor((status.nextClose - at) / 1000)} s: it may be held before its swap.`
       : null,
 });

@@ -246,6 +246,9 @@ export const backupView = z
   })
   .meta({ id: 'Backup' });
 
+/** In the answer to a request that was accepted (202): what is not recorded yet, why, and what happens next. */
+const accepted = z.string().optional().describe('what was accepted but is not recorded yet, and why');
+
 export const deploymentView = z
   .object({
     key: z.string().meta({ example: 'CP-7.1' }),
@@ -272,6 +275,7 @@ export const deploymentView = z
     backup: backupView.nullable(),
     steps: z.array(stepView),
     temporal: z.object({ workflowId: z.string(), runId: z.string(), url: z.string().nullable() }),
+    accepted,
     ...versioned,
   })
   .meta({ id: 'Deployment' });
@@ -299,6 +303,7 @@ export const promotionView = z
       .describe(
         'what blocks an item that it carries, in plain words; until it is resolved it is not deployed',
       ),
+    accepted,
     ...versioned,
   })
   .meta({ id: 'Promotion' });
@@ -551,6 +556,7 @@ export const changeRequestView = z
         at,
       }),
     ),
+    accepted,
     ...versioned,
   })
   .meta({ id: 'ChangeRequest' });

@@ -8,6 +8,7 @@ import {
   TemporalFailure,
 } from '@temporalio/workflow';
 import type { Plan } from '../activities/lifecycle';
+import { sentences } from '../domain/sentences';
 import { record, undoOnTarget } from './activities';
 import { claimed, recordEnd, isLost, observed, tidied } from './place';
 import { resolveRollback, type DeploymentOutcome, type Resolution } from './messages';
@@ -86,15 +87,15 @@ export async function unwind(
   for (const name of order) {
     rounds.next = round;
     for (;;) {
-      setCurrentDetails(`**Rolling back.** ${why}\n\nNow: ${undoTitle[name]}.`);
+      setCurrentDetails(`**Rolling back.** ${sentences(why)}\n\nNow: ${undoTitle[name]}.`);
       const failure = await untilAlarm(plan, name, rounds);
       if (failure === undefined) break;
-      await record.rollbackFailed(plan, `${undoTitle[name]}: ${failure}.`);
+      await record.rollbackFailed(plan, sentences(`${undoTitle[name]}: ${failure}`));
       const accepted = await decided(plan, why, resolved, failure);
       if (accepted) return accepted;
     }
   }
-  return recordEnd(plan, 'rolled-back', `${why} ${rolledBackTo(plan, began, rounds.found)}`);
+  return recordEnd(plan, 'rolled-back', sentences(why, rolledBackTo(plan, began, rounds.found)));
 }
 
 /** Waits for an SRE's decision. @returns the outcome when the target is accepted as it is; undefined: try again. */
@@ -105,7 +106,7 @@ async function decided(
   failure = 'It had failed before.',
 ): Promise<DeploymentOutcome | undefined> {
   setCurrentDetails(
-    `**Rollback failed; the lane is held.** ${failure}\n\nAn SRE has to decide: \`signalbox resolve ${plan.key} --retry\` or \`--accept\`.`,
+    `**Rollback failed; the lane is held.** ${sentences(failure)}\n\nAn SRE has to decide: \`signalbox resolve ${plan.key} --retry\` or \`--accept\`.`,
   );
   for (;;) {
     const resolution = await resolved();
@@ -113,7 +114,10 @@ async function decided(
       await record.resumeRollback(plan, resolution);
       return undefined;
     }
-    const outcome = `${why} The rollback failed; ${resolution.by} accepted the target as it is: ${resolution.reason}`;
+    const outcome = sentences(
+      why,
+      `The rollback failed; ${resolution.by} accepted the target as it is: ${resolution.reason}`,
+    );
     try {
       const seen = plan.runner && (await observed(plan));
       const accepted = await record.acceptRollback(plan, outcome, resolution, seen);

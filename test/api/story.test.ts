@@ -333,10 +333,29 @@ it('with no worker to answer, clicks and decisions are accepted and go on when o
       body: { key: `${key}.1`, status: 'queued', waitingFor: expect.stringContaining('no worker') },
     });
     expect(second).toMatchObject({ status: 202, body: { key: `${key}.1` } });
+    // Each says what is not so yet, and why.
+    expect(first.body.accepted).toMatch(/was accepted, but no worker is answering yet/);
     const decision = await slow.post('approver', `/api/change-requests/${rfc(other)}/decisions`, {
       decision: 'approve',
     });
-    expect(decision).toMatchObject({ status: 202, body: { status: 'submitted' } });
+    expect(decision).toMatchObject({
+      status: 202,
+      body: { status: 'submitted', accepted: expect.stringContaining('still submitted') },
+    });
+    const third = await slow.post('contributor', '/api/promotions', {
+      target: 'shop',
+      revision: 'v3',
+      title: 'unanswered',
+      submit: true,
+    });
+    expect(third.body.accepted).toMatch(/still a draft/);
+    const early = await slow.post('approver', `/api/change-requests/${third.body.changeRequest}/decisions`, {
+      decision: 'approve',
+    });
+    expect([early.status, early.body.detail]).toEqual([
+      409,
+      expect.stringContaining('was sent for submission, but no worker has recorded it yet'),
+    ]);
     await world.startWorkers();
     expect(await ended(`${key}.1`)).toMatchObject({ status: 'succeeded' });
     await world.until(

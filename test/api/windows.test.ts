@@ -156,7 +156,8 @@ describe('keeping windows', () => {
     expect((await ask('2027-01-13T12:00:00Z')).nextOpen).toBe('2027-01-13T19:00:00.000Z');
     const late = await ask('2027-06-02T19:59:00Z');
     expect(late).toMatchObject({ open: true, nextClose: '2027-06-02T20:00:00.000Z' });
-    expect(late.warning).toMatch(/usually takes 600 s, and the window closes in 60 s/);
+    // Nothing was deployed yet, so nobody knows how long it takes.
+    expect(late.warning).toBeNull();
     expect((await api.get(`${windows}/status`)).body.detail).toBe('Give either target or promotion.');
   });
 });

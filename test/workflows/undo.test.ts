@@ -74,6 +74,11 @@ describe.each(undos)('%s', (undo) => {
     });
     shop.undoAlarmSeconds = undoAlarmSeconds;
     expect(failed.waiting_for).toMatch(/an SRE.*retry.*accept/);
+    expect(failed.waiting_for).not.toMatch(/[.!?]\./);
+    // The alarm ended the try: nothing of it reads as if it still ran.
+    expect(await world.db('deployment_steps').where({ deployment: failed.id, status: 'running' })).toEqual(
+      [],
+    );
     expect((await world.db('promotions').where({ id: failed.promotion }).first()).status).toBe('executing');
 
     // The lane is held: the next deployment waits, and says behind whom.

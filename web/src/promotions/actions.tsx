@@ -70,7 +70,7 @@ export function Actions(props: Props) {
     mutationFn: ({ action, body }: { action: Action; body: object }) => {
       const [path, fixed] = request(action, props);
       const stand = standOf(action);
-      return api.write(path, { ...fixed, ...body }, stand.can ? stand.as : undefined);
+      return api.write<{ accepted?: string }>(path, { ...fixed, ...body }, stand.can ? stand.as : undefined);
     },
     onSettled: () => queries.invalidateQueries(),
   });
@@ -136,6 +136,11 @@ export function Actions(props: Props) {
           {held.join(', ')}: <Keyed text={why} />
         </p>
       ))}
+      {act.data?.accepted && (
+        <p role="status" className="muted">
+          <Keyed text={act.data.accepted} />
+        </p>
+      )}
       {act.error && (
         <p role="alert" className="refusal">
           Refused: <Keyed text={act.error.message} />

@@ -1,3 +1,4 @@
+import { readsAs } from '../../../domain/reads-as';
 import type { PromotionView } from '../../../domain/schemas';
 import { Badge } from '../badge';
 
@@ -18,7 +19,7 @@ export function PromotionList(props: {
           >
             <span className="row">
               <strong>{p.key}</strong>
-              <Badge machine="promotion" state={p.status} />
+              <Badge {...readsAs(p)} />
               {p.live && <span className="live-mark">live</span>}
             </span>
             <span className="title">{p.title}</span>

@@ -32,9 +32,16 @@ export function ShipForm({ onShipped }: { onShipped: (key: string) => void }) {
   });
   if (!open)
     return (
-      <Opens stand={stand} className="wide" letter="n" open={() => setOpen(true)}>
-        Ship a revision …
-      </Opens>
+      <>
+        <Opens stand={stand} className="wide" letter="n" open={() => setOpen(true)}>
+          Ship a revision …
+        </Opens>
+        {ship.data?.accepted && (
+          <p role="status" className="muted">
+            {ship.data.accepted}
+          </p>
+        )}
+      </>
     );
   return (
     <form
