@@ -15,6 +15,30 @@ export interface Mutant {
 
 export const mutants: Mutant[] = [
   {
+    name: 'last-answer-decides',
+    without: 'asking on when the last answer was good and time is up',
+    file: 'activities/health-check.ts',
+    from: "while (Date.now() < deadline || last === '')",
+    to: 'while (Date.now() < deadline)',
+    killer: { test: 'test/workflows/health', named: 'answers well but slowly' },
+  },
+  {
+    name: 'alarm-closes-the-try',
+    without: 'closing the try of an undo that the alarm ended',
+    file: 'db/deployments.ts',
+    from: ".update({ status: 'failed', detail: why, finished_at: tx.fn.now() });",
+    to: ".update({ status: 'running' });",
+    killer: { test: 'test/workflows/undo', named: 'undoSwap fails always' },
+  },
+  {
+    name: 'guardian',
+    without: 'ending what a run of the tests leaves',
+    file: 'test/helpers/guardian.cjs',
+    from: "        process.kill(pid, 'SIGKILL');",
+    to: '        void pid;',
+    killer: { test: 'test/e2e/nothing-left', named: 'the runner is killed', built: true },
+  },
+  {
     name: 'observe-before',
     without: 'writing down what was live before it acted',
     file: 'activities/swap.ts',

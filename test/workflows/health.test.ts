@@ -1,4 +1,6 @@
+import { readlinkSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
+import { basename, join } from 'node:path';
 import { makeWorld, type World } from '../helpers/world';
 
 /** What a health check does not let itself be led to. */
@@ -46,6 +48,25 @@ it.each([
     const row = await d.row();
     expect(row).toMatchObject({ status: 'rolled-back', outcome: expect.stringMatching(told) });
     expect(asked).toBe(0);
+  } finally {
+    shop.health.url = before;
+    site.closeAllConnections();
+    await new Promise((done) => site.close(done));
+  }
+});
+
+it('a site that answers well but slowly is not unhealthy because time was up between two answers', async () => {
+  const shop = world.targets.get('shop')!;
+  const before = shop.health.url;
+  const site = createServer((_request, response) => {
+    // Later than the deadline of one second, each time.
+    setTimeout(() => response.end(basename(readlinkSync(join(world.root('shop'), 'current')))), 1_200);
+  });
+  await new Promise<void>((done) => site.listen(0, '127.0.0.1', done));
+  shop.health.url = `http://127.0.0.1:${(site.address() as { port: number }).port}/`;
+  try {
+    const d = await world.deploy('v2');
+    expect(await d.row()).toMatchObject({ status: 'succeeded' });
   } finally {
     shop.health.url = before;
     site.closeAllConnections();
