@@ -19,8 +19,9 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await open.changes?.close();
-  await open.pool?.destroy();
+  // First, so that a query that hangs fails the test and does not hang its end too.
   await proxy.close();
+  await open.pool?.destroy();
 });
 afterAll(() => database.drop());
 
