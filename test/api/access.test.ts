@@ -97,8 +97,9 @@ const table: [string, string, Role[]][] = [
   ['post', '/session/person', everyRole],
   ['delete', '/session', everyRole],
   ['get', '/audit', everyRole],
+  ['post', '/targets/:name/adopt', ['sre']],
   // Programs alone: test/api/runners.
-  ...['hello', 'claim', 'begin', 'fence', 'permit', 'lines', 'finish'].map(
+  ...['hello', 'claim', 'begin', 'fence', 'permit', 'observed', 'trouble', 'overcame', 'lines', 'finish'].map(
     (what): [string, string, Role[]] => ['post', `/runners/:target/${what}`, []],
   ),
 ];
