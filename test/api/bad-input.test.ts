@@ -94,6 +94,7 @@ const writes: [string, Role, string, Record<string, unknown>][] = [
   ['resend', 'admin', '/api/notifications/1/resend', {}],
   ['cancel', 'sre', '/api/deployments/CP-1.1/cancel', {}],
   ['resolve', 'sre', '/api/deployments/CP-1.1/resolve', { action: 'retry', reason: 'r' }],
+  ['adopt', 'sre', '/api/targets/shop/adopt', { reason: 'r' }],
   ['make a token', 'admin', '/api/tokens', { person: 'x', roles: ['sre'], expiresAt: null }],
   ['disable', 'admin', '/api/people/x/disable', {}],
   ['enable', 'admin', '/api/people/x/enable', {}],
