@@ -8,6 +8,7 @@ import { lives } from './live';
 import { lost } from './lost';
 import { many } from './many';
 import { races } from './races';
+import { rules } from './rules';
 import { undos } from './undo';
 import { upgrades } from './upgrade';
 
@@ -22,6 +23,7 @@ export const scenarios: Scenario[] = [
   ...hung,
   ...lives,
   ...lost,
+  ...rules,
   ...many,
   ...upgrades,
 ];
