@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseTargets } from '../../domain/config';
 import { laneHolding } from '../../domain/machines';
 import { acquireLane, admit } from '../../db/admission';
@@ -12,6 +11,7 @@ import { registerTargets } from '../../db/targets';
 import { createWindows } from '../../db/windows';
 import { introducePeople } from '../helpers/people';
 import { testDatabase, type TestDatabase } from '../helpers/postgres';
+import { until } from '../helpers/until';
 
 /** The lanes of targets that must not run beside each other: at the same moment, in order, and never stuck. */
 const relations: Record<string, string[]> = { a: ['b'], b: ['c'], c: [], d: ['a', 'c'], e: [] };
@@ -60,7 +60,7 @@ async function approved(target: string, conflictsAccepted?: string): Promise<num
   return id;
 }
 const rules = () => ({ windows: createWindows(database.db), targets: () => targets });
-const start = (promotion: number, by = rules()) =>
+const start = (promotion: number) =>
   admit(
     database.db,
     {
@@ -71,7 +71,7 @@ const start = (promotion: number, by = rules()) =>
       owner: `deploy/CP-${promotion}/1`,
       runId: 'r',
     },
-    by,
+    rules(),
   );
 const rowsIn = async (...states: string[]) =>
   (await database.db('deployments').whereIn('status', states).orderBy('id')) as DeploymentRow[];
@@ -102,26 +102,24 @@ const deadlocks = async () =>
   );
 
 it('two that are admitted at the same moment on related targets do not both get their lanes', async () => {
+  const { db } = database;
   const [one, other] = [await approved('a'), await approved('b')];
-  let reading = 0;
-  let both!: () => void;
-  const together = new Promise<void>((resolve) => (both = resolve));
-  const real = createWindows(database.db);
-  const slow = {
-    ...rules(),
-    windows: {
-      async current(...args: Parameters<typeof real.current>) {
-        if (++reading === 2) both();
-        // Where the lock holds the other one off, it does not come before this one is through.
-        await Promise.race([together, sleep(1_000)]);
-        return real.current(...args);
-      },
-    },
-  };
-  const answers = await Promise.all([start(one, slow), start(other, slow)]);
-  expect(answers.map(({ lane }) => lane?.kind).sort()).toEqual(['acquired', 'waiting']);
-  const behind = answers.find(({ lane }) => lane?.kind === 'waiting')!;
-  const { row } = answers.find(({ lane }) => lane?.kind === 'acquired')!;
+  // Both are stopped where they have seen who holds which lane, and have not taken theirs yet.
+  const { admitted } = await db.transaction(async (tx) => {
+    await tx('change_requests').whereIn('id', [one, other]).orderBy('id').forUpdate();
+    const admitted = Promise.all([start(one), start(other)]);
+    await until('both to be stopped', async () => {
+      const { rows } = await database.owner.raw(
+        "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+      );
+      return Number(rows[0].n) === 2;
+    });
+    return { admitted };
+  });
+  const both = await admitted;
+  expect(both.map(({ lane }) => lane?.kind).sort()).toEqual(['acquired', 'waiting']);
+  const behind = both.find(({ lane }) => lane?.kind === 'waiting')!;
+  const { row } = both.find(({ lane }) => lane?.kind === 'acquired')!;
   expect((await rowsIn('queued'))[0]!.waiting_for).toBe(
     `the lane of ${behind.row.target}: position 1, behind CP-${row.promotion}.1 on ${row.target}, which must not run beside ${behind.row.target}`,
   );
