@@ -41,9 +41,10 @@ export const mutants: Mutant[] = [
   {
     name: 'observe-before',
     without: 'writing down what was live before it acted',
-    file: 'activities/swap.ts',
-    from: "const before = await context.observed('before', looked);",
-    to: 'const before = looked;',
+    file: 'db/steps.ts',
+    from: `        observed: JSON.stringify(live),
+        from_release: release,`,
+    to: '        from_release: release,',
     killer: { test: 'test/workflows/observed', named: 'an older release that was put back by hand' },
   },
   {
