@@ -79,9 +79,9 @@ describeDumpable()('a target with a database', () => {
     });
   });
   afterAll(async () => {
+    await shop.end();
     await cleanUp();
     await new Promise((done) => site.close(done));
-    await shop.end();
     await database.stop();
   });
 

@@ -95,8 +95,9 @@ mkdir -p dist && cp version.txt dist/\n`,
   writeFileSync(config(), targetsFile('./mirror'));
   await git(['clone', '--quiet', '--bare', join(host, 'repository'), join(host, 'mirror')]);
   if (asRoot) {
-    for (const name of ['live', 'data', 'flags']) chownSync(join(host, name), 65_534, 65_534);
-    spawnSync('chown', ['-R', '65534:65534', join(host, 'mirror')]);
+    // Its data too: what belongs to others could not be given back to them by a restore.
+    for (const name of ['live', 'data', 'flags', 'mirror'])
+      spawnSync('chown', ['-R', '65534:65534', join(host, name)]);
   }
   up = await startUp({ args: ['--no-sample', '--config', control()] });
   const made = await cli(

@@ -69,8 +69,8 @@ it('a paused step is told of as well', async () => {
   await world.byHand('activity', 'pause', ...step, '--identity', 'olga', '--reason', 'wait');
   expect(await reconcile()).toEqual([]);
   expect((await d.row()).paused).toMatch(/build is paused in Temporal by olga \(wait\).*activity unpause/);
-  held.go();
   await world.byHand('activity', 'unpause', ...step);
+  held.go();
   await d.handle.result();
   expect(await d.row()).toMatchObject({ status: 'succeeded' });
 });
