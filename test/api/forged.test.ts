@@ -265,7 +265,7 @@ describe('a deployment that runs', () => {
   });
 
   it('whose rollback failed waits for an SRE who said so to the API', async () => {
-    world.faults.undoSwap = () => Promise.reject(new Error('no'));
+    world.faults.undoSwap = () => Promise.reject(ApplicationFailure.nonRetryable('no', 'Hopeless'));
     await world.deploy('v1');
     const d = await world.start(await world.approved('sick'));
     await world.until('the rollback to fail', async () => (await d.row())?.status === 'rollback-failed');
