@@ -193,13 +193,20 @@ async function send(
   response.status(status ?? definition.answers.status);
   if (retryAfterSeconds !== undefined) response.set('Retry-After', String(retryAfterSeconds));
   if (body instanceof TextStream) {
+    const parts = body.parts[Symbol.asyncIterator]();
+    // Read before anything is sent: what cannot be read is an error with a status, not a connection that is cut.
+    const first = await parts.next();
     response.type(body.type);
     // A reader that goes away is none of our errors.
-    await pipeline(Readable.from(body.parts), response).catch((thrown: unknown) => {
+    await pipeline(Readable.from(withFirst(first, parts)), response).catch((thrown: unknown) => {
       if (!response.destroyed) throw thrown;
     });
   } else if (typeof body === 'string') response.type('text/plain').send(body);
   else response.json(body);
+}
+
+async function* withFirst(first: IteratorResult<string>, rest: AsyncIterator<string>): AsyncIterable<string> {
+  for (let part = first; !part.done; part = await rest.next()) yield part.value;
 }
 
 function parse(schema: z.ZodType | undefined, input: unknown, what: string): never {

@@ -21,11 +21,12 @@ import { moveOf } from './items';
 /** Many backlog items at once: changed together, imported, exported. */
 export function bulkRoutes({ db }: ApiDeps): Route[] {
   async function* csvLines(filter: ItemFilter) {
-    yield csvHead;
+    let head = csvHead;
     let cursor: string | undefined;
     do {
       const page = await listItems(db, filter, 'rank', 1_000, cursor);
-      yield csvOf(page.items);
+      yield head + csvOf(page.items);
+      head = '';
       cursor = page.nextCursor ?? undefined;
     } while (cursor !== undefined);
   }

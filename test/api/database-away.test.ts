@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, type Db } from '../../db/connect';
+import { messageOf } from '../../domain/errors';
 import { serveWorld, type Served } from '../helpers/api';
 import { darkProxy, type DarkProxy } from '../helpers/dark-proxy';
 import { until } from '../helpers/until';
@@ -49,7 +50,12 @@ const asked = async ({
     method,
     // For hangs only.
     signal: AbortSignal.timeout(30_000),
-    headers: { authorization: `Bearer token-of-${as}`, 'content-type': 'application/json' },
+    // Each on a connection of its own: one that was idle may be closed by the server just when it is used again.
+    headers: {
+      authorization: `Bearer token-of-${as}`,
+      'content-type': 'application/json',
+      connection: 'close',
+    },
     ...(method === 'GET' ? {} : { body: JSON.stringify(body) }),
   });
   return {
@@ -81,6 +87,10 @@ it('every route answers 503 with Retry-After in the dark, and works again afterw
   });
 });
 
+const whyNone =
+  ({ method, path }: { method: string; path: string }) =>
+  (thrown: unknown) => ({ status: `${method} ${path}: ${messageOf(thrown)}` });
+
 it('is never a fault of Signalbox, also where connections are cut in the middle of requests', async () => {
   const until = Date.now() + 4_000;
   const cutting = (async () => {
@@ -97,13 +107,9 @@ it('is never a fault of Signalbox, also where connections are cut in the middle 
   const asking = Array.from({ length: 6 }, async () => {
     while (Date.now() < until) {
       const route = reads[n++ % reads.length]!;
-      const answers = [await asked(route).catch(({ message }: Error) => ({ status: message }))];
+      const answers = [await asked(route).catch(whyNone(route))];
       if (n % 3 === 0)
-        answers.push(
-          await asked({ ...add, body: { title: `item ${n}` } }).catch(({ message }: Error) => ({
-            status: message,
-          })),
-        );
+        answers.push(await asked({ ...add, body: { title: `item ${n}` } }).catch(whyNone(add)));
       for (const { status } of answers) seen.set(`${status}`, (seen.get(`${status}`) ?? 0) + 1);
     }
   });
