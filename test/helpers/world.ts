@@ -21,7 +21,7 @@ import { createSource } from '../../activities/git';
 import { run } from '../../cli/embedded/fetch-part';
 import { parseConfig, type Targets } from '../../domain/config';
 import type { Deps } from '../../activities/deps';
-import { createJournal } from '../../db/journal';
+import { createJournal, type Journal } from '../../db/journal';
 import { createWindows } from '../../db/windows';
 import { isTerminal } from '../../domain/machines';
 import { decide } from '../../db/change-requests';
@@ -48,7 +48,15 @@ export type Fault = (run: () => Promise<unknown>, name: string) => Promise<unkno
 export type World = Awaited<ReturnType<typeof makeWorld>>;
 
 /** @param options.extra more of each target, as YAML. @param options.top more of the whole file. */
-export async function makeWorld(options: { targets?: string[]; extra?: string; top?: string } = {}) {
+export async function makeWorld(
+  options: {
+    targets?: string[];
+    extra?: string;
+    top?: string;
+    /** What lies between the steps and the record. */
+    journal?: (real: Journal) => Journal;
+  } = {},
+) {
   const names = options.targets ?? ['shop'];
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-world-'));
   const database = await testDatabase();
@@ -111,7 +119,9 @@ export async function makeWorld(options: { targets?: string[]; extra?: string; t
   const deps: Deps = {
     db,
     targets: (): Targets => world.targets,
-    journal: createJournal({ db, windows, targets: (): Targets => world.targets }),
+    journal: (options.journal ?? ((real: Journal) => real))(
+      createJournal({ db, windows, targets: (): Targets => world.targets }),
+    ),
     windows,
     retention: {},
     notifications: {

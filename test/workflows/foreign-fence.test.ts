@@ -4,12 +4,17 @@ import { makeWorld, type World } from '../helpers/world';
 
 /** A target that holds a higher number than the record ever gave out: another Signalbox acted there, or this one's database is older than it was. */
 let world: World;
+/** What happens between the record's number and its use. */
+let between: (ask: () => Promise<number | undefined>) => Promise<number | undefined> = (ask) => ask();
 beforeAll(async () => {
-  world = await makeWorld();
+  world = await makeWorld({
+    journal: (real) => ({ ...real, fence: (...of) => between(() => real.fence(...of)) }),
+  });
 });
 afterAll(() => world.stop());
 afterEach(() => {
   world.faults = {};
+  between = (ask) => ask();
 });
 
 const room = () => join(world.root('shop'), '.signalbox');
@@ -50,17 +55,15 @@ it('its number is still higher when an attempt is undone: the undo passes it too
 it('a number that was given out before and comes late is still refused', async () => {
   // A try takes its number and stops; a later try of the same step goes past a number that nobody gave out.
   let first = true;
-  const { journal } = world.deps;
-  const { fence } = journal;
   let resume!: () => void;
   const stopped = new Promise<void>((resolve) => (resume = resolve));
   const late: Promise<unknown>[] = [];
   world.faults.swap = (run) => {
     if (!first) return run();
     first = false;
-    journal.fence = async (...of) => {
-      const number = await fence(...of);
-      journal.fence = fence;
+    between = async (ask) => {
+      between = (again) => again();
+      const number = await ask();
       await stopped;
       return number;
     };
@@ -80,16 +83,14 @@ it('a number that was given out before and comes late is still refused', async (
 });
 
 it('raised once more by somebody else between the record and the target: it asks again and goes on', async () => {
-  const { journal } = world.deps;
-  const { fence } = journal;
   let times = 0;
   world.faults.swap = (run) => {
-    journal.fence = async (...of) => {
-      const number = await fence(...of);
+    between = async (ask) => {
+      const number = await ask();
       if (++times === 1) hold(held() + 7_000, 'CP-93.1 swap');
       return number;
     };
-    return run().finally(() => (journal.fence = fence));
+    return run();
   };
   const d = await world.deploy('v3');
   expect(times).toBe(2);
