@@ -6,7 +6,7 @@ import { failpoint } from '../domain/failpoint';
 import { inWords, isRestorable, isSame, releaseOr, type Observed, type Restorable } from '../domain/observed';
 import { archiveOf, runTargetCommand } from './build';
 import type { Hook, Switched } from './drivers/driver';
-import { heldIn } from './drivers/numbers';
+import { heldIn, switchesIn } from './drivers/numbers';
 import { fenced, underFence } from './fence';
 import { judge, verdict } from './causes';
 import type { StepContext } from './step';
@@ -23,7 +23,8 @@ import type { StepContext } from './step';
  */
 export async function lookBefore(context: StepContext): Promise<Restorable> {
   const { attempt, driver, note, target } = context;
-  if (attempt.observed) return attempt.observed;
+  const found = foundBefore(context);
+  if (found) return found;
   const live = await driver.observe();
   if (!isRestorable(live))
     throw verdict(
@@ -44,6 +45,24 @@ export async function lookBefore(context: StepContext): Promise<Restorable> {
     );
   return live;
 }
+
+/**
+ * What the attempt found live, if it has acted. Workers from before observation switched without recording what they
+ * found: then the target's own journal has it, and looking now would find the attempt's own release.
+ */
+export function foundBefore({ attempt, driver, key }: StepContext): Restorable | undefined {
+  if (attempt.observed) return attempt.observed;
+  const all = switchesIn(driver.room);
+  const mine = all.slice(all.findLastIndex(({ by }) => !by.startsWith(`${key} `)) + 1);
+  // Another attempt may have had this key before the database was restored.
+  const swap = mine.find(({ by, to }) => by === `${key} swap` && to === attempt.release);
+  if (!swap) return undefined;
+  const undone = mine.findLast(({ by }) => by === `${key} undo-swap`);
+  const text = undone ? undone.to : swap.from;
+  // Of what was no release they wrote less than it takes to put it back; they returned to what the record had.
+  return releaseOr(text === null || isDigest(text) ? text : attempt.before);
+}
+const isDigest = (text: string) => /^[0-9a-f]{64}$/.test(text);
 
 /** What is live is only looked at; it is made ready when it has to become live again. */
 async function isThere(context: StepContext, live: Restorable): Promise<void> {

@@ -1,6 +1,6 @@
-import { inWords, isRestorable, isSame, nothing, type Observed } from '../domain/observed';
+import { inWords, isRestorable, isSame, nothing, type Observed, type Restorable } from '../domain/observed';
 import { wholeBackup } from './backup';
-import { lookBefore, makeReady, ownOf, switchTo } from './live';
+import { foundBefore, lookBefore, makeReady, ownOf, switchTo } from './live';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
 
 /**
@@ -21,7 +21,7 @@ async function makeOldCurrent(context: StepContext): Promise<string> {
   const { attempt } = context;
   const own = ownOf(context);
   if (attempt.drifted && !isRestorable(attempt.drifted)) return leftAlone(attempt.drifted);
-  const wanted = attempt.drifted ?? attempt.observed;
+  const wanted = attempt.drifted ?? (await recordedBefore(context));
   if (!wanted) return `the swap had not begun; ${inWords(await context.driver.observe())} was left as it is`;
   await makeReady(context, wanted);
   const over: Observed[] = [wanted, ...own, ...(attempt.tookOut ? [nothing] : [])];
@@ -38,6 +38,13 @@ async function makeOldCurrent(context: StepContext): Promise<string> {
   return result === 'already'
     ? `${inWords(wanted)} was current already (fence ${fence})`
     : `${inWords(wanted)} is current, before it ${inWords(from)} (fence ${fence})`;
+}
+
+/** What was live before the attempt acted, on record from here on; undefined: it did not come so far. */
+async function recordedBefore(context: StepContext): Promise<Restorable | undefined> {
+  const found = foundBefore(context);
+  if (found && !context.attempt.observed) await context.observed('before', found);
+  return found;
 }
 
 const leftAlone = (live: Observed) =>
@@ -96,7 +103,7 @@ export interface Restored {
 export async function restored(context: StepContext): Promise<Restored> {
   const { attempt, driver, target } = context;
   const live = await driver.observe();
-  const wanted = attempt.drifted ?? attempt.observed;
+  const wanted = attempt.drifted ?? (await recordedBefore(context));
   if (wanted && !isSame(live, wanted))
     throw verdict('NotRestored', `${target.name} runs ${inWords(live)}, not ${inWords(wanted)}.`);
   return { live, untouched: !wanted && !attempt.migrationBegan };

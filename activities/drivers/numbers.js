@@ -99,6 +99,31 @@ const unreadable = (file, journal, how) =>
       `Write {"fence": N} into it, with N as high as the highest "fence" in ${journal} or higher; then it goes on`,
   );
 
+/**
+ * Every switch of what is live in a room, oldest first, by the texts of what was live before and after it.
+ * @param {string} room
+ * @returns {{ by: string, from: string | null, to: string | null }[]}
+ */
+function switchesIn(room) {
+  const file = path.join(room, 'journal.jsonl');
+  if (!fs.existsSync(file)) return [];
+  return (
+    fs
+      .readFileSync(file, 'utf8')
+      .split('\n')
+      // A line that was cut by a power failure has the next one behind it.
+      .map((line) => line.slice(Math.max(0, line.lastIndexOf('{"at"'))))
+      .flatMap((line) => {
+        try {
+          return [JSON.parse(line)];
+        } catch {
+          return [];
+        }
+      })
+      .filter((entry) => entry.to !== undefined)
+  );
+}
+
 /** The highest number that acted in a room. */
 const highestIn = (room) => heldIn(room).fence;
 
@@ -113,4 +138,4 @@ function note(room, fence, entry) {
   fs.appendFileSync(path.join(room, 'journal.jsonl'), `${line}\n`);
 }
 
-module.exports = { lock, heldIn, highestIn, note, sync };
+module.exports = { lock, heldIn, highestIn, note, switchesIn, sync };

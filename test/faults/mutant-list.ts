@@ -48,6 +48,14 @@ export const mutants: Mutant[] = [
     killer: { test: 'test/workflows/observed', named: 'an older release that was put back by hand' },
   },
   {
+    name: 'found-by-the-journal',
+    without: 'asking the journal of a target what an older worker found there',
+    file: 'activities/live.ts',
+    from: '  if (!swap) return undefined;\n',
+    to: '  if (swap) return undefined;\n  return undefined;\n',
+    killer: { test: 'test/workflows/observed', named: 'what an older worker did without looking' },
+  },
+  {
     name: 'compare-under-lock',
     without: 'comparing what is live with what was observed before it is switched',
     file: 'activities/drivers/switch-current.js',

@@ -5,7 +5,7 @@ import { makeWorld, type World } from '../helpers/world';
 
 /** An undo returns to what was live, and not to what the record believed; what somebody else put there is theirs. */
 let world: World;
-const targets = ['shop', 'absolute', 'relative', 'folder', 'nowhere', 'drift', 'late'];
+const targets = ['shop', 'absolute', 'relative', 'folder', 'nowhere', 'drift', 'late', 'unseen'];
 beforeAll(async () => {
   world = await makeWorld({ targets });
 });
@@ -145,4 +145,56 @@ it('switched by somebody else after the swap: theirs is left, and the record say
     promotion: null,
     observed: { kind: 'foreign', link: theirs },
   });
+});
+
+/** What a worker from before observation leaves: the switch in the target's journal, and nothing in the record. */
+const forget = (target: string) =>
+  world
+    .db('deployments')
+    .where({ target })
+    .whereNotIn('status', ['succeeded', 'rolled-back'])
+    .update({ observed: null });
+
+/** Deploys to its end, or until a person has to decide. */
+async function deployed(revision: string, target: string) {
+  const d = await world.start(await world.approved(revision, target));
+  await world.until('it to end', async () =>
+    ['succeeded', 'rolled-back', 'rollback-failed'].includes((await d.row())?.status),
+  );
+  return d;
+}
+
+it.each(['swap', 'swap that was lost', 'undoSwap'] as const)(
+  'what an older worker did without looking is undone like any other: %s',
+  async (which) => {
+    await world.deploy('v1', 'unseen');
+    let times = 0;
+    world.faults[which === 'undoSwap' ? 'undoSwap' : 'swap'] = async (run) => {
+      const done = await run();
+      times += 1;
+      await forget('unseen');
+      if (which === 'swap that was lost' && times === 1) throw new Error('the worker was killed');
+      return done;
+    };
+    const d = await deployed('sick', 'unseen');
+    expect(times).toBe(which === 'swap that was lost' ? 2 : 1);
+    expect(world.version('unseen')).toBe('v1');
+    const row = await d.row();
+    expect(row).toMatchObject({
+      status: 'rolled-back',
+      outcome: expect.stringContaining('the release from before is current again and healthy.'),
+    });
+    await world.checkEnded(row);
+  },
+);
+
+it('and it returns to what was live, also where the record believed in another release', async () => {
+  const first = await world.deploy('v1', 'unseen');
+  await world.deploy('v2', 'unseen');
+  byHand('unseen', join('releases', await releaseOf(first.promotion)));
+  world.faults.swap = (run) => run().finally(() => forget('unseen'));
+  const d = await deployed('sick', 'unseen');
+  expect(world.version('unseen')).toBe('v1');
+  expect(await d.row()).toMatchObject({ status: 'rolled-back' });
+  expect(await recorded('unseen')).toMatchObject({ promotion: first.promotion });
 });

@@ -7,12 +7,14 @@ import { shipped } from '../stack';
 /** Signalbox's own upgrade: the version before and the one at work, side by side on one database, forth and back. */
 
 /** The last state before migration 006-backups. */
-const before = '2548c3d92b';
+const beforeBackups = '2548c3d92b';
+/** The last whose workers switch without observing what was live. */
+const beforeObservation = 'f061526951';
 
 const git = (...args: string[]) => spawnSync('git', args, { encoding: 'utf8', maxBuffer: 2 ** 28 });
 
 /** Builds the version before from the repository's own history, once. @returns the folder of its program. */
-function built(): string {
+function built(before: string): string {
   const folder = resolve('.versions', before);
   const program = join(folder, 'dist-failpoints');
   if (existsSync(join(folder, 'dist', 'built'))) return program;
@@ -29,7 +31,7 @@ function built(): string {
   return program;
 }
 
-const whyNot = () =>
+const whyNot = (before: string) => () =>
   git('cat-file', '-e', `${before}^{commit}`).status === 0
     ? undefined
     : `the history of this repository does not go back to ${before}`;
@@ -56,7 +58,7 @@ async function ended(
   scene.demand(code === 0, `${who} ended with ${code}`);
 }
 
-export const upgrades: Scenario[] = (
+const forthAndBack: Scenario[] = (
   [
     ['build/middle', 'well', 'succeeded'],
     ['swap/middle', 'well', 'succeeded'],
@@ -64,8 +66,8 @@ export const upgrades: Scenario[] = (
   ] as const
 ).map(([point, release, status]) => ({
   name: `besides/upgraded-in-${point.replace('/', '-')}-and-back`,
-  program: built,
-  whyNot,
+  program: () => built(beforeBackups),
+  whyNot: whyNot(beforeBackups),
   async run(scene) {
     const { stack, demand } = scene;
     // Forth: the new API migrates while the old worker is at work, then a new worker stands beside it.
@@ -94,3 +96,38 @@ export const upgrades: Scenario[] = (
     await scene.deploy('succeeded');
   },
 }));
+
+/**
+ * The schema has observation, the worker does not know of it yet, and is killed in the middle: whoever goes on finds no
+ * record of what was live.
+ */
+const unobserved: Scenario[] = (
+  [
+    'swap/effect-unreported',
+    'health-check/before',
+    'undo-swap/effect-unreported',
+    'verify-rollback/before',
+  ] as const
+).map((point) => ({
+  name: `besides/upgraded-unobserved-at-${point.replace('/', '-')}`,
+  program: () => built(beforeObservation),
+  whyNot: whyNot(beforeObservation),
+  async run(scene) {
+    const { stack, demand } = scene;
+    await ended(scene, stack.api, 'the old API');
+    stack.api = await stack.startApi(shipped);
+    const held = await heldAt(scene, point, 'sick');
+    const { observed } = await stack.withDb((db) =>
+      db('deployments').orderBy('id', 'desc').first('observed'),
+    );
+    demand(observed === null, 'the old worker observed, so there was nothing to find out');
+    const old = stack.worker;
+    stack.worker = await stack.startWorker(shipped);
+    old.signal('SIGKILL');
+    await old.ended;
+    stack.barrier.open(point);
+    await held.ends('rolled-back');
+  },
+}));
+
+export const upgrades: Scenario[] = [...forthAndBack, ...unobserved];
