@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { failpoint } from '../domain/failpoint';
 import { removeTree } from './archive';
 import { backupKind } from './backups/kind';
+import { isLaterTry } from './backups/tries';
 import { underFence } from './fence';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
 
@@ -61,23 +62,10 @@ export async function wholeBackup({ attempt: { backup }, target }: StepContext) 
  * What earlier tries wrote and did not finish: it would keep a full disk full. Only of lower tries, because this one may
  * have been stopped since it began, and a later one may have made the backup that counts.
  */
-async function removeEarlier({ room, key, tryName, step }: StepContext, kept?: string): Promise<void> {
-  // A try is named by its step, round, attempt, and when it was scheduled; one that was reset counts from one again.
-  const numbersOf = (name: string) => {
-    const [, round, attempt, scheduled] =
-      new RegExp(`^${step}-(\\d+)-(\\d+)(?:-([0-9a-z]+))?(?:\\.|$)`).exec(name) ?? [];
-    if (round === undefined) return undefined;
-    return [Number(round), parseInt(scheduled ?? '0', 36), Number(attempt)] as const;
-  };
-  const mine = numbersOf(tryName)!;
-  const notAfterMine = (of: readonly number[]) => {
-    const at = of.findIndex((number, n) => number !== mine[n]);
-    return at === -1 || of[at]! < mine[at]!;
-  };
+async function removeEarlier({ room, key, tryName }: StepContext, kept?: string): Promise<void> {
   for (const name of await readdir(room.backups).catch(() => [])) {
     if (!name.startsWith(`${key}.`) || name === basename(kept ?? '')) continue;
-    const of = numbersOf(name.slice(key.length + 1));
-    if (of && notAfterMine(of)) await removeTree(join(room.backups, name));
+    if (!isLaterTry(name.slice(key.length + 1), tryName)) await removeTree(join(room.backups, name));
   }
 }
 

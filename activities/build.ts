@@ -9,8 +9,8 @@ import { isInside, packCanonical, readBack, removeTree, settle } from './archive
 import type { TargetDeps } from './deps';
 import { heldIn } from './drivers/numbers';
 import { fenced } from './fence';
-import { releaseUmask, runCommand, type CommandEnd } from './process';
-import { FaultError, scarcity, tryAgainCode, verdict } from './causes';
+import { privateUmask, releaseUmask, runCommand, type CommandEnd } from './process';
+import { FaultError, scarcity, tryAgainCode, verdict, type FaultCause } from './causes';
 import { cancelled, type RunStep, type StepContext, type StepInput } from './step';
 
 /**
@@ -116,7 +116,14 @@ const refusedCode = 77;
 export async function runTargetCommand(
   context: StepContext,
   what: string,
-  command: { argv: string[]; timeoutSeconds: number; /** What people are told it is. */ shown?: string },
+  command: {
+    argv: string[];
+    timeoutSeconds: number;
+    /** What people are told it is. */
+    shown?: string;
+    /** Of a tool that says by words alone when it is to be tried again: what a line of its error output means. */
+    faultIn?(line: string): FaultCause | undefined;
+  },
   cwd: string,
   env: Record<string, string>,
   fence?: number,
@@ -125,6 +132,7 @@ export async function runTargetCommand(
   await mkdir(context.room.workspace, { recursive: true });
   await context.goesOn();
   let lastError = '';
+  let fault: { cause: FaultCause; line: string } | undefined;
   const number = { room: context.driver.room, fence, by: `${context.key} ${context.step}`, ...more };
   const end = await runCommand({
     argv:
@@ -141,11 +149,15 @@ export async function runTargetCommand(
     },
     mark: context.room.workspace,
     timeoutMs: command.timeoutSeconds * 1000,
-    ...(what === 'build' ? { umask: releaseUmask } : {}),
+    ...(what === 'build' ? { umask: releaseUmask } : what === 'backup' ? { umask: privateUmask } : {}),
     signal: context.signal,
     redact: context.redact,
     onLine(stream, text) {
-      if (stream === 'err' && text) lastError = text;
+      if (stream === 'err' && text) {
+        lastError = text;
+        const cause = command.faultIn?.(text);
+        if (cause) fault ??= { cause, line: text };
+      }
       context.log.write(stream, text);
     },
     ready: () => context.log.ready(),
@@ -165,6 +177,7 @@ export async function runTargetCommand(
   if (end.kind === 'exited' && end.code === 0) return;
   const why = `${what} failed: ${command.shown ?? command.argv.join(' ')} ${describe(end, command.timeoutSeconds)}`;
   if (wasKilled(end)) throw new FaultError('killed', `${why}, and not by Signalbox`);
+  if (fault && end.kind === 'exited') throw new FaultError(fault.cause, `${why}: ${fault.line}`);
   if (end.kind === 'exited' && end.code === tryAgainCode)
     throw new FaultError('asks-to-be-tried-again', lastError ? `${why}: ${lastError}` : why);
   throw verdict('command-failed', `${why}.`);

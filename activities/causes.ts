@@ -51,7 +51,17 @@ export const causes = {
     forMinutes: 15,
     then: 'It goes on when the repository answers.',
   },
-  'disk-full': { is: 'fault', then: 'It goes on when there is room; free some, or make the disk larger.' },
+  'database-away': {
+    is: 'fault',
+    forMinutes: 15,
+    then: "It goes on when the target's own database answers in time.",
+    ofCommand: true,
+  },
+  'disk-full': {
+    is: 'fault',
+    then: 'It goes on when there is room; free some, or make the disk larger.',
+    ofCommand: true,
+  },
   'out-of-resources': {
     is: 'fault',
     then: 'It goes on when this host has processes, memory and open files to spare.',
@@ -107,7 +117,27 @@ const byCode: Record<string, FaultCause> = {
   ENFILE: 'out-of-resources',
   EAGAIN: 'out-of-resources',
   ENOMEM: 'out-of-resources',
+  // PostgreSQL's own.
+  '53100': 'disk-full',
+  '53200': 'out-of-resources',
 };
+
+/** The same in the words of tools that have no exit codes for it: this system's and PostgreSQL's, in the C locale. */
+const byWords: [RegExp, FaultCause][] = [
+  [/no space left on device|disk quota exceeded/i, 'disk-full'],
+  [
+    /too many open files|cannot allocate memory|resource temporarily unavailable|out of memory/i,
+    'out-of-resources',
+  ],
+  [
+    /connection to server .* failed: (?!FATAL)|could not (connect|send data) to |could not receive data from server|could not translate host name|(server closed the|SSL) connection .*unexpectedly|SSL SYSCALL error|terminating connection|no connection to the server|the database system is (starting|shutting|not yet|in recovery)|too many (clients|connections)|remaining connection slots|due to (lock|statement) timeout|deadlock detected/i,
+    'database-away',
+  ],
+];
+
+/** The reason in a line that a tool wrote to its error output; undefined when it names none. */
+export const faultIn = (line: string): FaultCause | undefined =>
+  byWords.find(([words]) => words.test(line))?.[1];
 
 /** The system's reason for an error that says nothing about what is deployed; undefined when it has no such reason. */
 export function scarcity(thrown: unknown): FaultCause | undefined {

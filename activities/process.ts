@@ -39,6 +39,8 @@ const maxLine = 16_384;
 
 /** Of all that makes what is released: its modes must be its own, and not those of whoever started the worker. */
 export const releaseUmask = 0o022;
+/** Of all that copies data, whose own folders may keep others out. */
+export const privateUmask = 0o077;
 
 /** Starts a process under a umask. A child takes it from its parent, and has it once it is spawned. */
 export function underUmask<T>(umask: number | undefined, start: () => T): T {

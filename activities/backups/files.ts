@@ -6,6 +6,7 @@ import type { TargetConfig } from '../../domain/config';
 import { failpoint } from '../../domain/failpoint';
 import { removeTree, settle } from '../archive';
 import { runTargetCommand } from '../build';
+import { faultIn } from '../causes';
 import { verdict, type StepContext } from '../step';
 import { below, nameOf } from './entries';
 import type { BackupKind } from './kind';
@@ -65,6 +66,7 @@ export function filesBackup({ paths }: FilesConfig): BackupKind {
         argv: [process.execPath, replacer, order],
         timeoutSeconds: restoreSeconds,
         shown: `putting back ${file}`,
+        faultIn,
       };
       await runTargetCommand(context, 'restore', command, context.room.backups, {}, fence);
     },
@@ -76,7 +78,8 @@ async function prove(context: StepContext, file: string, packed: PackedData, roo
   const scratch = await scratchFor(context, file, packed.size);
   try {
     await removeTree(scratch);
-    await mkdir(scratch, { recursive: true });
+    // What keeps others out may be a folder above what is backed up.
+    await mkdir(scratch, { recursive: true, mode: 0o700 });
     const names = roots.map(nameOf);
     const placeOf = (name: string) => {
       for (const [n, root] of names.entries()) {

@@ -2,16 +2,21 @@ import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { whyAway } from '../../db/away';
+import { createHalfOpen, cut, socketLimits } from '../../db/half-open';
 import type { TargetConfig } from '../../domain/config';
 import { failpoint } from '../../domain/failpoint';
 import { removeTree, settle } from '../archive';
 import { runTargetCommand } from '../build';
 import { valueOf } from '../secrets';
+import { faultIn, FaultError, scarcity } from '../causes';
 import { verdict, type StepContext } from '../step';
 import { differences, outside, sequencesOf, summaryOf } from './checksums';
 import type { BackupKind } from './kind';
 import { keptPublications, restorable, rightsOf } from './restorable';
+import { isLaterTry } from './tries';
 
 /**
  * A PostgreSQL database, by pg_dump. It is proven for where it would be restored: the same login restores it into a
@@ -35,20 +40,24 @@ export function connectionEnv(url: string): Record<string, string> {
     PGPASSWORD: decodeURIComponent(password),
     PGDATABASE: decodeURIComponent(pathname.slice(1)),
     PGAPPNAME: 'signalbox-backup',
+    PGCONNECT_TIMEOUT: '10',
     ...(sslmode ? { PGSSLMODE: sslmode } : {}),
   };
 }
+/** For what the tools cannot take by their environment: the network says within half a minute that the other end is gone. */
+const socket = 'keepalives_idle=10 keepalives_interval=5 keepalives_count=3 tcp_user_timeout=30000';
 export const programOf = ({ binaries }: PostgresConfig, name: string) =>
   binaries ? join(binaries, name) : name;
 
 export function postgresBackup(config: PostgresConfig): BackupKind {
   const timeoutSeconds = config.timeoutSeconds;
+  const limitMs = timeoutSeconds * 1000;
   const urlOf = ({ target }: StepContext) => valueOf('backup.database', target.name, config.database);
   const tool = (context: StepContext, program: string, args: string[], url: string) =>
     runTargetCommand(
       context,
       'backup',
-      { argv: [programOf(config, program), ...args], timeoutSeconds },
+      { argv: [programOf(config, program), `--dbname=${socket}`, ...args], timeoutSeconds, faultIn },
       context.room.workspace,
       connectionEnv(url),
     );
@@ -61,6 +70,7 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
         argv: [process.execPath, restorer, JSON.stringify({ ...toolsOf(config), ...order })],
         timeoutSeconds,
         shown: 'pg_restore into a scratch database',
+        faultIn,
       },
       context.room.workspace,
       connectionEnv(url),
@@ -73,7 +83,7 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
       const url = urlOf(context);
       await mkdir(dirname(file), { recursive: true });
       const fresh = `${file}.new`;
-      const source = await connected(url);
+      const source = await connected(url, limitMs);
       try {
         // What the dump sees and what is compared with it are one snapshot, whatever is written meanwhile.
         await source.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
@@ -102,11 +112,11 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
         const scratchUrl = config.scratch
           ? valueOf('backup.scratch', context.target.name, config.scratch)
           : url;
-        await withScratch(scratchUrl, url, context.key, context.tryName, async (scratch) => {
+        await withScratch(scratchUrl, url, context, limitMs, async (scratch) => {
           // As it would be restored, by the same login. Another server has roles of its own.
           const args = config.scratch ? ['--no-owner', '--no-acl', '--no-publications'] : [];
           await restoreInto(context, scratch, { file, kept, args });
-          const restored = await connected(scratch);
+          const restored = await connected(scratch, limitMs);
           try {
             const wrong = [
               ...differences(before, await summaryOf(restored)),
@@ -119,7 +129,7 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
                 `The backup does not restore to what the database held: ${few(wrong)}.`,
               );
           } finally {
-            await restored.end();
+            await close(restored);
           }
           // What a restore meets is not an empty database: all that this one holds now is dropped and made again.
           await restoreInto(context, scratch, {
@@ -141,9 +151,9 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
         // What did not come to its end must not take the room that the next try needs.
         await removeTree(fresh);
         await removeTree(file);
-        throw thrown;
+        throw asFault(thrown);
       } finally {
-        await source.end();
+        await close(source);
       }
     },
     async isWhole(file, made) {
@@ -156,7 +166,12 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
       await runTargetCommand(
         context,
         'restore',
-        { argv: [process.execPath, restorer, order], timeoutSeconds, shown: `putting back ${file}` },
+        {
+          argv: [process.execPath, restorer, order],
+          timeoutSeconds,
+          shown: `putting back ${file}`,
+          faultIn,
+        },
         context.room.backups,
         connectionEnv(urlOf(context)),
         fence,
@@ -168,47 +183,75 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
 const toolsOf = (config: PostgresConfig) => ({
   pgRestore: programOf(config, 'pg_restore'),
   psql: programOf(config, 'psql'),
+  socket,
 });
 const few = (lines: string[]) =>
   lines.slice(0, 5).join('; ') + (lines.length > 5 ? `; and ${lines.length - 5} more` : '');
 
-/** @throws an error without the URL in it, which holds a password. */
-export async function connected(url: string): Promise<pg.Client> {
+/**
+ * @param limitMs how long one statement may take.
+ * @throws an error without the URL in it, which holds a password.
+ */
+export async function connected(url: string, limitMs: number): Promise<pg.Client> {
   const client = new pg.Client({
     connectionString: url,
     application_name: 'signalbox-backup',
     connectionTimeoutMillis: 10_000,
+    ...socketLimits,
   });
   client.on('error', () => undefined);
-  await client.connect();
-  return client;
+  try {
+    await client.connect();
+    createHalfOpen(url).watch(client);
+    await client.query(`SET statement_timeout = ${limitMs}`);
+    return client;
+  } catch (thrown) {
+    cut(client);
+    throw asFault(thrown);
+  }
 }
 
-/** Makes a scratch database beside the one backed up, and drops it, whatever happens; also what an earlier try left. */
+/** Says goodbye, but waits for no answer from a server that gives none. */
+export async function close(client: pg.Client): Promise<void> {
+  await Promise.race([client.end().catch(() => undefined), sleep(1_000)]);
+  cut(client);
+}
+
+/** That a target's own database is away says nothing about what is deployed. */
+function asFault(thrown: unknown): unknown {
+  if (!whyAway(thrown) || scarcity(thrown)) return thrown;
+  return new FaultError('database-away', "The target's database did not answer", { cause: thrown });
+}
+
+/**
+ * Makes a scratch database beside the one backed up, and drops it, whatever happens; also what an earlier try left. Only
+ * of lower tries, because this one may have been stopped since it began.
+ */
 async function withScratch(
   serverUrl: string,
   sourceUrl: string,
-  key: string,
-  tryName: string,
+  { key, tryName }: StepContext,
+  limitMs: number,
   work: (url: string) => Promise<void>,
 ): Promise<void> {
   const family = `signalbox_scratch_${key}_`.toLowerCase();
   const name = `${family}${tryName}`;
-  const admin = await connected(serverUrl);
+  const admin = await connected(serverUrl, limitMs);
   const drop = (database: string) => admin.query(`DROP DATABASE IF EXISTS "${database}" WITH (FORCE)`);
   try {
     const left = await admin.query<{ datname: string }>(
       'SELECT datname FROM pg_database WHERE starts_with(datname, $1)',
       [family],
     );
-    for (const { datname } of left.rows) await drop(datname);
-    const source = await connected(sourceUrl);
+    for (const { datname } of left.rows)
+      if (!isLaterTry(datname.slice(family.length), tryName)) await drop(datname);
+    const source = await connected(sourceUrl, limitMs);
     const { rows } = await source
       .query<{ encoding: string; collate: string; ctype: string }>(
         `SELECT pg_encoding_to_char(encoding) AS encoding, datcollate AS collate, datctype AS ctype
            FROM pg_database WHERE datname = current_database()`,
       )
-      .finally(() => source.end());
+      .finally(() => close(source));
     const { encoding, collate, ctype } = rows[0]!;
     await admin.query(
       `CREATE DATABASE "${name}" TEMPLATE template0 ENCODING '${encoding}' LC_COLLATE '${collate}' LC_CTYPE '${ctype}'`,
@@ -216,7 +259,7 @@ async function withScratch(
     await work(Object.assign(new URL(serverUrl), { pathname: `/${name}` }).href);
   } finally {
     await drop(name).catch(() => undefined);
-    await admin.end();
+    await close(admin);
   }
 }
 

@@ -5,7 +5,7 @@
  *
  * Publications of all tables, and those of others, are not dropped and so not made again; subscriptions stay as they are.
  *
- * Input (argv[2], JSON): {file, pgRestore, psql}; the database by PGHOST and its like. For a proof also: kept (publications
+ * Input (argv[2], JSON): {file, pgRestore, psql, socket: more of psql's connection}; the database by PGHOST and its like. For a proof also: kept (publications
  * that are never made), args (more of pg_restore's), rehearse (in the end nothing is changed).
  */
 const { spawn, spawnSync } = require('node:child_process');
@@ -16,7 +16,7 @@ const { createInterface } = require('node:readline');
 const { Transform } = require('node:stream');
 const { pipeline } = require('node:stream/promises');
 
-const { file, pgRestore, psql, kept = [], args = [], rehearse = false } = JSON.parse(process.argv[2]);
+const { file, pgRestore, psql, socket, kept = [], args = [], rehearse = false } = JSON.parse(process.argv[2]);
 
 // The public schema is made by every database itself, so the dump does not make it; its owner and grants are kept.
 const empty = `
@@ -72,7 +72,7 @@ const outputOf = (program, ...rest) => {
 
 /** The dump's table of contents, without what stays. */
 function contents() {
-  const quiet = ['--no-psqlrc', '--no-password', '--tuples-only', '--no-align'];
+  const quiet = ['--no-psqlrc', '--no-password', `--dbname=${socket}`, '--tuples-only', '--no-align'];
   const stays =
     "SELECT pubname FROM pg_publication WHERE puballtables OR NOT pg_has_role(pubowner, 'MEMBER')";
   const names = [...kept, ...outputOf(psql, ...quiet, `--command=${stays}`).split('\n')].filter(Boolean);
@@ -115,7 +115,14 @@ async function main() {
   fs.writeFileSync(list, contents());
   const writer = spawn(
     psql,
-    ['--no-psqlrc', '--quiet', '--no-password', '--set=ON_ERROR_STOP=1', '--output=/dev/null'],
+    [
+      '--no-psqlrc',
+      '--quiet',
+      '--no-password',
+      `--dbname=${socket}`,
+      '--set=ON_ERROR_STOP=1',
+      '--output=/dev/null',
+    ],
     { stdio: ['pipe', 'inherit', 'pipe'] },
   );
   // The first thing that the server refused, which is said again at the end; what follows is its consequence.

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { TargetConfig } from '../../domain/config';
 import { valueOf } from '../secrets';
-import { connected, programOf } from './postgres';
+import { close, connected, programOf } from './postgres';
 
 const run = promisify(execFile);
 /** For a program that hangs, on a network file system say. */
@@ -33,14 +33,14 @@ export async function whyUnusable({ name, backup }: TargetConfig): Promise<strin
 
 async function serverMajor(url: string): Promise<number | undefined> {
   try {
-    const client = await connected(url);
+    const client = await connected(url, versionMs);
     try {
       const { rows } = await client.query<{ version: string }>(
         "SELECT current_setting('server_version_num') AS version",
       );
       return Math.floor(Number(rows[0]!.version) / 10_000);
     } finally {
-      await client.end();
+      await close(client);
     }
   } catch {
     return undefined;

@@ -13,18 +13,23 @@ import {
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { filesBackup } from '../../activities/backups/files';
 import type { Made } from '../../activities/backups/kind';
 import { dataPaths, packData } from '../../activities/backups/pack-data';
+import { judge } from '../../activities/causes';
+import { redactor } from '../../activities/redact';
 import type { StepContext } from '../../activities/step';
 
 /** The files backup: what counts as proven comes back as it was, and what would not is named before anything is swapped. */
@@ -404,6 +409,15 @@ describe('the proof', () => {
     expect(await swapped(change)).toMatch(message);
     expect(readdirSync(room)).toEqual([]);
   });
+  it("is nobody else's to read: what keeps them out may lie above the data", async () => {
+    someData();
+    const modes: number[] = [];
+    (globalThis as { signalboxBarrier?: unknown }).signalboxBarrier = async (name: string) => {
+      if (name === 'backup/proof') modes.push(lstatSync(`${file}.proof`).mode & 0o777);
+    };
+    await make();
+    expect([modes, lstatSync(file).mode & 0o777]).toEqual([[0o700], 0o600]);
+  });
   it('takes one that was packed again unchanged', async () => {
     expect(await swapped(() => undefined)).toBe('taken');
   });
@@ -642,5 +656,40 @@ describe('a full disk', () => {
     await kind().make({ room: { workspace } } as StepContext, file);
     expect(readdirSync(room)).toEqual(['CP-1.1.backup-1-1.tar.gz']);
     expect(readdirSync(workspace)).toEqual([]);
+  });
+
+  mounting('while data is put back is a fault, which changes nothing', async () => {
+    mkdirSync(data);
+    mount(data, '-t', 'tmpfs', '-o', 'size=1m', 'none');
+    writeFileSync(join(data, 'noise'), randomBytes(600_000));
+    await make();
+    writeFileSync(join(data, 'noise'), 'migrated');
+    writeFileSync(join(data, 'ballast'), randomBytes(600_000));
+    const held = () =>
+      readdirSync(data).map((name) => [name, readFileSync(join(data, name)).toString('hex')]);
+    const before = held();
+    const context = {
+      step: 'undo-migrate',
+      key: 'CP-1.1',
+      target: { name: 'shop' },
+      driver: { room: join(folder, 'room') },
+      room: { workspace: join(folder, 'work'), backups: room },
+      log: { write: () => undefined, ready: () => undefined },
+      signal: new AbortController().signal,
+      goesOn: () => Promise.resolve(),
+      secrets: {},
+      redact: redactor({}),
+    } as unknown as StepContext;
+    const putBack = () => new MockActivityEnvironment().run(() => kind().restore(context, file, 1));
+    const thrown: unknown = await putBack().catch((why: unknown) => why);
+    expect(judge(thrown)).toMatchObject({
+      is: 'fault',
+      cause: 'disk-full',
+      message: expect.stringMatching(/putting back .* exited with 1: ENOSPC: no space left/),
+    });
+    expect(held()).toEqual(before);
+    rmSync(join(data, 'ballast'));
+    await putBack();
+    expect(statSync(join(data, 'noise')).size).toBe(600_000);
   });
 });

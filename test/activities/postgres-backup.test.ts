@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync, truncateSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import pg from 'pg';
@@ -9,9 +10,11 @@ import { connectionEnv } from '../../activities/backups/postgres';
 import { summaryOf } from '../../activities/backups/checksums';
 import { rightsOf } from '../../activities/backups/restorable';
 import { whyUnusable } from '../../activities/backups/tools';
+import { faultIn, judge } from '../../activities/causes';
 import type { StepContext } from '../../activities/step';
 import type { TargetConfig } from '../../domain/config';
 import { redactor } from '../../activities/redact';
+import { darkProxy } from '../helpers/dark-proxy';
 import { describeDumpable, startDumpable, type Dumpable } from '../helpers/dumpable';
 import { patienceMs } from '../helpers/until';
 
@@ -102,6 +105,7 @@ describeDumpable()('the postgres backup', () => {
     expect(await backupKind(config()).isWhole(place, made)).toBe(true);
     expect(await databases()).toEqual([]);
     expect(existsSync(`${place}.new`)).toBe(false);
+    expect(statSync(place).mode & 0o077).toBe(0);
     // Passwords are nobody's to read: neither in the log nor among the processes' arguments.
     expect(lines.join('\n')).not.toContain(new URL(url).password);
   });
@@ -117,6 +121,18 @@ describeDumpable()('the postgres backup', () => {
     stop = true;
     await writing;
     await writer.end();
+  });
+
+  it('removes the scratch databases of earlier tries, and none of a later one', async () => {
+    const scratch = (name: string) => `signalbox_scratch_cp-1.1_${name}`;
+    const [lower, higher, another] = ['backup-1-0', 'backup-2-1', 'by-hand'].map(scratch);
+    for (const name of [lower, higher, another]) await client.query(`CREATE DATABASE "${name}"`);
+    try {
+      await make();
+      expect((await databases()).map(({ datname }) => datname).sort()).toEqual([higher, another].sort());
+    } finally {
+      for (const name of [lower, higher, another]) await client.query(`DROP DATABASE IF EXISTS "${name}"`);
+    }
   });
 
   it('is not whole any more when a bit or its end is missing', async () => {
@@ -332,6 +348,81 @@ describeDumpable()('the postgres backup', () => {
     const before = await now();
     await expect(restore(place, 50)).rejects.toThrow('restore failed');
     expect(await now()).toEqual(before);
+  });
+
+  describe('a database that goes away is a fault', () => {
+    const judged = async (work: Promise<unknown>) => {
+      const { is, cause, message } = judge(await work.catch((thrown: unknown) => thrown));
+      return `${is} ${cause}: ${message}`;
+    };
+    /** Ends the session of a tool that waits for a lock, as a server does that is stopped. */
+    async function endedWhileItWaits(work: () => Promise<unknown>, tool: string): Promise<string> {
+      await client.query('BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE');
+      const judging = judged(work());
+      const admin = new pg.Client({ connectionString: url });
+      await admin.connect();
+      try {
+        for (const until = Date.now() + patienceMs; Date.now() < until; await sleep(20)) {
+          const { rowCount } = await admin.query(
+            `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+              WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+          );
+          if (rowCount) return await judging;
+        }
+        throw new Error(`${tool} never waited`);
+      } finally {
+        await admin.end();
+        await client.query('ROLLBACK');
+      }
+    }
+
+    it('before it is asked', async () => {
+      process.env.AWAY_DATABASE = Object.assign(new URL(url), { port: '1' }).href;
+      expect(await judged(make({ database: { env: 'AWAY_DATABASE' } }))).toMatch(
+        /^fault database-away: The target's database did not answer: .*ECONNREFUSED/,
+      );
+    });
+    it('while pg_dump reads it', async () => {
+      expect(await endedWhileItWaits(make, 'pg_dump')).toMatch(
+        /^fault database-away: backup failed: pg_dump .* exited with 1: .*terminating connection/,
+      );
+      expect(await databases()).toEqual([]);
+    });
+    it('while it is restored, which then changes nothing', async () => {
+      const { place } = await make();
+      const before = await now();
+      expect(await endedWhileItWaits(() => restore(place, 100), 'psql')).toMatch(
+        /^fault database-away: restore failed: putting back .* exited with 1: .*(terminating|closed the) connection/,
+      );
+      expect(await now()).toEqual(before);
+      await restore(place, 101);
+    });
+    it('without a word, while its sums are taken', async () => {
+      const proxy = await darkProxy(url);
+      process.env.DARK_DATABASE = proxy.url;
+      (globalThis as { signalboxBarrier?: unknown }).signalboxBarrier = async (name: string) =>
+        name === 'backup/middle' && proxy.goDark('all');
+      try {
+        expect(await judged(make({ database: { env: 'DARK_DATABASE' } }))).toMatch(
+          /^fault database-away: .*passed nothing any more/,
+        );
+      } finally {
+        delete (globalThis as { signalboxBarrier?: unknown }).signalboxBarrier;
+        await proxy.close();
+      }
+    });
+    it('or its disk is full; a login that it refuses to the tools is none', () => {
+      expect(
+        [
+          'psql:<stdin>:3: ERROR:  could not extend file "base/5/1259": No space left on device',
+          'pg_dump: error: could not write to output file: No space left on device',
+          'pg_dump: error: connection to server at "db" (10.0.0.7), port 5432 failed: Connection refused',
+          'psql: error: connection to server on socket "/run/.s.PGSQL.5432" failed: FATAL:  the database system is starting up',
+          'pg_dump: error: connection to server at "db", port 5432 failed: FATAL:  password authentication failed for user "shop"',
+          'pg_restore: error: could not execute query: ERROR:  relation "orders" already exists',
+        ].map(faultIn),
+      ).toEqual(['disk-full', 'disk-full', 'database-away', 'database-away', undefined, undefined]);
+    });
   });
 
   it('its tools are looked at before anything is deployed', async () => {
