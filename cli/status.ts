@@ -54,7 +54,10 @@ export async function status({ client, json, show, say }: Context, key?: string)
 }
 
 const short = (digest: string) => digest.slice(0, 12);
-const live = (p: PromotionView) => (p.live ? `${readsAs(p).state}, live` : readsAs(p).state);
+const live = (p: PromotionView) => {
+  const { state } = readsAs(p.status, p.deployments.at(-1)?.status);
+  return p.live ? `${state}, live` : state;
+};
 const latest = (p: PromotionView) => {
   const attempt = p.deployments.at(-1);
   return attempt

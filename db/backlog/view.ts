@@ -1,6 +1,7 @@
 import type { BlockerView, ItemView } from '../../domain/backlog/schemas';
 import type { ItemFields } from '../../domain/backlog/item';
 import { epicKey, itemKey, promotionKey } from '../../domain/keys';
+import type { DeploymentStatus, PromotionStatus } from '../../domain/machines';
 
 /** Backlog items as rows, with what belongs to them, and as the API shows them. */
 export interface ItemRow {
@@ -38,7 +39,15 @@ export interface BlockerRow {
 /** A row with what belongs to it. */
 export type FullRow = ItemRow & {
   blockers: BlockerRow[] | null;
-  promotions: { id: number; target: string; title: string; status: string }[] | null;
+  promotions:
+    | {
+        id: number;
+        target: string;
+        title: string;
+        status: PromotionStatus;
+        attempt: DeploymentStatus | null;
+      }[]
+    | null;
 };
 /** Of `backlog_items i`. Spelled out: a prepared statement with a star breaks when a later version adds a column. */
 export const itemColumns = `i.id, i.title, i.description, i.status, i.priority, i.rank, i.epic, i.owner, i.due_date, i.labels,
@@ -46,7 +55,8 @@ export const itemColumns = `i.id, i.title, i.description, i.status, i.priority, 
 /** An item with what belongs to it: what is selected, and what a statement that writes one returns. */
 export const full = `${itemColumns},
   (SELECT json_agg(b ORDER BY b.id) FROM blockers b WHERE b.item = i.id) AS blockers,
-  (SELECT json_agg(json_build_object('id', p.id, 'target', p.target, 'title', p.title, 'status', p.status) ORDER BY p.id)
+  (SELECT json_agg(json_build_object('id', p.id, 'target', p.target, 'title', p.title, 'status', p.status,
+     'attempt', (SELECT d.status FROM deployments d WHERE d.promotion = p.id ORDER BY d.attempt DESC LIMIT 1)) ORDER BY p.id)
      FROM change_requests c JOIN promotions p USING (id) WHERE c.backlog_items @> ARRAY['ITEM-' || i.id]) AS promotions`;
 
 export function viewItem(row: FullRow): ItemView {

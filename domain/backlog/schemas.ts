@@ -228,7 +228,15 @@ export const itemView = z
     blocked: z.boolean(),
     blockers: z.array(blockerView),
     promotions: z
-      .array(z.object({ key: z.string(), target: z.string(), title: z.string(), status: z.string() }))
+      .array(
+        z.object({
+          key: z.string(),
+          target: z.string(),
+          title: z.string(),
+          status: z.enum(statesOf('promotion')),
+          attempt: z.enum(statesOf('deployment')).nullable().describe('how its latest attempt stands'),
+        }),
+      )
       .describe('promotions that carry it'),
     runsOn: z.array(z.string()).describe('targets on which a promotion that carries it is deployed'),
     deliveredBy: z.string().nullable().describe('the promotion whose deployment moved it to done'),

@@ -585,7 +585,7 @@ describe('what is shipped', () => {
     const { body } = await ship({ revision: 'mentions', backlogItems: [given.key], submit: false });
     expect(body.backlogItems).toEqual([given.key, mentioned.key]);
     expect((await read(given.key)).promotions).toEqual([
-      { key: body.key, target: 'shop', title: 'a change', status: 'pending' },
+      { key: body.key, target: 'shop', title: 'a change', status: 'pending', attempt: null },
     ]);
     const unknown = await ship({ backlogItems: ['ITEM-987654'] });
     expect([codeOf(unknown), unknown.body.detail]).toEqual([
@@ -660,7 +660,7 @@ describe('what is shipped', () => {
       status: 'done',
       deliveredBy: body.key,
       runsOn: ['shop'],
-      promotions: [{ key: body.key, status: 'deployed' }],
+      promotions: [{ key: body.key, status: 'deployed', attempt: 'succeeded' }],
       cycleTimeMs: expect.any(Number),
       leadTimeMs: expect.any(Number),
     });

@@ -1,6 +1,7 @@
 import { useState, type ReactNode } from 'react';
 import { Link, useSearch } from 'wouter';
 import { priorities, rowOf, type ItemStatus } from '../../../domain/machines';
+import { readsAs } from '../../../domain/reads-as';
 import { useEpics, type Api } from '../api';
 import { Badge } from '../badge';
 import { changed } from '../changed';
@@ -40,7 +41,7 @@ export function ItemPanel({ itemKey }: { itemKey: string }) {
             {i.promotions.map((p) => (
               <li key={p.key}>
                 <Link href={`/promotions/${p.key}`}>{p.key}</Link> {p.title} to {p.target}{' '}
-                <Badge machine="promotion" state={p.status} />
+                <Badge {...readsAs(p.status, p.attempt)} />
               </li>
             ))}
           </ul>

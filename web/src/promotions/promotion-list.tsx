@@ -19,7 +19,7 @@ export function PromotionList(props: {
           >
             <span className="row">
               <strong>{p.key}</strong>
-              <Badge {...readsAs(p)} />
+              <Badge {...readsAs(p.status, p.deployments.at(-1)?.status)} />
               {p.live && <span className="live-mark">live</span>}
             </span>
             <span className="title">{p.title}</span>

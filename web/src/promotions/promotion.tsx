@@ -33,7 +33,7 @@ export function Promotion({ promotionKey }: { promotionKey: string }) {
         <h2>
           {p.key} · {p.title}
         </h2>
-        <Badge {...readsAs(p)} />
+        <Badge {...readsAs(p.status, p.deployments.at(-1)?.status)} />
         {p.live && <span className="live-mark">live on {p.target}</span>}
       </header>
       <dl className="facts">

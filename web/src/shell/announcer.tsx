@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from 'react';
+import { readsAs } from '../../../domain/reads-as';
 import type { PromotionView } from '../../../domain/schemas';
 import { useApi, useOpenPromotions } from '../api';
 import { labelOf } from '../format';
@@ -38,13 +39,16 @@ export function Announcer() {
 
 const statesIn = (promotions: PromotionView[]): Map<string, string> =>
   new Map(
-    promotions.flatMap((p): [string, string][] => [
-      [`${p.key} for ${p.target}`, labelOf('promotion', p.status)],
-      ...p.deployments.map((d): [string, string] => [
-        d.key,
-        [labelOf('deployment', d.status), d.status === 'running' && d.steps.at(-1)?.name]
-          .filter(Boolean)
-          .join(', '),
-      ]),
-    ]),
+    promotions.flatMap((p): [string, string][] => {
+      const { machine, state } = readsAs(p.status, p.deployments.at(-1)?.status);
+      return [
+        [`${p.key} for ${p.target}`, labelOf(machine, state)],
+        ...p.deployments.map((d): [string, string] => [
+          d.key,
+          [labelOf('deployment', d.status), d.status === 'running' && d.steps.at(-1)?.name]
+            .filter(Boolean)
+            .join(', '),
+        ]),
+      ];
+    }),
   );
