@@ -30,6 +30,21 @@ export default js.config(
     },
   },
   {
+    // A process's own clock may be wrong by any amount and may jump.
+    files: ['{activities,api,cli,db,domain,temporal-config,worker}/**/*.{ts,js}'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        {
+          object: 'Date',
+          property: 'now',
+          message:
+            'What the record says is judged by its own clock: db/clock.ts, or now() in SQL. How long something takes is measured with performance.now().',
+        },
+      ],
+    },
+  },
+  {
     // Workflow code is replayed: the same history has to lead to the same commands.
     files: ['workflows/**/*.ts'],
     rules: {

@@ -12,7 +12,7 @@ export { git, GitError, withoutUserinfo } from './git-command';
 /** Reads a target's repository through a mirror of its own. Nothing from the repository runs. */
 export interface Source {
   /**
-   * @param since the repository is read as it stood then (milliseconds of the epoch) or later; left out: now.
+   * @param since the repository is read as it stood then (`performance.now()`) or later; left out: now.
    * @returns the commit a revision names.
    * @throws unknown-revision with the nearest names; repository-unreachable; invalid-input.
    */
@@ -82,7 +82,7 @@ export function createSource(folder: string, limits: { stallMs?: number } = {}):
   const mirrorWith = async (target: string, repository: string, commit: string, signal?: AbortSignal) => {
     const mirror = mirrors.of(target);
     if (await lookUp(mirror, commit, signal)) return mirror;
-    await mirrors.update(target, repository, Date.now(), signal);
+    await mirrors.update(target, repository, performance.now(), signal);
     if (await lookUp(mirror, commit, signal)) return mirror;
     throw commitGone(target, commit);
   };
@@ -96,7 +96,7 @@ export function createSource(folder: string, limits: { stallMs?: number } = {}):
     mirror: (target, repository, { since, patienceMs }) =>
       mirrors.begin(target, repository, since, patienceMs),
     close: () => mirrors.close(),
-    async resolve(target, repository, revision, since = Date.now()) {
+    async resolve(target, repository, revision, since = performance.now()) {
       if (search.test(revision))
         throw badInput(
           `"${revision}" searches the messages of commits; name a branch, a tag or a commit instead.`,
@@ -122,7 +122,7 @@ export function createSource(folder: string, limits: { stallMs?: number } = {}):
     async compare(target, repository, from, to) {
       const mirror = mirrors.of(target);
       if (!(await lookUp(mirror, to))) {
-        const left = await mirrors.begin(target, repository, Date.now(), comparePatienceMs);
+        const left = await mirrors.begin(target, repository, performance.now(), comparePatienceMs);
         if (left)
           throw new SignalboxError(
             'repository-being-copied',

@@ -61,7 +61,7 @@ async function untilHealthy(
 ): Promise<string> {
   const { health } = target;
   const expected = health.version === 'none' ? undefined : version[health.version];
-  let deadline = Date.now() + health.deadlineSeconds * 1000;
+  let deadline = performance.now() + health.deadlineSeconds * 1000;
   note(
     `health check: ${health.url} has to answer ${health.successes} times in a row${expected ? ` as ${expected}` : ''}`,
   );
@@ -69,9 +69,9 @@ async function untilHealthy(
   let tries = 0;
   let last = '';
   // The last word is an answer's: who answered well when time was up is asked until the row is full, or broken.
-  while (Date.now() < deadline || last === '') {
+  while (performance.now() < deadline || last === '') {
     if (signal.aborted) throw cancelled();
-    const asked = Date.now();
+    const asked = performance.now();
     const wrong = await probe(health, expected, signal);
     if (signal.aborted) throw cancelled();
     tries += 1;
@@ -84,7 +84,7 @@ async function untilHealthy(
     await sleep(health.intervalMs, undefined, { signal }).catch(() => undefined);
     // While this worker stood still (a paused machine, a database that was away) nobody asked: that time says nothing
     // about the release.
-    const stoodStill = Date.now() - asked - (health.requestTimeoutMs + health.intervalMs + slackMs);
+    const stoodStill = performance.now() - asked - (health.requestTimeoutMs + health.intervalMs + slackMs);
     if (stoodStill > 0) deadline += stoodStill;
   }
   throw verdict(

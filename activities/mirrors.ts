@@ -16,7 +16,7 @@ export interface Mirrors {
   of(target: string): string;
   /**
    * Brings a mirror to how its repository stood at `since` or later.
-   * @param since milliseconds of the epoch.
+   * @param since by this process's own clock (`performance.now()`).
    * @throws repository-unreachable; the signal's reason, at once.
    */
   update(target: string, repository: string, since: number, signal?: AbortSignal): Promise<void>;
@@ -55,7 +55,7 @@ export function createMirrors(folder: string, stallMs: number): Mirrors {
   const begin = (target: string, repository: string): Fetch => {
     const fetch: Fetch = {
       repository,
-      begunAt: Date.now(),
+      begunAt: performance.now(),
       wanted: 0,
       abort: new AbortController(),
       done: Promise.resolve(),
@@ -144,7 +144,7 @@ export function createMirrors(folder: string, stallMs: number): Mirrors {
         const left = deadline - performance.now();
         await Promise.race([fetch.done, sleep(Math.max(left, 0), undefined, { ref: false })]);
         if (!fetch.ended)
-          return { ...fetch.progress, seconds: Math.round((Date.now() - fetch.begunAt) / 1000) };
+          return { ...fetch.progress, seconds: Math.round((performance.now() - fetch.begunAt) / 1000) };
         if (!fits || fetch.abort.signal.aborted) continue;
         if (fetch.error !== undefined) throw fetch.error;
         return undefined;

@@ -67,6 +67,7 @@ export function createApp(deps: ApiDeps): Express {
   app.use(observe(deps.log));
   // What Temporal is asked within a request has this long; without it a silent server would hold the request.
   app.use((_request, _response, next) => {
+    // eslint-disable-next-line no-restricted-properties -- gRPC counts from this clock
     void deps.temporal.withDeadline(Date.now() + temporalMs, () => Promise.resolve(next()));
   });
   app.use(

@@ -117,7 +117,11 @@ export function register(router: Router, db: Db, definition: Route): void {
       definition.method === 'get' || definition.remember === false ? undefined : idempotencyKey(request);
     if (key === undefined) {
       const once: Call<never, never>['once'] = (make, plain) => (plain ? make(db) : db.transaction(make));
-      return await send(response, definition, await definition.handle({ ...call, since: Date.now(), once }));
+      return await send(
+        response,
+        definition,
+        await definition.handle({ ...call, since: performance.now(), once }),
+      );
     }
 
     const digest = createHash('sha256')
@@ -145,7 +149,7 @@ export function register(router: Router, db: Db, definition: Route): void {
       renew(db, person.person, key, holder).catch(() => undefined);
     }, renewEveryMs);
     try {
-      const since = Date.now() - known.age;
+      const since = performance.now() - known.age;
       const answer = await definition.handle({ ...call, since, made: known.resource ?? undefined, once });
       clearInterval(renewing);
       if (answer.retryAfterSeconds === undefined)

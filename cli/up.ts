@@ -241,8 +241,8 @@ async function allStarted<A, B>(parts: [Promise<A>, Promise<B>]): Promise<[A, B]
 }
 
 async function untilAnswers(url: string): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (Date.now() < deadline) {
+  const deadline = performance.now() + 20_000;
+  while (performance.now() < deadline) {
     if (await fetch(url, { signal: AbortSignal.timeout(5_000) }).catch(() => undefined)) return;
     await sleep(20);
   }
@@ -251,8 +251,8 @@ async function untilAnswers(url: string): Promise<void> {
 
 /** Says what is being done once it takes over a second, and how long it took. */
 async function progress<T>(what: string, work: () => Promise<T>, say: (line: string) => void): Promise<T> {
-  const started = Date.now();
-  const seconds = () => ((Date.now() - started) / 1000).toFixed(1);
+  const started = performance.now();
+  const seconds = () => ((performance.now() - started) / 1000).toFixed(1);
   const timer = setInterval(() => say(`  ${what} ... ${seconds()} s`), 1_000);
   try {
     const result = await work();

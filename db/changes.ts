@@ -108,7 +108,7 @@ export function followChanges(databaseUrl: string): Changes {
 
   return {
     async until(read, timeoutMs) {
-      const deadline = Date.now() + timeoutMs;
+      const deadline = performance.now() + timeoutMs;
       for (;;) {
         // Registered before reading, so that an announcement during the read is not lost.
         let announced = false;
@@ -120,7 +120,7 @@ export function followChanges(databaseUrl: string): Changes {
         try {
           const found = await read();
           if (found !== undefined) return found;
-          const left = deadline - Date.now();
+          const left = deadline - performance.now();
           if (left <= 0) return undefined;
           if (!announced)
             await new Promise<void>((resolve) => {

@@ -21,12 +21,12 @@ export function keepAudit(options: {
 }): Repeated {
   const { db, file, config, log } = options;
   let exported: Head | undefined;
-  let exportAt = 0;
+  let exportAt = -Infinity;
 
   const pass = async () => {
     await sealAudit(db);
-    if (Date.now() < exportAt) return;
-    exportAt = Date.now() + config.everySeconds * 1000;
+    if (performance.now() < exportAt) return;
+    exportAt = performance.now() + config.everySeconds * 1000;
     const head = await auditHead(db);
     if (!head || head.hash === exported?.hash) return;
     await exportHead(head, file, config.exportWebhook);

@@ -27,13 +27,13 @@ export function keepWorkflowHistories(options: { db: Db; temporal: Client; log: 
   return repeat({ everyMs: lookEveryMs, log, failed, pass });
 
   async function pass(stopping: AbortSignal): Promise<void> {
-    for (const [id, until] of left) if (Date.now() > until) left.delete(id);
+    for (const [id, until] of left) if (performance.now() > until) left.delete(id);
     for (const row of await historiesToKeep(db, atOnce + left.size)) {
       if (stopping.aborted) return;
       if (left.has(row.id)) continue;
       const histories = await closedHistories(row);
       if (histories) await keepHistories(db, row.id, histories);
-      else left.set(row.id, Date.now() + leaveMs);
+      else left.set(row.id, performance.now() + leaveMs);
     }
   }
 

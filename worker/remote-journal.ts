@@ -21,7 +21,7 @@ export function createRemote(options: { api: string; token: string; target: stri
 
   /** @param once it has a key of its own, so that it is not done twice when its answer is lost. */
   async function call<T>(what: string, body: object, once = false, patience = patienceMs): Promise<T> {
-    const deadline = Date.now() + patience;
+    const deadline = performance.now() + patience;
     const key: Record<string, string> = once ? { 'idempotency-key': randomUUID() } : {};
     for (;;) {
       const answer = await fetch(`${base}/${what}`, {
@@ -40,7 +40,7 @@ export function createRemote(options: { api: string; token: string; target: stri
         if (answer.status < 500 && answer.status !== 429)
           throw new Error(`The API refused ${what} of this runner: ${found.detail ?? answer.status}`);
       }
-      if (Date.now() > deadline)
+      if (performance.now() > deadline)
         throw new Error(
           `The API at ${options.api} does not answer: ${answer instanceof Error ? answer.message : answer.status}`,
         );

@@ -45,7 +45,7 @@ function lock(room, fence, leads = false) {
   fs.mkdirSync(room, { recursive: true });
   const fd = fs.openSync(path.join(room, 'lock'), 'a+');
   const holderFile = path.join(room, 'holder.json');
-  const deadline = Date.now() + 30_000;
+  const deadline = performance.now() + 30_000;
   while (!tryLock(fd)) {
     const holder = readJson(holderFile);
     if (holder && holder.fence < fence && holder.start === startOf(holder.pid)) {
@@ -56,7 +56,8 @@ function lock(room, fence, leads = false) {
           // It let go meanwhile.
         }
     }
-    if (Date.now() > deadline) throw new Error(`the lock of ${room} is held by ${JSON.stringify(holder)}`);
+    if (performance.now() > deadline)
+      throw new Error(`the lock of ${room} is held by ${JSON.stringify(holder)}`);
     wait(10);
   }
   fs.writeFileSync(

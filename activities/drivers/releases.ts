@@ -71,6 +71,7 @@ export function releasesIn(root: string, live: () => Promise<string | null>) {
   /** This second, or the next, when a release has this one. */
   async function newSecond(): Promise<number> {
     for (;;) {
+      // eslint-disable-next-line no-restricted-properties -- the file system's clock
       const now = Date.now();
       const taken = await seconds();
       if (taken.every(({ second }) => second !== inSeconds(now))) return inSeconds(now);

@@ -208,7 +208,7 @@ async function once(
 }
 
 async function untilReady(url: string, logFile: string): Promise<void> {
-  const deadline = Date.now() + 60_000;
+  const deadline = performance.now() + 60_000;
   for (;;) {
     const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
     client.on('error', () => undefined);
@@ -217,7 +217,7 @@ async function untilReady(url: string, logFile: string): Promise<void> {
       await client.end();
       return;
     } catch (thrown) {
-      if (Date.now() > deadline)
+      if (performance.now() > deadline)
         throw new Error(`PostgreSQL does not answer; see ${logFile}`, { cause: thrown });
       await sleep(30);
     }

@@ -157,9 +157,9 @@ export function createProcesses(stateDir: string, say: (line: string) => void): 
       for (const left of readList(listFile)) {
         if (!isAlive(left.pid, left.start)) continue;
         process.kill(left.pid, left.stopSignal);
-        const deadline = Date.now() + stopTimeoutMs;
+        const deadline = performance.now() + stopTimeoutMs;
         while (isAlive(left.pid, left.start)) {
-          if (Date.now() > deadline) process.kill(left.pid, 'SIGKILL');
+          if (performance.now() > deadline) process.kill(left.pid, 'SIGKILL');
           await sleep(20);
         }
         ended.push(left.name);

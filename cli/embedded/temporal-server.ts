@@ -141,6 +141,7 @@ export async function startTemporalServer(
     // Killed while it made its tables, it left some of them out; nothing was in them yet. It is kept, aside.
     mend(why: string) {
       if (!why.includes('no such table')) return false;
+      // eslint-disable-next-line no-restricted-properties -- a name
       const aside = `unfinished-${Date.now()}`;
       for (const name of readdirSync(folder).filter((name) => name.startsWith('temporal.db')))
         renameSync(join(folder, name), join(folder, `${aside}-${name}`));
@@ -154,14 +155,14 @@ export async function startTemporalServer(
 }
 
 async function untilReady(place: TemporalPlace): Promise<Temporal> {
-  const deadline = Date.now() + 60_000;
+  const deadline = performance.now() + 60_000;
   for (;;) {
     try {
       const temporal = await connectTemporal(place);
       await temporal.connection.workflowService.describeNamespace({ namespace: temporal.namespace });
       return temporal;
     } catch (thrown) {
-      if (Date.now() > deadline) throw thrown;
+      if (performance.now() > deadline) throw thrown;
       await sleep(50);
     }
   }

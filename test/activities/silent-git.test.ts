@@ -108,7 +108,7 @@ it('a cancel is heard at once, also by one that waits for the mirror of another'
 
 it('who asks while a mirror is made shares it, and learns how far it is', async () => {
   const slow = createSource(mkdtempSync(join(folder, 'mirrors-')), { stallMs: 60_000 });
-  const since = Date.now();
+  const since = performance.now();
   const first = await within(slow.mirror('shop', remote, { since, patienceMs: 300 }));
   expect(first).toMatchObject({ phase: expect.any(String) });
   const second = await within(slow.mirror('shop', remote, { since, patienceMs: 300 }));
