@@ -42,6 +42,7 @@ export const createBackup =
           sha256,
           bytes,
           entries,
+          // For an API of the previous version; the record notes its own time.
           verifiedAt: new Date().toISOString(),
         },
       };

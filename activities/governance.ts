@@ -12,6 +12,7 @@ import {
   submit,
   type ChangeRequestRow,
 } from '../db/change-requests';
+import { databaseNow } from '../db/clock';
 import { doDue, nextDue, type Due } from '../db/deadlines';
 import { targetRecipe } from '../db/digest';
 import { findPromotion } from '../db/promotions';
@@ -115,12 +116,12 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
       const due = nextDue(row);
       return {
         status,
-        ...(due ? { due } : {}),
+        ...(due ? { due: { ...due, left: due.at - (await databaseNow(db)) } } : {}),
         details: detailsOf(row, await standingApprovals(db, id), due),
       };
     },
     async changeRequestDue(id: number, submission: number): Promise<void> {
-      const done = await doDue(db, id, submission, Date.now());
+      const done = await doDue(db, id, submission);
       if (done) deps.log.info({ changeRequest: changeRequestKey(id), done }, 'what was due is done');
     },
     decide: decideOne,

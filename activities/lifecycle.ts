@@ -85,7 +85,7 @@ export type Seen = { live: Observed } | { release: string | null };
 export type LaneNews =
   | { kind: 'acquired'; hadRelease: boolean }
   | { kind: 'waiting'; position: number; behind: string }
-  | { kind: 'asleep'; until: number; why: string }
+  | { kind: 'asleep'; until: number; left?: number; why: string }
   | { kind: 'ended'; outcome: DeploymentOutcome };
 
 /** The transactions by which a deployment's workflow writes the record. Each may be repeated. */
@@ -188,9 +188,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       ...going,
     ].filter((digest) => typeof digest === 'string');
     const config = deps.targets().get(target);
-    const old = config?.runner
-      ? await backupsToRemove(db, target, new Date(Date.now() - config.backup.keepDays * 86_400_000))
-      : [];
+    const old = config?.runner ? await backupsToRemove(db, target, config.backup.keepDays) : [];
     return {
       key: rowKey(ended),
       target,

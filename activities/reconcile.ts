@@ -1,13 +1,16 @@
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
+import { databaseNow } from '../db/clock';
 import { recordAudit } from '../db/audit';
+import { nextDue } from '../db/deadlines';
 import { endedUnfollowed, followedRequests, markFollowed } from '../db/change-requests';
 import { deliveriesUnderWay, handOverAgain } from '../db/deliveries';
 import {
   anyStaleSleeper,
   attemptsToLookAt,
   noteWorkflow,
+  overslept,
   ownedBy,
   swept,
   type DeploymentRow,
@@ -22,6 +25,7 @@ import {
   laneFree,
   recoverWorkflowId,
   wakeWorkflowId,
+  windowChanged,
   type RecoveryRequest,
 } from '../workflows/messages';
 import type { Deps } from './deps';
@@ -36,11 +40,15 @@ import { reconciledAt, repairs } from './metrics';
 
 /** An attempt younger than this may not have been seen by the server's describe yet. */
 const settlingMs = 5_000;
+/** What is due is done by the request's own workflow; later than this it was missed. */
+const overdueMs = 60_000;
 /** How far back visibility is asked for what ended badly; passes come far more often. */
 const lookBackMs = 900_000;
 const sweepAtOnce = 50;
+/** Temporal's clock: when this pass was asked for. */
+const askedAt = () => Context.current().info.currentAttemptScheduledTimestampMs;
 /** Which part of what is swept has its turn. */
-const pass = () => Math.floor(Date.now() / 30_000);
+const pass = () => Math.floor(askedAt() / 30_000);
 
 /** @returns each repair in plain words. */
 export function createReconcileActivities(deps: Deps) {
@@ -53,16 +61,17 @@ export function createReconcileActivities(deps: Deps) {
         mended.push(line);
         repairs.inc({ kind });
       };
+      const now = await databaseNow(db);
       const rows = new Map<number, DeploymentRow>();
       for (const row of await attemptsToLookAt(db, sweepAtOnce)) rows.set(row.id, row);
       for (const row of await ownedBy(db, await endedBadly())) rows.set(row.id, row);
       for (const row of rows.values()) {
         Context.current().heartbeat();
-        if (Date.now() - row.created_at.getTime() < settlingMs) continue;
+        if (now - row.created_at.getTime() < settlingMs) continue;
         const key = deploymentKey(row.promotion, row.attempt);
-        const now = await workflowNow(temporal, row.owner, row.run_id);
-        await noteWorkflow(db, row, now);
-        const why = now.lost;
+        const found = await workflowNow(temporal, row.owner, row.run_id);
+        await noteWorkflow(db, row, found);
+        const why = found.lost;
         if (why) {
           await temporal.workflow.start('recoverDeployment', {
             workflowId: recoverWorkflowId(row.promotion, row.attempt),
@@ -78,6 +87,9 @@ export function createReconcileActivities(deps: Deps) {
       // Nobody vouches for what is live there; it is shown as it is.
       for (const row of rows.values()) if (row.status === 'rollback-failed') await noteLive(deps, row.target);
       for (const next of await freeLanesWaitedFor(db, deps.targets())) await signal(next, laneFree.name);
+      for (const sleeper of await overslept(db, sweepAtOnce))
+        if (await signal(sleeper, windowChanged.name))
+          put('sleepers', `${sleeper} was told that its window has opened, because it slept on.`);
       const revision = await windowRevision(db);
       if (await anyStaleSleeper(db, revision)) {
         await temporal.workflow.start('wakeSleepers', {
@@ -112,12 +124,20 @@ export function createReconcileActivities(deps: Deps) {
   /** Change requests whose workflow was lost get another that follows them from where they stand. */
   async function followAgain(): Promise<string[]> {
     const mended: string[] = [];
-    for (const { id, submission, requester } of await followedRequests(db, sweepAtOnce, pass())) {
+    const now = await databaseNow(db);
+    for (const row of await followedRequests(db, sweepAtOnce, pass())) {
       Context.current().heartbeat();
+      const { id, submission, requester } = row;
       const workflowId = changeRequestWorkflowId(id, submission);
-      const why = await lost(temporal, workflowId);
-      if (!why) continue;
       const key = changeRequestKey(id);
+      const why = await lost(temporal, workflowId);
+      if (!why) {
+        // Its timer was set while a clock was wrong.
+        const due = nextDue(row);
+        if (due && now - due.at > overdueMs && (await signal(workflowId, changeRequestMoved.name)))
+          mended.push(`${key}: its workflow was told that time is up, because it slept on: ${due.inWords}.`);
+        continue;
+      }
       await temporal.workflow.start('changeRequest', {
         workflowId,
         workflowIdConflictPolicy: 'USE_EXISTING',
@@ -152,7 +172,8 @@ export function createReconcileActivities(deps: Deps) {
 
   /** Ids of deployments' workflows that ended badly lately, as visibility has it. */
   async function endedBadly(): Promise<string[]> {
-    const since = new Date(Date.now() - lookBackMs).toISOString();
+    // Its times of closing are by the same clock.
+    const since = new Date(askedAt() - lookBackMs).toISOString();
     const ids: string[] = [];
     const query = `WorkflowType IN ('deployPromotion', 'recoverDeployment') AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed', 'Canceled') AND CloseTime > '${since}'`;
     for await (const { workflowId } of temporal.workflow.list({ query, pageSize: 200 })) {

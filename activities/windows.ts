@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { shown } from '../domain/windows/window';
+import { databaseNow } from '../db/clock';
 import {
   awakened,
   deploymentById,
@@ -15,35 +16,53 @@ import { windowChanged } from '../workflows/messages';
 import type { Deps } from './deps';
 import type { Plan } from './lifecycle';
 
-export type HoldNews = { open: true } | { open: false; until: number | null; why: string };
+export type HoldNews =
+  | { open: true; deadline?: number }
+  | {
+      open: false;
+      until: number | null;
+      why: string;
+      /** By the database's clock: until when it may hold, whether that is over, and after how many ms to look again. */
+      deadline?: number;
+      over?: boolean;
+      left?: number;
+    };
+/** Default for attempts admitted by a version that did not plan it. */
+const defaultHoldMs = 3_600_000;
 
 /** What keeps those that wait for a window up to date. */
 export function createWindowActivities(deps: Deps) {
   const { db, windows } = deps;
   return {
-    /** How the window stands for a deployment that holds before its swap; written into its row. */
-    async holdForWindow(plan: Plan, deadline: number): Promise<HoldNews> {
+    /**
+     * How the window stands for a deployment that holds before its swap; written into its row.
+     * @param heldUntil the deadline that an earlier answer named; left out: it begins to hold.
+     */
+    async holdForWindow(plan: Plan, heldUntil?: number): Promise<HoldNews> {
       const row = await deploymentById(db, plan.deployment);
       const promotion = { id: row.promotion, target: row.target };
-      const { window: status, windowRevision: revision } = (await askedOf(
-        deps,
-        db,
-        promotion,
-        starterOf(row),
-      ))!;
+      const {
+        window: status,
+        windowRevision: revision,
+        now,
+      } = (await askedOf(deps, db, promotion, starterOf(row)))!;
+      const deadline = heldUntil ?? now + (plan.limits.windowHoldMs ?? defaultHoldMs);
       if (!status || status.open) {
         await awakened(db, plan.deployment);
-        return { open: true };
+        return { open: true, deadline };
       }
-      const opens = status.nextOpen === null ? 'within a year it does not' : shown(status.nextOpen, 'UTC');
+      const until = status.nextOpen;
+      const opens = until === null ? 'within a year it does not' : shown(until, 'UTC');
       await hold(
         db,
         plan.deployment,
         `its window, held before the swap: ${status.reason}; it opens: ${opens}. Undone if it is still closed at ${shown(deadline, 'UTC')}`,
-        status.nextOpen === null ? null : new Date(status.nextOpen),
+        until === null ? null : new Date(until),
         revision,
       );
-      return { open: false, until: status.nextOpen, why: status.reason };
+      const over = now >= deadline;
+      const left = Math.min(until ?? deadline, deadline) - now;
+      return { open: false, until, why: status.reason, deadline, over, left };
     },
 
     /**
@@ -54,16 +73,17 @@ export function createWindowActivities(deps: Deps) {
     async wakeSleepers(): Promise<{ sleepers: number; woken: number }> {
       const revision = await windowRevision(db);
       const schedule = await windows.current(revision);
+      const now = await databaseNow(db);
       const stale = await heldDeployments(db, revision);
       const same: number[] = [];
       const changed: DeploymentRow[] = [];
       for (const row of stale) {
         const environment = deps.targets().get(row.target)?.environment ?? '';
-        const status = schedule.status({ ...row.subject, environment }, Date.now());
-        const until = status.open ? undefined : status.nextOpen;
+        const status = schedule.status({ ...row.subject, environment }, now);
+        const opens = status.open ? undefined : status.nextOpen;
         if (
-          until !== undefined &&
-          until === (row.scheduled_for?.getTime() ?? null) &&
+          opens !== undefined &&
+          opens === (row.scheduled_for?.getTime() ?? null) &&
           row.waiting_for?.includes(status.reason)
         )
           same.push(row.id);

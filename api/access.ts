@@ -1,5 +1,6 @@
 import { badInput, notFound, SignalboxError } from '../domain/errors';
 import { listQuery, newTokenBody, newTokenView, personView, reasonBody, tokenView } from '../domain/schemas';
+import { databaseNow } from '../db/clock';
 import { findPerson, listPeople, setDisabled, type PersonRow } from '../db/people';
 import { mintToken, revokeToken, type TokenRow } from '../db/tokens';
 import { tellMoved } from './change-requests';
@@ -60,7 +61,7 @@ export function accessRoutes(deps: ApiDeps, accessChanged: () => void): Route[] 
       answers: { status: 201, schema: newTokenView },
       async handle({ body, person, request }) {
         const expiresAt = body.expiresAt === null ? undefined : new Date(body.expiresAt);
-        if (expiresAt && expiresAt.getTime() <= Date.now())
+        if (expiresAt && expiresAt.getTime() <= (await databaseNow(db)))
           throw badInput(
             'expiresAt has passed already; say a time to come, or null for a token that does not run out.',
           );

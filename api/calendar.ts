@@ -6,6 +6,7 @@ import { badInput, SignalboxError } from '../domain/errors';
 import { changeRequestKey, deploymentKey } from '../domain/keys';
 import { calendarQuery, calendarView, feedBody, feedView, type CalendarView } from '../domain/schemas';
 import { compile, type DeploymentWindow } from '../domain/windows/window';
+import { databaseNow } from '../db/clock';
 import { usualDuration } from '../db/conflicts';
 import { mintToken, personByToken } from '../db/tokens';
 import { windowOf, liveWindows, type WindowRow } from '../db/windows';
@@ -85,6 +86,7 @@ async function calendarOf({ db, windows }: ApiDeps, from: Date, to: Date): Promi
     planned_start: Date;
     planned_minutes: number;
   }[];
+  const now = await databaseNow(db);
   return {
     windows: occurrences.map(({ window, start, end }) => ({
       id: window.id,
@@ -103,7 +105,7 @@ async function calendarOf({ db, windows }: ApiDeps, from: Date, to: Date): Promi
         target: a.target,
         status: a.status,
         from: iso(begins),
-        to: iso(a.finished_at ?? Math.max(Date.now(), begins.getTime() + usual.get(a.target)!)),
+        to: iso(a.finished_at ?? Math.max(now, begins.getTime() + usual.get(a.target)!)),
       };
     }),
     planned: planned.map((p) => ({
@@ -172,7 +174,7 @@ export function calendarFeed(deps: ApiDeps): RequestHandler {
         'not-signed-in',
         'This calendar address is not known, or was revoked. Make a new one: "signalbox calendar feed".',
       );
-    const now = Date.now();
+    const now = await databaseNow(deps.db);
     response
       .type('text/calendar')
       .set('Cache-Control', 'private, max-age=60')

@@ -33,13 +33,13 @@ export function createCredentials({ db, changes }: Pick<ApiDeps, 'db' | 'changes
     async byToken(value) {
       const key = sha256(value);
       const found = known.get(key);
-      if (found && changes.following() && Date.now() < found.until) return found.person;
+      if (found && changes.following() && performance.now() < found.until) return found.person;
       const before = age;
       const read = await personByToken(db, value);
       if (read && changes.following() && age === before) {
         if (known.size >= most) known.clear();
-        const { person, goodUntil } = read;
-        known.set(key, { person, until: Math.min(Date.now() + rememberMs, goodUntil) });
+        const { person, goodForMs } = read;
+        known.set(key, { person, until: performance.now() + Math.min(rememberMs, goodForMs) });
       }
       return read?.person;
     },

@@ -8,6 +8,7 @@ import {
 } from '../domain/delivery-metrics';
 import { notFound } from '../domain/errors';
 import { countedView, deliveryMetricsQuery, deliveryMetricsView } from '../domain/schemas';
+import { databaseNow } from '../db/clock';
 import { deploymentFacts } from '../db/delivery-metrics';
 import type { ApiDeps } from './deps';
 import { route, type Route } from './route';
@@ -27,7 +28,7 @@ export function deliveryMetricsRoutes({ db }: ApiDeps): Route[] {
       query: deliveryMetricsQuery,
       answers: { status: 200, schema: deliveryMetricsView },
       async handle({ query: { days, target } }) {
-        const to = Date.now();
+        const to = await databaseNow(db);
         const from = to - days * dayMs;
         const all = await deploymentFacts(db, new Date(from - days * dayMs), new Date(to), target);
         const now = all.filter(({ endedAt }) => endedAt >= from);
@@ -61,7 +62,7 @@ export function deliveryMetricsRoutes({ db }: ApiDeps): Route[] {
         const name = params.name as MeasureName;
         if (!measureNames.includes(name))
           throw notFound(`figure ${params.name!.slice(0, 80)}; there are ${measureNames.join(', ')}`);
-        const to = new Date();
+        const to = new Date(await databaseNow(db));
         const facts = await deploymentFacts(db, new Date(to.getTime() - days * dayMs), to, target);
         const counted = countedBy(name, facts);
         return {

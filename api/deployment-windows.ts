@@ -17,6 +17,7 @@ import {
   windowView,
 } from '../domain/schemas';
 import { checkWindow, type DeploymentWindow } from '../domain/windows/window';
+import { databaseNow } from '../db/clock';
 import { standingOf } from '../db/standing';
 import { knownDuration } from '../db/conflicts';
 import { anyStaleSleeper } from '../db/deployments';
@@ -126,7 +127,7 @@ export function windowRoutes(deps: ApiDeps): Route[] {
       query: windowStatusQuery,
       answers: { status: 200, schema: windowStatusView },
       async handle({ query }) {
-        const at = query.at === undefined ? Date.now() : Date.parse(query.at);
+        const at = query.at === undefined ? await databaseNow(db) : Date.parse(query.at);
         if ((query.target === undefined) === (query.promotion === undefined))
           throw badInput('Give either target or promotion.');
         const standing = query.promotion
@@ -241,7 +242,8 @@ export function windowRoutes(deps: ApiDeps): Route[] {
         const promotion = await findPromotion(db, parsePromotionKey(call.body.promotion));
         if (!promotion) throw notFound(`promotion ${call.body.promotion}`);
         const expiresAt = new Date(call.body.expiresAt);
-        if (expiresAt.getTime() <= Date.now()) throw badInput('expiresAt has to be in the future.');
+        if (expiresAt.getTime() <= (await databaseNow(db)))
+          throw badInput('expiresAt has to be in the future.');
         const { scope } = windowOf(row);
         const environment = deps.targets().get(promotion.target)?.environment;
         if (

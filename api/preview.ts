@@ -2,6 +2,7 @@ import { deploymentKey, promotionKey } from '../domain/keys';
 import type { PreviewView } from '../domain/schemas';
 import { scheduleOf } from '../domain/windows/status';
 import type { DeploymentWindow } from '../domain/windows/window';
+import { databaseNow } from '../db/clock';
 import { standingOf } from '../db/standing';
 import type { ApiDeps } from './deps';
 
@@ -15,7 +16,7 @@ export async function previewOf(
   proposed: Omit<DeploymentWindow, 'id'>,
   replaces?: number,
 ): Promise<PreviewView> {
-  const now = Date.now();
+  const now = await databaseNow(db);
   const before = await windows.current();
   const window = { ...proposed, id: 0 };
   const after = scheduleOf([...before.windows.filter(({ id }) => id !== replaces), window], before.revision);

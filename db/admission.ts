@@ -35,8 +35,8 @@ export interface AdmissionRequest {
 export type LaneAnswer =
   | { kind: 'acquired'; hadRelease: boolean }
   | { kind: 'waiting'; position: number; behind: string; supersedes: string[] }
-  /** Its window is closed: it sleeps until then, or until the windows are changed. */
-  | { kind: 'asleep'; until: number; why: string; leftQueue: boolean }
+  /** Its window is closed: it sleeps until then, `left` ms from now, or until the windows are changed. */
+  | { kind: 'asleep'; until: number; left: number; why: string; leftQueue: boolean }
   | { kind: 'ended' };
 
 /**
@@ -270,7 +270,13 @@ async function sleep(tx: Tx, row: DeploymentRow, asked: Asked): Promise<LaneAnsw
     await tx('deployments')
       .where({ id: row.id })
       .update({ ...set, version: tx.raw('version + 1'), updated_at: tx.fn.now() });
-  return { kind: 'asleep', until: nextOpen!, why: reason, leftQueue: row.status === 'queued' };
+  return {
+    kind: 'asleep',
+    until: nextOpen!,
+    left: nextOpen! - asked.now,
+    why: reason,
+    leftQueue: row.status === 'queued',
+  };
 }
 
 async function supersede(tx: Tx, row: DeploymentRow, newer: DeploymentRow): Promise<void> {

@@ -30,14 +30,14 @@ export const findBackup = async (db: Db, promotion: number, attempt: number) =>
   (await backupsOf(db).where({ promotion, attempt }).first()) as BackupOf | undefined;
 
 /**
- * Backups of a target that nothing can need any more: older than `before`, of deployments that are over. Never the newest
+ * Backups of a target that nothing can need any more: older than so many days, of deployments that are over. Never the newest
  * one, and never those of the release that is live or of the one to which it would be rolled back.
  */
-export async function backupsToRemove(db: Db, target: string, before: Date): Promise<BackupOf[]> {
+export async function backupsToRemove(db: Db, target: string, keepDays: number): Promise<BackupOf[]> {
   return (await backupsOf(db)
     .where({ target })
     .whereNull('removed_at')
-    .where('verified_at', '<', before)
+    .whereRaw(`verified_at < now() - ? * interval '1 day'`, [keepDays])
     .whereNotIn('status', [...openAttempt])
     .whereRaw(
       `NOT EXISTS (SELECT 1 FROM targets t JOIN deployments live ON live.id = t.current_deployment

@@ -1,4 +1,5 @@
 import { changeRequestKey } from '../domain/keys';
+import { databaseNow } from './clock';
 import type { Db } from './connect';
 import { contentDigest } from './digest';
 import { contentOf, locked, tell, touch, type ChangeRequestRow } from './change-requests';
@@ -10,6 +11,8 @@ export interface Due {
   what: 'remind' | 'escalate' | 'expire' | 'lapse' | 'review-overdue';
   /** Milliseconds since 1970. */
   at: number;
+  /** How long that is from now, by the database's clock; for the timer. */
+  left?: number;
   /** In plain words, for the timer. */
   inWords: string;
 }
@@ -45,14 +48,15 @@ export const expiryOf = (row: ChangeRequestRow): number | undefined => {
   return undefined;
 };
 
-/** Does what is due, if it still is. Repeating it is harmless. @param now milliseconds since 1970. */
+/** Does what is due, if it still is. Repeating it is harmless. @param at milliseconds since 1970; left out: now. */
 export const doDue = (
   db: Db,
   id: number,
   submission: number,
-  now: number,
+  at?: number,
 ): Promise<Due['what'] | undefined> =>
   db.transaction(async (tx) => {
+    const now = at ?? (await databaseNow(tx));
     const { row, promotion } = await locked(tx, id);
     const due = row.submission === submission ? nextDue(row) : undefined;
     if (!due || due.at > now) return undefined;

@@ -340,6 +340,17 @@ export const ownedBy = async (db: Db, owners: string[]): Promise<DeploymentRow[]
 export const anyStaleSleeper = async (db: Db, revision: number): Promise<boolean> =>
   (await db('deployments').where('window_revision', '<', revision).first('id')) !== undefined;
 
+/** Workflows that wait for a window which has opened: their timers were set while a clock was wrong. */
+export async function overslept(db: Db, atOnce: number): Promise<string[]> {
+  const { rows } = await db.raw(
+    `SELECT owner FROM deployments
+      WHERE (status = 'waiting-for-window' OR (status = 'running' AND window_revision IS NOT NULL))
+        AND scheduled_for < clock_timestamp() - interval '15 seconds' ORDER BY id LIMIT ?`,
+    [atOnce],
+  );
+  return (rows as { owner: string }[]).map(({ owner }) => owner);
+}
+
 /** It holds before its swap until its window opens; the lane stays its. */
 export const hold = (tx: Tx, id: number, waitingFor: string, until: Date | null, revision: number) =>
   tx('deployments')

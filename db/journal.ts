@@ -152,9 +152,9 @@ class Lost extends Error {}
 
 async function keep(tx: Tx, deployment: number, made: Made): Promise<void> {
   if (made.kind === 'backup') {
-    const { reference, of: kind, sha256, bytes, entries, verifiedAt } = made;
+    const { reference, of: kind, sha256, bytes, entries } = made;
     await tx('backups')
-      .insert({ deployment, reference, kind, sha256, bytes, entries, verified_at: verifiedAt })
+      .insert({ deployment, reference, kind, sha256, bytes, entries, verified_at: tx.fn.now() })
       .onConflict('deployment')
       .merge();
     return;

@@ -37,10 +37,15 @@ export async function personBySession(
     .whereNull('ended_at')
     .whereNull('disabled_at')
     .whereRaw(`expires_at > now() AND last_used_at > now() - ? * interval '1 minute'`, [idleMinutes])
-    .first('sessions.id', 'person', 'kind', 'grants', 'last_used_at');
+    .first(
+      'sessions.id',
+      'person',
+      'kind',
+      'grants',
+      db.raw(`last_used_at < now() - ? * interval '1 millisecond' AS unnoted`, [useNotedEveryMs]),
+    );
   if (!row) return undefined;
-  if (Date.now() - (row.last_used_at as Date).getTime() > useNotedEveryMs)
-    await db('sessions').where({ id: row.id }).update({ last_used_at: db.fn.now() });
+  if (row.unnoted) await db('sessions').where({ id: row.id }).update({ last_used_at: db.fn.now() });
   return {
     person: row.person,
     grants: row.grants,

@@ -7,6 +7,7 @@ import { laneHolding } from '../domain/machines';
 import { inWords, type Observed } from '../domain/observed';
 import type { WindowSchedule } from '../domain/windows/status';
 import { recordAudit } from './audit';
+import { databaseNow } from './clock';
 import { usualDuration } from './conflicts';
 import { runnersOf, type RunnerRow } from './runners';
 import { viewWindowStatus } from './views';
@@ -64,7 +65,7 @@ export async function viewTarget(
   config: TargetConfig,
   schedule: WindowSchedule,
 ): Promise<TargetView> {
-  const now = Date.now();
+  const now = await databaseNow(tx);
   const asked = {
     target: config.name,
     environment: config.environment,

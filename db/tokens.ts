@@ -77,19 +77,19 @@ export async function personByToken(
   db: Db,
   value: string,
   kind: 'api' | 'feed' = 'api',
-): Promise<{ person: Person; goodUntil: number } | undefined> {
+): Promise<{ person: Person; goodForMs: number } | undefined> {
   const { rows } = await db
     .raw(
-      `SELECT t.id, t.person, t.roles, t.minted_by, t.expires_at, t.last_used_at FROM tokens t JOIN people p ON p.name = t.person
+      `SELECT t.id, t.person, t.roles, t.minted_by, t.last_used_at < now() - ? * interval '1 millisecond' IS NOT FALSE AS unnoted,
+              extract(epoch FROM t.expires_at - now()) * 1000 AS left FROM tokens t JOIN people p ON p.name = t.person
         WHERE t.token_sha256 = ? AND t.kind = ? AND t.revoked_at IS NULL AND p.disabled_at IS NULL
           AND (t.expires_at IS NULL OR t.expires_at > now())`,
-      [sha256(value), kind],
+      [useNotedEveryMs, sha256(value), kind],
     )
     .options({ name: 'person by token' });
-  const [row] = rows as TokenRow[];
+  const [row] = rows as (TokenRow & { unnoted: boolean; left: string | null })[];
   if (!row) return undefined;
-  if (Date.now() - (row.last_used_at?.getTime() ?? 0) > useNotedEveryMs)
-    await db('tokens').where({ id: row.id }).update({ last_used_at: db.fn.now() });
+  if (row.unnoted) await db('tokens').where({ id: row.id }).update({ last_used_at: db.fn.now() });
   return {
     person: {
       person: row.person,
@@ -97,6 +97,6 @@ export async function personByToken(
       credential: `token ${row.id}`,
       ...(row.minted_by ? { mintedBy: row.minted_by } : {}),
     },
-    goodUntil: row.expires_at?.getTime() ?? Infinity,
+    goodForMs: row.left === null ? Infinity : Number(row.left),
   };
 }

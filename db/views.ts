@@ -12,6 +12,7 @@ import type {
   WindowView,
 } from '../domain/schemas';
 import { blockedByItems } from './backlog/delivery';
+import { databaseNow } from './clock';
 import { chainOf, standingApprovals } from './approvals';
 import { contentOf, type ChangeRequestRow, type DecisionRow } from './change-requests';
 import type { Conflict } from '../domain/conflicts';
@@ -244,6 +245,8 @@ async function changesSince(tx: Tx, row: ChangeRequestRow, promotion: PromotionR
 }
 
 export async function viewOverrides(tx: Tx, rows: OverrideRow[]): Promise<OverrideView[]> {
+  if (rows.length === 0) return [];
+  const now = await databaseNow(tx);
   const names = new Map(
     (
       (await tx('deployment_windows')
@@ -264,7 +267,7 @@ export async function viewOverrides(tx: Tx, rows: OverrideRow[]): Promise<Overri
     expiresAt: row.expires_at.toISOString(),
     status: row.revoked_at
       ? 'revoked'
-      : row.expires_at.getTime() <= Date.now()
+      : row.expires_at.getTime() <= now
         ? 'expired'
         : row.seconded_by
           ? 'in-force'

@@ -15,7 +15,7 @@ import type { Signed } from '../temporal-config/signing';
 import { record } from './activities';
 import { approvalDecision, changeRequestMoved, type ChangeRequestInput } from './messages';
 import { ignoreUnknownSignals } from './signals';
-import { sleepUntil } from './sleep';
+import { createSleep } from './sleep';
 import type { ChangeRequestNews, SaidDecision } from '../activities/governance';
 
 /** Decisions of one step, and characters of them: what is large goes alone. */
@@ -31,6 +31,7 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
   const waiting: unknown[] = [];
   const seen = new Set<string>();
   let moved = false;
+  const sleepUntil = createSleep();
   // Handlers only enqueue: with an await inside, two decisions could overtake each other.
   setHandler(approvalDecision, (decision) => void waiting.push(decision));
   setHandler(changeRequestMoved, () => void (moved = true));
@@ -64,7 +65,7 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
       await continueAsNew<typeof changeRequest>(input);
     const woken = () => moved || waiting.length > 0;
     if (!due) await condition(woken);
-    else await sleepUntil(due.at, due.inWords, woken);
+    else await sleepUntil(due.at, due.inWords, woken, due.left);
     if (!woken()) await record.changeRequestDue(id, submission);
   }
 

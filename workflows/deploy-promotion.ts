@@ -28,11 +28,8 @@ import {
 import { claimed, recordEnd } from './place';
 import { saga, undosOf } from './saga';
 import { ignoreUnknownSignals } from './signals';
-import { sleepUntil, utc } from './sleep';
+import { createSleep, utc } from './sleep';
 import { staysOnItsVersion } from './versioning';
-
-/** Of attempts that the version before admitted. */
-const defaultHoldMs = 3_600_000;
 
 setWorkflowOptions(staysOnItsVersion, deployPromotion);
 /** One that has not begun may go to the newer one. */
@@ -52,6 +49,8 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
   let status = 'queued';
   let doing = 'being admitted';
   let waitingFor: string | null = null;
+  const sleepUntil = createSleep();
+  /** One deadline for the attempt: a window that flaps does not keep the lane forever. */
   let holdUntil: number | undefined;
   // A cancel from the API stops this scope; one from the Temporal UI reaches it through the workflow's own.
   const stoppable = new CancellationScope();
@@ -148,22 +147,23 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
           cause instanceof ApplicationFailure &&
           cause.type === ('WindowClosed' satisfies WindowClosed);
         if (!closed) throw thrown;
-        // One deadline for the attempt: a window that flaps does not keep the lane for ever.
-        holdUntil ??= Date.now() + (plan.limits.windowHoldMs ?? defaultHoldMs);
-        await held(holdUntil);
+        await held();
       }
     }
   }
 
-  async function held(deadline: number): Promise<void> {
+  async function held(): Promise<void> {
+    // For histories of the previous version, whose answers name no deadline: by Temporal's clock, as it judged.
+    const before = holdUntil ?? Date.now() + (plan.limits.windowHoldMs ?? 3_600_000);
     for (;;) {
       lookAgain = false;
-      const news = await record.holdForWindow(plan, deadline);
+      const news = await record.holdForWindow(plan, holdUntil);
+      const deadline = (holdUntil = news.deadline ?? before);
       if (news.open) {
         waitingFor = null;
         return show('running', `**Deploying ${plan.title} to ${plan.target}.** Its window is open again.`);
       }
-      if (Date.now() >= deadline)
+      if (news.over ?? Date.now() >= deadline)
         throw ApplicationFailure.nonRetryable(
           `Its window closed before the swap and was still closed at the deadline, ${utc(deadline)}: ${news.why}.`,
           'WindowClosed' satisfies WindowClosed,
@@ -175,7 +175,7 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
         `**Held before the swap, with the lane of ${plan.target}.** ${news.why}. ${opens} At ${utc(deadline)} it is undone.\n\nEdit or override the window to go on, or \`signalbox cancel ${plan.key}\`.`,
       );
       const next = Math.min(news.until ?? deadline, deadline);
-      await sleepUntil(next, `Held before the swap: ${news.why}`, () => lookAgain);
+      await sleepUntil(next, `Held before the swap: ${news.why}`, () => lookAgain, news.left);
     }
   }
 
@@ -216,13 +216,13 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
     return condition(() => lookAgain);
   }
 
-  function asleep({ until, why }: LaneNews & { kind: 'asleep' }): Promise<void> {
+  function asleep({ until, left, why }: LaneNews & { kind: 'asleep' }): Promise<void> {
     waitingFor = `its window: ${why}`;
     const details = `**Asleep until ${utc(until)}: ${plan.target} is closed.** ${why}.\n\nAn edited window wakes it. \`signalbox cancel ${plan.key}\` ends it.`;
     // Of a thousand sleepers that an edit wakes, none writes again what its search attributes say already.
     if (status === 'waiting-for-window') setCurrentDetails(details);
     else show('waiting-for-window', details);
-    return sleepUntil(until, `Until the window of ${plan.target} opens: ${why}`, () => lookAgain);
+    return sleepUntil(until, `Until the window of ${plan.target} opens: ${why}`, () => lookAgain, left);
   }
 
   /** Beside the process: each cancel is verified before it stops anything. */

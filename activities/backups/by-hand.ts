@@ -24,8 +24,7 @@ export function createBackupKeeping({ db, targets, log }: Pick<Deps, 'db' | 'tar
       for (const target of targets().values()) {
         // A runner removes those on its own host, at the end of each deployment.
         if (target.runner) continue;
-        const before = new Date(Date.now() - target.backup.keepDays * 86_400_000);
-        for (const backup of await backupsToRemove(db, target.name, before)) {
+        for (const backup of await backupsToRemove(db, target.name, target.backup.keepDays)) {
           // The file first: noted as removed while it is there it would stay for ever.
           await removeTree(backup.reference);
           await backupRemoved(db, backup.deployment);

@@ -2,6 +2,7 @@ import { rootsOf, wayBetween, type Link } from '../../domain/backlog/blocking';
 import type { BlockedView } from '../../domain/backlog/schemas';
 import { badInput, notFound, SignalboxError } from '../../domain/errors';
 import { itemKey } from '../../domain/keys';
+import { databaseNow } from '../clock';
 import type { Db, Tx } from '../connect';
 import { movedBy, type Move } from '../transition';
 import { liveItems, type ItemRow } from './items';
@@ -101,7 +102,7 @@ export async function viewBlocked(
       )) as BlockerRow[]
     ).map((row) => [row.id, row]),
   );
-  const now = Date.now();
+  const now = await databaseNow(db);
   return {
     items: rows.map((row) => ({
       ...viewBlocker(row),
