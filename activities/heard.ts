@@ -1,12 +1,13 @@
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { z } from 'zod';
-import type { Permission } from '../domain/permissions';
 import { triggers } from '../domain/machines';
+import { whyNotSaid, type WordKind } from '../domain/words';
 import { recordAudit } from '../db/audit';
-import { deploymentById, rowKey } from '../db/deployments';
+import { deploymentById, rowKey, type DeploymentRow } from '../db/deployments';
 import { whyMayNotNow } from '../db/people';
-import type { Purpose } from '../temporal-config/signing';
+import { refuseWord, wordById, wordSaid, type WordRow } from '../db/words';
+import type { Purpose, Signed } from '../temporal-config/signing';
 import type {
   AdoptRequest,
   CancelRequest,
@@ -65,6 +66,7 @@ const forms = {
     request,
   }) satisfies z.ZodType<Resolution>,
 };
+const hint = z.strictObject({ word: id });
 type Said = { [P in Purpose]: z.infer<(typeof forms)[P]> };
 
 /** In words, for the audit trail. */
@@ -131,32 +133,68 @@ export function createHeard(deps: Deps) {
   }
 
   /**
-   * A cancel or a resolution of an attempt, if its sender may; null when it was refused.
-   * @param repeated whether this workflow heard the very same before: an answer counts for the question it was given to.
+   * The word that was signalled: what the API signed, or a mere hint to look at a word in the record, which needs no
+   * signature because it says nothing by itself. Undefined when it was neither; then it was refused.
+   */
+  async function wordOf(kind: WordKind, row: DeploymentRow, message: unknown): Promise<WordRow | undefined> {
+    const hinted = hint.safeParse(message);
+    if (hinted.success) {
+      const word = await wordById(deps.db, hinted.data.word);
+      return word?.deployment === row.id && word.kind === kind && word.status === 'waiting'
+        ? word
+        : undefined;
+    }
+    const said = await verified(kind, rowKey(row), message);
+    if (!said) return undefined;
+    const { by, reason, request } = said;
+    const action = 'action' in said ? said.action : null;
+    const word = await wordSaid(deps.db, row.id, {
+      kind,
+      action,
+      said_by: by,
+      reason: reason ?? null,
+      // The request that it was said in is the word's id; without one it is known by its signature.
+      request: request ?? `signed ${macOf(message)}`,
+    });
+    if (word.status === 'waiting') return word;
+    await refuse(kind, rowKey(row), message, `it was ${word.status} before; a repeat changes nothing`);
+    return undefined;
+  }
+
+  /**
+   * A cancel or a resolution of an attempt, if its sender still may and the attempt still can; null when not. Its row
+   * stays open until the attempt moves, which settles it, so that the next run may hear it again.
    */
   async function heard(
-    purpose: 'cancel' | 'resolve',
+    kind: WordKind,
     deployment: number,
     message: unknown,
-    repeated: boolean,
+    _repeated: boolean,
   ): Promise<CancelRequest | Resolution | null> {
+    const word = await wordOf(kind, await deploymentById(deps.db, deployment), message);
+    if (!word) return null;
+    // Read after the word was recorded: what moves the attempt from now on settles it.
     const row = await deploymentById(deps.db, deployment);
-    const said = await verified(purpose, rowKey(row), message);
-    if (!said) return null;
-    if (repeated) {
-      await refuse(purpose, rowKey(row), message, 'it was said before; a repeat changes nothing');
+    const state = whyNotSaid(kind, row.status);
+    const refusal = state
+      ? `${rowKey(row)} is ${row.status}; ${state}`
+      : (await whyMayNotNow(deps.db, word.said_by, kind, row.target))?.message;
+    if (refusal) {
+      await refuseWord(deps.db, word.id, refusal);
+      await refuse(kind, rowKey(row), message, refusal);
       return null;
     }
-    const permission: Permission = purpose;
-    const refusal = await whyMayNotNow(deps.db, said.by, permission, row.target);
-    if (!refusal) return said;
-    await refuse(purpose, rowKey(row), message, refusal.message);
-    return null;
+    const said = { by: word.said_by, reason: word.reason ?? undefined, request: word.request };
+    return word.action ? { ...said, action: word.action, reason: word.reason ?? '' } : said;
   }
 
   return { refuse, verified, verifiedStart, heard };
 }
 export type Heard = ReturnType<typeof createHeard>;
+
+/** A verified message's signature, in one spelling: base64 has several of the same bytes. */
+const macOf = (message: unknown): string =>
+  Buffer.from((message as Signed<object>).signature.mac, 'base64url').toString('base64url');
 
 /** What a forged message claims, short enough for the trail. */
 function shown(message: unknown): string {

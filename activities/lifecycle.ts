@@ -6,6 +6,7 @@ import { failpoint } from '../domain/failpoint';
 import { messageOf, SignalboxError } from '../domain/errors';
 import { isTerminal, type DeploymentStatus, type Trigger } from '../domain/machines';
 import { inWords, releaseOr, type Observed } from '../domain/observed';
+import type { WordKind } from '../domain/words';
 import { backupRemoved, backupsToRemove } from '../db/backups';
 import { acquireLane, admit, type LaneAnswer } from '../db/admission';
 import {
@@ -25,6 +26,7 @@ import { findChangeRequest } from '../db/change-requests';
 import { relatedTo } from '../db/conflicts';
 import { firstInLine } from '../db/lane';
 import { findPromotion, type PromotionRow } from '../db/promotions';
+import { refuseWord, waitingWords, wordByRequest } from '../db/words';
 import {
   changeRequestMoved,
   changeRequestWorkflowId,
@@ -80,6 +82,11 @@ export type Ended = DeploymentOutcome & { left?: OnHost };
 
 /** What a runner saw live; by the digest alone from a runner of the version before. */
 export type Seen = { live: Observed } | { release: string | null };
+/** A word that waits to be heard; the record has it. */
+export interface WaitingWord {
+  id: number;
+  kind: WordKind;
+}
 
 /** How the lane stands, for the workflow. */
 export type LaneNews =
@@ -211,6 +218,12 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     return answer;
   }
 
+  /** An answer that cannot be followed is refused now: it must not come true once it can. */
+  async function refuse(plan: Plan, { request }: Resolution, why: string): Promise<void> {
+    const word = request && (await wordByRequest(db, plan.deployment, 'resolve', request));
+    if (word) await refuseWord(db, word.id, why);
+  }
+
   /** Nobody takes over what still runs, whoever started the recovery. */
   async function whyNotRecovered(
     row: DeploymentRow | undefined,
@@ -232,7 +245,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       message: unknown,
       runId: string,
       continues = false,
-    ): Promise<{ plan: Plan; lane: LaneNews } | DeploymentOutcome> {
+    ): Promise<{ plan: Plan; lane: LaneNews; words?: WaitingWord[] } | DeploymentOutcome> {
       const request: DeploymentRequest = await heard.verifiedStart('start', message, continues);
       await failpoint('admit/before');
       const { row, asked, lane } = await admit(db, { ...request, owner: me(), runId }, deps).catch(
@@ -248,7 +261,13 @@ export function createLifecycle(deps: Deps, heard: Heard) {
         { ...about, lane: lane?.kind },
         lane ? `admitted; its lane: ${lane.kind}` : `${row.status}: ${row.outcome}`,
       );
-      return lane ? { plan: planOf(row, asked), lane: await told(row.id, lane) } : afterEnd(row);
+      if (!lane) return afterEnd(row);
+      const words = await waitingWords(db, row.id);
+      return {
+        plan: planOf(row, asked),
+        lane: await told(row.id, lane),
+        ...(words.length ? { words } : {}),
+      };
     },
 
     async acquireLane(plan: Plan): Promise<LaneNews> {
@@ -295,6 +314,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
         if ('refused' in live) {
           const why = `${live.refused}. Nobody could say what is live, so that it could not be recorded.`;
           await stillUndecided(db, plan.deployment, owner, why);
+          await refuse(plan, asked, why);
           return { refused: why };
         }
         const told = `${outcome.replace(/(?<![.!?])$/, '.')} Current: ${inWords(live)}.`;
@@ -305,6 +325,8 @@ export function createLifecycle(deps: Deps, heard: Heard) {
           }),
         );
       }),
+
+    refuseWord: refuse,
 
     recordEnd: (plan: Plan, to: 'succeeded' | 'rolled-back' | 'cancelled', outcome: string) =>
       owned(async (owner) => {
@@ -328,14 +350,21 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     async takeOver(
       deployment: number,
       lostHow = 'Its workflow was lost.',
-    ): Promise<{ plan: Plan; status: DeploymentStatus; began: string[]; round: number }> {
+    ): Promise<{
+      plan: Plan;
+      status: DeploymentStatus;
+      began: string[];
+      round: number;
+      words?: WaitingWord[];
+    }> {
       const { workflowId, runId } = Context.current().info.workflowExecution!;
       const before = (await deploymentById(db, deployment)) as DeploymentRow | undefined;
       const why = await whyNotRecovered(before, workflowId);
       if (why) throw ApplicationFailure.nonRetryable(why, 'NothingToRecover');
       const { row, began, round } = await takeOver(db, deployment, workflowId, runId, lostHow);
       const promotion = (await findPromotion(db, row.promotion))!;
-      return { plan: planOf(row, promotion), status: row.status, began, round };
+      const words = await waitingWords(db, deployment);
+      return { plan: planOf(row, promotion), status: row.status, began, round, words };
     },
   };
 }

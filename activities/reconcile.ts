@@ -18,12 +18,15 @@ import {
 import { freeLanesWaitedFor } from '../db/lane';
 import { windowRevision } from '../db/windows';
 import { controlQueue } from '../temporal-config/names';
+import { unheardWords } from '../db/words';
 import {
+  cancelDeployment,
   changeRequestMoved,
   changeRequestWorkflowId,
   deliverWorkflowId,
   laneFree,
   recoverWorkflowId,
+  resolveRollback,
   wakeWorkflowId,
   windowChanged,
   type RecoveryRequest,
@@ -83,6 +86,8 @@ export function createReconcileActivities(deps: Deps) {
           put('deployment', `${key}: ${why} Recovery was started.`);
         }
       }
+      for (const { id, kind, owner } of await unheardWords(db))
+        await signal(owner, kind === 'cancel' ? cancelDeployment.name : resolveRollback.name, { word: id });
       await swept(db, [...rows.keys()]);
       // Nobody vouches for what is live there; it is shown as it is.
       for (const row of rows.values()) if (row.status === 'rollback-failed') await noteLive(deps, row.target);
@@ -183,9 +188,9 @@ export function createReconcileActivities(deps: Deps) {
     return ids;
   }
 
-  async function signal(workflowId: string, name: string): Promise<boolean> {
+  async function signal(workflowId: string, name: string, ...args: unknown[]): Promise<boolean> {
     try {
-      await temporal.workflow.getHandle(workflowId).signal(name);
+      await temporal.workflow.getHandle(workflowId).signal(name, ...args);
       return true;
     } catch (thrown) {
       if (thrown instanceof WorkflowNotFoundError) return false;

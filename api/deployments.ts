@@ -1,24 +1,23 @@
-import { WorkflowNotFoundError } from '@temporalio/client';
 import { z } from 'zod';
 import { notFound, SignalboxError } from '../domain/errors';
-import { deploymentKey, parseDeploymentKey } from '../domain/keys';
-import { isTerminal } from '../domain/machines';
+import { parseDeploymentKey } from '../domain/keys';
 import { printable } from '../domain/printable';
 import { deploymentView, logLine, logQuery, reasonBody, resolveBody, type LogLine } from '../domain/schemas';
-import { deploymentById, findDeployment, type DeploymentRow } from '../db/deployments';
+import { deploymentById, findDeployment } from '../db/deployments';
 import { readLog } from '../db/log';
 import { viewDeployment } from '../db/views';
+import { say, wordById, type WordRow } from '../db/words';
 import { cancelDeployment, resolveRollback } from '../workflows/messages';
 import type { ApiDeps } from './deps';
 import { historyRoutes } from './history';
-import { route, TextStream, type Route } from './route';
+import { route, TextStream, type Answer, type Call, type Route } from './route';
 
 const textOf = (lines: LogLine[]) =>
   lines.map((l) => `${l.seq} ${l.at} ${l.step} ${l.stream} ${printable(l.text)}\n`).join('');
 
 /** Attempts: read, followed by their log, cancelled, and resolved after a failed rollback. */
 export function deploymentRoutes(deps: ApiDeps): Route[] {
-  const { db, keyring, runUrl, temporal } = deps;
+  const { db, keyring, log, runUrl, temporal } = deps;
   const find = async (key: string) => {
     const { promotion, attempt } = parseDeploymentKey(key);
     const row = await findDeployment(db, promotion, attempt);
@@ -29,16 +28,46 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
     const { promotion, attempt } = parseDeploymentKey(params.key!);
     return (await findDeployment(db, promotion, attempt))?.target;
   };
-  const handleOf = (row: DeploymentRow) => temporal.workflow.getHandle(row.owner);
-  /** Waits for the attempt to leave the state it was in; answers how it stands then. */
-  const moved = async (before: DeploymentRow) => {
-    const next = async () => {
-      const now = await deploymentById(db, before.id);
-      return now.status === before.status ? undefined : now;
+  /**
+   * Records what a person says to an attempt, wakes its workflow and waits for what becomes of it. Once recorded it is
+   * not lost: should Temporal not answer now, or the workflow have changed, it is heard later, and the answer says so.
+   */
+  async function speak(
+    call: Call<{ reason?: string; action?: 'retry' | 'accept' }, unknown>,
+    kind: WordRow['kind'],
+  ): Promise<Answer> {
+    const { id } = await find(call.params.key!);
+    const { reason = null, action = null } = call.body;
+    const said = { kind, action, reason, said_by: call.person, request: call.request };
+    const word = Number(await call.once(async (tx) => String(await say(tx, id, said))));
+    const settled = async () => {
+      const now = (await wordById(db, word))!;
+      return now.status === 'waiting' ? undefined : now;
     };
-    const row = (await deps.changes.until(next, deps.verdictMs)) ?? before;
-    return { status: 202, body: await viewDeployment(db, row, runUrl) };
-  };
+    if (!(await settled()))
+      void wake(word).catch((err: unknown) =>
+        log.warn({ word, err }, `a ${kind} is recorded but was not heard yet`),
+      );
+    const now = await deps.changes.until(settled, deps.verdictMs);
+    const body = await viewDeployment(db, await deploymentById(db, id), runUrl);
+    if (now?.status === 'refused')
+      throw new SignalboxError('word-refused', now.outcome!, { deployment: body });
+    if (now?.status === 'expired') throw new SignalboxError('illegal-transition', now.outcome!);
+    return { status: 202, body };
+  }
+  /** Signals the workflow that has the attempt, as every version of it understands. `reconcile` does it again. */
+  async function wake(id: number): Promise<void> {
+    const { kind, deployment, said_by: by, reason, action, request } = (await wordById(db, id))!;
+    const { owner } = await deploymentById(db, deployment);
+    const handle = temporal.workflow.getHandle(owner);
+    const common = { by, request, ...(reason === null ? {} : { reason }) };
+    await (kind === 'cancel'
+      ? handle.signal(cancelDeployment, keyring.sign('cancel', owner, common))
+      : handle.signal(
+          resolveRollback,
+          keyring.sign('resolve', owner, { ...common, action: action!, reason: reason ?? '' }),
+        ));
+  }
   async function* wholeLog(id: number) {
     for (let after = 0; ;) {
       const items = await readLog(db, id, { after, limit: 5_000 });
@@ -47,20 +76,6 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
       after = items.at(-1)!.seq;
     }
   }
-  const refuse = (row: DeploymentRow, why: string) =>
-    new SignalboxError(
-      'illegal-transition',
-      `${deploymentKey(row.promotion, row.attempt)} is ${row.status}; ${why}`,
-    );
-  const send = async (row: DeploymentRow, sent: Promise<void>) => {
-    await sent.catch((thrown: unknown) => {
-      if (!(thrown instanceof WorkflowNotFoundError)) throw thrown;
-      throw refuse(
-        row,
-        'its workflow has ended, and reconcile is about to settle it. Look again in a minute.',
-      );
-    });
-  };
   return [
     route({
       method: 'get',
@@ -112,20 +127,7 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
       target,
       body: reasonBody,
       answers: { status: 202, schema: deploymentView },
-      async handle({ params, person, request, body }) {
-        const row = await find(params.key!);
-        if (isTerminal('deployment', row.status)) throw refuse(row, 'it has ended.');
-        if (row.status === 'rolling-back' || row.status === 'rollback-failed')
-          throw refuse(
-            row,
-            row.status === 'rolling-back'
-              ? 'it is being undone already.'
-              : 'its undo has failed. Resolve it: retry undoes again, accept takes what is live into the record.',
-          );
-        const asked = keyring.sign('cancel', row.owner, { by: person, reason: body.reason, request });
-        await send(row, handleOf(row).signal(cancelDeployment, asked));
-        return moved(row);
-      },
+      handle: (call) => speak(call, 'cancel'),
     }),
     route({
       method: 'post',
@@ -135,13 +137,7 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
       target,
       body: resolveBody,
       answers: { status: 202, schema: deploymentView },
-      async handle({ params, person, request, body }) {
-        const row = await find(params.key!);
-        if (row.status !== 'rollback-failed') throw refuse(row, 'only a failed rollback is resolved.');
-        const asked = keyring.sign('resolve', row.owner, { by: person, request, ...body });
-        await send(row, handleOf(row).signal(resolveRollback, asked));
-        return moved(row);
-      },
+      handle: (call) => speak(call, 'resolve'),
     }),
   ];
 }

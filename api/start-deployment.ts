@@ -162,6 +162,7 @@ function unanswered(promotion: PromotionRow, request: DeploymentRequest, url: st
     runner: null,
     backup: null,
     steps: [],
+    words: [],
     temporal: { workflowId: deployWorkflowId(request.promotion, request.attempt), runId: '', url },
     version: 0,
     createdAt: now,

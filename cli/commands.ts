@@ -205,7 +205,7 @@ export async function cancel(
   await as('release-manager');
   const attempt = await attemptOf(client, key);
   const seen = await client.cancel(attempt, options.reason ? { reason: options.reason } : {});
-  show(seen, `Cancel was sent; ${seen.key} is ${seen.status}.`);
+  show(seen, answerOf(seen, 'cancel'));
   return exitCodes.done;
 }
 
@@ -224,9 +224,13 @@ export async function resolveRollback(
     action: options.retry ? 'retry' : 'accept',
     reason: options.reason,
   });
-  show(seen, `${seen.key} is ${seen.status}.`);
+  show(seen, answerOf(seen, 'resolve'));
   return exitCodes.done;
 }
+
+/** What became of the latest word of a kind. */
+const answerOf = ({ key, status, words }: DeploymentView, kind: 'cancel' | 'resolve') =>
+  `${words.findLast((word) => word.kind === kind)?.outcome ?? 'It was recorded.'} ${key} is ${status}.`;
 
 export async function adopt(
   { client, show, as }: Context,

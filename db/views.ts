@@ -10,7 +10,9 @@ import type {
   StepView,
   WindowStatusView,
   WindowView,
+  WordView,
 } from '../domain/schemas';
+import { wordOutcome } from '../domain/words';
 import { blockedByItems } from './backlog/delivery';
 import { databaseNow } from './clock';
 import { chainOf, standingApprovals } from './approvals';
@@ -21,6 +23,7 @@ import type { Tx } from './connect';
 import { deploymentById, type DeploymentRow } from './deployments';
 import { expiryOf } from './deadlines';
 import type { PromotionRow } from './promotions';
+import type { WordRow } from './words';
 import { overridesFor, windowOf, type OverrideRow, type WindowRow } from './windows';
 
 /** Rows as the API shows them. Everything for a page of rows is read in a fixed number of queries. */
@@ -47,6 +50,10 @@ export async function viewDeployments(
   const steps = grouped(
     await tx('deployment_steps').whereIn('deployment', ids).orderBy('ordinal'),
     (step) => step.deployment as number,
+  );
+  const words = grouped(
+    (await tx('words').whereIn('deployment', ids).orderBy('id')) as WordRow[],
+    (word) => word.deployment,
   );
   const backups = grouped(await tx('backups').whereIn('deployment', ids), (b) => b.deployment as number);
   const queue = grouped(
@@ -81,11 +88,24 @@ export async function viewDeployments(
       runner: row.runner ?? null,
       backup: backup ? viewBackup(backup) : null,
       steps: (steps.get(row.id) ?? []).map(viewStep),
+      words: (words.get(row.id) ?? []).map((word) => viewWord(word, row.paused)),
       temporal: { workflowId: row.owner, runId: row.run_id, url: runUrl(row.owner, row.run_id) },
       ...versioned(row),
     };
   });
 }
+
+export const viewWord = (word: WordRow, paused: string | null): WordView => ({
+  id: word.id,
+  kind: word.kind,
+  action: word.action,
+  by: word.said_by,
+  reason: word.reason,
+  saidAt: word.created_at.toISOString(),
+  status: word.status,
+  outcome: wordOutcome(word.status, word.outcome, paused),
+  endedAt: iso(word.ended_at),
+});
 
 export const viewDeployment = async (tx: Tx, row: DeploymentRow, runUrl: RunUrl): Promise<DeploymentView> =>
   (await viewDeployments(tx, [row], runUrl))[0]!;

@@ -48,6 +48,7 @@ export const errorCodes = {
   'nothing-to-return-to': { status: 422, title: 'There is no earlier release' },
   'not-current': { status: 422, title: 'Another release is current' },
   'idempotency-key-reused': { status: 422, title: 'This Idempotency-Key was used for another request' },
+  'word-refused': { status: 422, title: 'It was recorded and refused' },
   blocked: { status: 422, title: 'Something blocks it' },
   'blocker-cycle': { status: 422, title: 'It would wait for itself' },
   'wip-limit': { status: 422, title: 'Too much is in progress' },

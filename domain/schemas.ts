@@ -5,6 +5,7 @@ import { maxDurationMinutes } from './windows/window';
 import { changeTypes, risks, roles, statesOf, triggers } from './machines';
 import { parseGrant, permissions, type Permission } from './permissions';
 import { strict } from './strict';
+import { wordKinds } from './words';
 
 const permissionNames = Object.keys(permissions) as [Permission, ...Permission[]];
 
@@ -249,6 +250,21 @@ export const backupView = z
 /** In the answer to a request that was accepted (202): what is not recorded yet, why, and what happens next. */
 const accepted = z.string().optional().describe('what was accepted but is not recorded yet, and why');
 
+export const wordView = z
+  .object({
+    id: z.number().int(),
+    kind: z.enum(wordKinds),
+    action: z.enum(['retry', 'accept']).nullable().describe('of a resolution'),
+    by: z.string(),
+    reason: z.string().nullable(),
+    saidAt: at,
+    status: z.enum(statesOf('word')),
+    outcome: z.string().describe('what became of it, or what it waits for, in plain words'),
+    endedAt: maybeAt,
+  })
+  .meta({ id: 'Word' });
+export type WordView = z.infer<typeof wordView>;
+
 export const deploymentView = z
   .object({
     key: z.string().meta({ example: 'CP-7.1' }),
@@ -274,6 +290,9 @@ export const deploymentView = z
       .describe("id of the runner on the target's own host that does its steps; null: the workers do"),
     backup: backupView.nullable(),
     steps: z.array(stepView),
+    words: z
+      .array(wordView)
+      .describe('cancels and resolutions that were said to it, and what became of each'),
     temporal: z.object({ workflowId: z.string(), runId: z.string(), url: z.string().nullable() }),
     accepted,
     ...versioned,

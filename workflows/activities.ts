@@ -14,6 +14,7 @@ const recordSummaries = {
   beginRollback: 'Record why it is rolled back',
   resumeRollback: 'Record that the rollback is tried again',
   rollbackFailed: 'Record that the rollback failed and an SRE has to decide',
+  refuseWord: 'Record why an answer was refused',
   acceptRollback: 'Record what is current, as an SRE accepted it',
   holdForWindow: 'Look whether the window is open; record that it holds if not',
   recordEnd: 'Record the outcome, free the lane and wake who waits for it',

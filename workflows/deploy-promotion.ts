@@ -15,19 +15,16 @@ import type { WindowClosed } from '../activities/step';
 import { attributes } from '../temporal-config/names';
 import type { Signed } from '../temporal-config/signing';
 import { onTarget, record } from './activities';
+import { openInbox } from './inbox';
 import {
-  cancelDeployment,
   laneFree,
   progress,
-  resolveRollback,
   windowChanged,
-  type CancelRequest,
   type DeploymentOutcome,
   type DeploymentRequest,
 } from './messages';
 import { claimed, recordEnd } from './place';
 import { saga, undosOf } from './saga';
-import { ignoreUnknownSignals } from './signals';
 import { createSleep, utc } from './sleep';
 import { staysOnItsVersion } from './versioning';
 
@@ -42,9 +39,7 @@ const beginAnew = makeContinueAsNewFunc<typeof deployPromotion>({
  * cancelled. The same process carries a retry and a rollback by hand (which swaps back without a build).
  */
 export async function deployPromotion(request: Signed<DeploymentRequest>): Promise<DeploymentOutcome> {
-  let cancel: CancelRequest | undefined;
-  const cancels: unknown[] = [];
-  let hearing = false;
+  const inbox = openInbox();
   let lookAgain = false;
   let status = 'queued';
   let doing = 'being admitted';
@@ -54,22 +49,15 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
   let holdUntil: number | undefined;
   // A cancel from the API stops this scope; one from the Temporal UI reaches it through the workflow's own.
   const stoppable = new CancellationScope();
-  setHandler(cancelDeployment, (asked) => void cancels.push(asked));
   setHandler(laneFree, () => void (lookAgain = true));
   setHandler(windowChanged, () => void (lookAgain = true));
-  // Until something has to be resolved there is nothing to hear; a stray signal must not pile up.
-  setHandler(resolveRollback, () => undefined);
-  ignoreUnknownSignals();
   setHandler(progress, () => ({ status, doing, waitingFor }));
   const show = (next: string, details: string) => {
     status = doing = next;
     setCurrentDetails(details);
     upsertSearchAttributes([{ key: attributes.status, value: next }]);
   };
-  const whyCancelled = () =>
-    cancel
-      ? `Cancelled by ${cancel.by}${cancel.reason ? `: ${cancel.reason.replace(/(?<![.!?])$/, '.')}` : '.'}`
-      : 'Cancelled from Temporal (its UI or command line).';
+  const whyCancelled = () => inbox.why() ?? 'Cancelled from Temporal (its UI or command line).';
 
   // Refused: nothing happened, nothing to undo.
   const { runId, continuedFromExecutionRunId } = workflowInfo();
@@ -78,7 +66,9 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
   );
   if ('outcome' in admitted) return end(admitted);
   let { plan } = admitted;
-  void CancellationScope.nonCancellable(hearCancels);
+  // What was said to a run before this one, or while there was none.
+  inbox.take(admitted.words);
+  void CancellationScope.nonCancellable(() => inbox.hear(plan.deployment, () => stoppable.cancel()));
 
   const ended = await untilLaneIsOurs(admitted.lane);
   if (ended) return end(ended);
@@ -129,6 +119,7 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
         return CancellationScope.nonCancellable(() => recordEnd(plan, 'succeeded', plan.success));
       }),
     whyCancelled,
+    inbox,
   );
   return end(outcome);
 
@@ -190,11 +181,8 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
       }
       // A sleep may see any number of edited windows, and newer workers; a new run takes no history along.
       const { continueAsNewSuggested, targetWorkerDeploymentVersionChanged } = workflowInfo();
-      if (
-        (continueAsNewSuggested || targetWorkerDeploymentVersionChanged) &&
-        cancels.length === 0 &&
-        !hearing
-      )
+      // A cancel that counts ends this run, and no other: the next one would not know of it.
+      if ((continueAsNewSuggested || targetWorkerDeploymentVersionChanged) && inbox.idle())
         await beginAnew(request);
       const news = lane;
       try {
@@ -225,22 +213,9 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
     return sleepUntil(until, `Until the window of ${plan.target} opens: ${why}`, () => lookAgain, left);
   }
 
-  /** Beside the process: each cancel is verified before it stops anything. */
-  async function hearCancels(): Promise<void> {
-    for (;;) {
-      await condition(() => cancels.length > 0);
-      hearing = true;
-      const asked = await record.heard('cancel', plan.deployment, cancels.shift(), false);
-      hearing = false;
-      if (!asked) continue;
-      cancel ??= asked;
-      stoppable.cancel();
-    }
-  }
-
   async function end(outcome: DeploymentOutcome): Promise<DeploymentOutcome> {
     // What was said is answered, or recorded as refused, before the workflow is gone.
-    await CancellationScope.nonCancellable(() => condition(() => cancels.length === 0 && !hearing));
+    await CancellationScope.nonCancellable(() => inbox.drained());
     show(outcome.status, `**${outcome.status}.** ${outcome.outcome}`);
     return outcome;
   }

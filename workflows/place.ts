@@ -1,4 +1,4 @@
-import { proxyActivities, TemporalFailure, ActivityFailure, TimeoutFailure } from '@temporalio/workflow';
+import { ActivityFailure, proxyActivities, TemporalFailure, TimeoutFailure } from '@temporalio/workflow';
 import type { Ended, OnHost, Plan, Seen } from '../activities/lifecycle';
 import type { RunnerActivities } from '../activities/runner';
 import { runnerQueue, targetQueue } from '../temporal-config/names';
@@ -46,10 +46,22 @@ export async function observed(plan: Plan): Promise<Seen | undefined> {
     ...place,
     summary: `Look what ${plan.target} runs`,
     startToCloseTimeout: '2 minutes',
-    retry,
+    // Somebody waits for it; what cannot be seen now is refused now.
+    scheduleToCloseTimeout: '2 minutes',
+    retry: { ...retry, maximumAttempts: 3 },
   }).observe({ target: plan.target });
   // A runner of the version before says it by its digest alone.
   return typeof seen === 'string' || seen === null ? { release: seen } : { live: seen };
+}
+
+/** Why a target could not say what it runs, with what to do; undefined when something else failed. */
+export function whyNotObserved(plan: Plan, thrown: unknown): string | undefined {
+  const instead = 'Nothing was accepted. Repair that and accept again, or undo again.';
+  if (isLost(thrown)) return `No runner of ${plan.target} is there to say what it runs. ${instead}`;
+  if (!(thrown instanceof ActivityFailure)) return undefined;
+  const { activityType, cause } = thrown;
+  if (activityType !== 'observe' && activityType !== 'claimRunner') return undefined;
+  return `${plan.target} could not be asked what it runs: ${cause?.message.replace(/(?<![.!?])$/, '.')} ${instead}`;
 }
 
 /** Records the end, and has the runner tidy up if one did the steps; that is never worth the outcome. */

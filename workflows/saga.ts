@@ -1,17 +1,17 @@
 import {
   CancellationScope,
-  condition,
   isCancellation,
+  patched,
   setCurrentDetails,
-  setHandler,
   sleep,
   TemporalFailure,
 } from '@temporalio/workflow';
 import type { Plan } from '../activities/lifecycle';
 import { sentences } from '../domain/sentences';
 import { record, undoOnTarget } from './activities';
-import { claimed, recordEnd, isLost, observed, tidied } from './place';
-import { resolveRollback, type DeploymentOutcome, type Resolution } from './messages';
+import type { Inbox } from './inbox';
+import { claimed, recordEnd, isLost, observed, tidied, whyNotObserved } from './place';
+import type { DeploymentOutcome } from './messages';
 
 /**
  * Undoing a deployment. Undos are registered before their steps, unwind last-in-first-out in a scope that no
@@ -49,6 +49,7 @@ export async function saga(
   plan: Plan,
   body: (undo: (...names: UndoName[]) => void) => Promise<DeploymentOutcome>,
   whyCancelled: () => string,
+  inbox: Inbox,
 ): Promise<DeploymentOutcome> {
   const undos: UndoName[] = [];
   try {
@@ -56,7 +57,7 @@ export async function saga(
   } catch (thrown) {
     if (!(thrown instanceof TemporalFailure)) throw thrown;
     const why = isCancellation(thrown) ? whyCancelled() : rootMessage(thrown);
-    return await CancellationScope.nonCancellable(() => unwind(plan, undos, why, 1));
+    return await CancellationScope.nonCancellable(() => unwind(plan, undos, why, 1, inbox));
   }
 }
 
@@ -70,13 +71,13 @@ export async function unwind(
   undos: UndoName[],
   why: string,
   round: number,
+  inbox: Inbox,
   failed = false,
 ): Promise<DeploymentOutcome> {
-  const resolved = hearResolutions(plan);
   // Of attempts that the previous version began to undo, and of one whose undo had failed: as far as the workflow knows.
   let began: Began = { migration: false, swap: undos.includes('undoSwap'), restoresData: false };
   if (failed) {
-    const accepted = await decided(plan, why, resolved);
+    const accepted = await decided(plan, why, inbox);
     if (accepted) return accepted;
   } else began = ((await record.beginRollback(plan, why)) as Began | undefined) ?? began;
 
@@ -90,8 +91,10 @@ export async function unwind(
       setCurrentDetails(`**Rolling back.** ${sentences(why)}\n\nNow: ${undoTitle[name]}.`);
       const failure = await untilAlarm(plan, name, rounds);
       if (failure === undefined) break;
+      // An SRE may answer as soon as the record says so, before this workflow knows that it does.
+      inbox.asks();
       await record.rollbackFailed(plan, sentences(`${undoTitle[name]}: ${failure}`));
-      const accepted = await decided(plan, why, resolved, failure);
+      const accepted = await decided(plan, why, inbox, failure);
       if (accepted) return accepted;
     }
   }
@@ -102,16 +105,17 @@ export async function unwind(
 async function decided(
   plan: Plan,
   why: string,
-  resolved: () => Promise<Resolution>,
+  inbox: Inbox,
   failure = 'It had failed before.',
 ): Promise<DeploymentOutcome | undefined> {
   setCurrentDetails(
     `**Rollback failed; the lane is held.** ${sentences(failure)}\n\nAn SRE has to decide: \`signalbox resolve ${plan.key} --retry\` or \`--accept\`.`,
   );
   for (;;) {
-    const resolution = await resolved();
+    const resolution = await inbox.resolution(plan);
     if (resolution.action === 'retry') {
       await record.resumeRollback(plan, resolution);
+      inbox.answered();
       return undefined;
     }
     const outcome = sentences(
@@ -126,30 +130,13 @@ async function decided(
         `**Rollback failed; the lane is held.** It could not be accepted: ${accepted.refused} Decide again.`,
       );
     } catch (thrown) {
-      if (!isLost(thrown)) throw thrown;
-      setCurrentDetails(
-        `**Rollback failed; the lane is held.** No runner of ${plan.target} is there to say what it runs, so it could not be accepted. Start one, and decide again.`,
-      );
+      // Refused now: it must not come true when the target can be asked again.
+      const refusal = whyNotObserved(plan, thrown);
+      if (refusal === undefined) throw thrown;
+      if (patched('refused-words')) await record.refuseWord(plan, resolution, refusal);
+      setCurrentDetails(`**Rollback failed; the lane is held.** ${refusal}`);
     }
   }
-}
-
-/** @returns what waits for an SRE. What was said before it failed does not count: nobody could know then what there is to decide. */
-function hearResolutions(plan: Plan): () => Promise<Resolution> {
-  const said: unknown[] = [];
-  const seen = new Set<string>();
-  setHandler(resolveRollback, (resolution) => void said.push(resolution));
-  return async () => {
-    said.length = 0;
-    for (;;) {
-      await condition(() => said.length > 0);
-      const message = said.shift();
-      const text = JSON.stringify(message) ?? '';
-      const resolution = await record.heard('resolve', plan.deployment, message, seen.has(text));
-      seen.add(text);
-      if (resolution && 'action' in resolution) return resolution;
-    }
-  };
 }
 
 /** What of an attempt has really begun, as the record has it; whether its data was put back. */

@@ -275,7 +275,12 @@ describe('a deployment that runs', () => {
     const key = `CP-${row.promotion}.1`;
     await signal(workflowId, 'resolveRollback', ...json({ action: 'accept', by: 'sven', reason: 'forged' }));
     await refused(key, 1, /A resolution .* no signature/);
-    const byRosa = world.keyring.sign('resolve', workflowId, { action: 'accept', by: 'rosa', reason: 'x' });
+    const byRosa = world.keyring.sign('resolve', workflowId, {
+      action: 'accept',
+      by: 'rosa',
+      reason: 'x',
+      request: 'r',
+    });
     await signal(workflowId, 'resolveRollback', ...json(byRosa));
     await refused(key, 2, /rosa is release-manager/);
     // A cancel's signature is no resolution's.

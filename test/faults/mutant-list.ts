@@ -75,8 +75,8 @@ export const mutants: Mutant[] = [
     name: 'non-cancellable-scope',
     without: 'undoing in a scope that no cancel reaches',
     file: 'workflows/saga.ts',
-    from: 'return await CancellationScope.nonCancellable(() => unwind(plan, undos, why, 1));',
-    to: 'return await unwind(plan, undos, why, 1);',
+    from: 'return await CancellationScope.nonCancellable(() => unwind(plan, undos, why, 1, inbox));',
+    to: 'return await unwind(plan, undos, why, 1, inbox);',
     killer: { test: 'test/workflows/sweep', named: 'swap is cancelled from Temporal after its effect' },
   },
   {

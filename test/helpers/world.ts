@@ -174,9 +174,10 @@ export async function makeWorld(
     owner: database.owner,
     keyring,
     /** What the API says, signed. */
-    cancelOf: (workflowId: string, by = 'rosa') => keyring.sign('cancel', workflowId, { by }),
+    cancelOf: (workflowId: string, by = 'rosa') =>
+      keyring.sign('cancel', workflowId, { by, request: randomUUID() }),
     resolutionOf: (workflowId: string, action: 'retry' | 'accept', reason = 'again') =>
-      keyring.sign('resolve', workflowId, { action, by: 'sven', reason }),
+      keyring.sign('resolve', workflowId, { action, by: 'sven', reason, request: randomUUID() }),
     client,
     temporal,
     /** What an operator does with Temporal's own command line. */

@@ -1,0 +1,87 @@
+import { SignalboxError } from '../domain/errors';
+import type { WordStatus } from '../domain/machines';
+import { whyNotSaid, type WordKind } from '../domain/words';
+import type { Db, Tx } from './connect';
+import { rowKey, type DeploymentRow } from './deployments';
+import { bySignalbox, movedBy, tryTransition } from './transition';
+
+/**
+ * The inbox of each attempt: what people said to it, and what became of that. A word is a row before its workflow hears
+ * of it, and the transaction that moves the attempt settles it (migration 011), so that none is lost with a signal, a run
+ * or a workflow, and none outlives its attempt.
+ */
+export interface WordRow {
+  id: number;
+  deployment: number;
+  kind: WordKind;
+  /** Of a resolution. */
+  action: 'retry' | 'accept' | null;
+  said_by: string;
+  reason: string | null;
+  /** Id of the HTTP request; its signed signal carries the same. */
+  request: string;
+  status: WordStatus;
+  outcome: string | null;
+  ended_at: Date | null;
+  created_at: Date;
+}
+export type NewWord = Pick<WordRow, 'kind' | 'action' | 'said_by' | 'reason' | 'request'>;
+
+/** Records a word, if its attempt can hear it in this state. @returns its number. @throws illegal-transition. */
+export async function say(tx: Tx, deployment: number, word: NewWord): Promise<number> {
+  // Locked: what is said to a state is recorded before the attempt leaves it, or is refused.
+  const row = (await tx('deployments').where({ id: deployment }).forNoKeyUpdate().first()) as DeploymentRow;
+  const why = whyNotSaid(word.kind, row.status);
+  if (why) throw new SignalboxError('illegal-transition', `${rowKey(row)} is ${row.status}; ${why}`);
+  const [said] = (await tx('words')
+    .insert({
+      deployment,
+      ...word,
+      ...movedBy({ by: word.said_by, why: word.reason, request: word.request }),
+    })
+    .returning('id')) as [{ id: number }];
+  return said.id;
+}
+
+export const wordById = async (tx: Tx, id: number) =>
+  (await tx('words').where({ id }).first()) as WordRow | undefined;
+
+export const wordByRequest = async (tx: Tx, deployment: number, kind: WordKind, request: string) =>
+  (await tx('words').where({ deployment, kind, request }).first()) as WordRow | undefined;
+
+/**
+ * The word that a signed message is. The API of the previous version only sends it: then it is recorded here, between two
+ * moves of its attempt, so that the next one settles it.
+ */
+export const wordSaid = (db: Db, deployment: number, word: NewWord): Promise<WordRow> =>
+  db.transaction(async (tx) => {
+    const { kind, request } = word;
+    await tx('deployments').where({ id: deployment }).forNoKeyUpdate().first('id');
+    await tx('words')
+      .insert({ deployment, ...word, ...movedBy({ by: word.said_by, why: word.reason, request }) })
+      .onConflict(['deployment', 'kind', 'request'])
+      .ignore();
+    return (await tx('words').where({ deployment, kind, request }).first()) as WordRow;
+  });
+
+/** What waits to be heard. */
+export const waitingWords = async (tx: Tx, deployment: number): Promise<Pick<WordRow, 'id' | 'kind'>[]> =>
+  (await tx('words')
+    .where({ deployment, status: 'waiting' })
+    .orderBy('id')
+    .select('id', 'kind')) as WordRow[];
+
+/** Words that wait for longer than a signal takes, and who must hear them. In a paused workflow signals would pile up. */
+export const unheardWords = async (tx: Tx): Promise<{ id: number; kind: WordKind; owner: string }[]> =>
+  (await tx('words')
+    .join('deployments', 'deployments.id', 'words.deployment')
+    .where('words.status', 'waiting')
+    .whereNull('deployments.paused')
+    .whereRaw(`words.created_at < now() - interval '5 seconds'`)
+    .orderBy('words.id')
+    .limit(200)
+    .select('words.id', 'words.kind', 'owner')) as { id: number; kind: WordKind; owner: string }[];
+
+/** @returns false when it was settled before. */
+export const refuseWord = (tx: Tx, id: number, outcome: string): Promise<boolean> =>
+  tryTransition(tx, 'word', id, 'refused', bySignalbox(outcome), { outcome });
