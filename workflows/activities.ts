@@ -34,8 +34,11 @@ const recordSummaries = {
 
 const localOptions = {
   startToCloseTimeout: '30 seconds',
-  // Without an end: a record that can not be written now is written when the database is back.
-  retry: { initialInterval: '100 milliseconds', backoffCoefficient: 2, maximumInterval: '5 seconds' },
+  // Without an end: a record that cannot be written now is written when the database is back.
+  retry: { initialInterval: '100 milliseconds', backoffCoefficient: 2, maximumInterval: '15 seconds' },
+  // Longer pauses are timers of the workflow. Temporal's core tries a pause that it keeps to itself again and again also
+  // while its worker stops, which then never ends; and a timer leaves the worker free while it waits.
+  localRetryThreshold: '150 milliseconds',
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 } as const;
 
