@@ -32,6 +32,7 @@ import {
   type RecoveryRequest,
 } from '../workflows/messages';
 import type { Deps } from './deps';
+import { endLeftRuns } from './left-runs';
 import { noteLive } from './look';
 import { lost, workflowNow } from './lost';
 import { reconciledAt, repairs } from './metrics';
@@ -89,6 +90,7 @@ export function createReconcileActivities(deps: Deps) {
       for (const { id, kind, owner } of await unheardWords(db))
         await signal(owner, kind === 'cancel' ? cancelDeployment.name : resolveRollback.name, { word: id });
       await swept(db, [...rows.keys()]);
+      for (const line of await endLeftRuns(deps)) put('left-run', line);
       // Nobody vouches for what is live there; it is shown as it is.
       for (const row of rows.values()) if (row.status === 'rollback-failed') await noteLive(deps, row.target);
       for (const next of await freeLanesWaitedFor(db, deps.targets())) await signal(next, laneFree.name);

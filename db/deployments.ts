@@ -336,6 +336,13 @@ export const ownedBy = async (db: Db, owners: string[]): Promise<DeploymentRow[]
     .whereIn('owner', owners)
     .whereIn('status', [...openAttempt])) as DeploymentRow[];
 
+/** Attempts that have ended and belonged to one of these workflows. */
+export const endedOf = async (db: Db, owners: string[]): Promise<DeploymentRow[]> =>
+  (await db('deployments')
+    .whereIn('owner', owners)
+    .whereNotIn('status', [...openAttempt])
+    .whereNotNull('finished_at')) as DeploymentRow[];
+
 /** Whether anything waits for a window by windows of an older revision. */
 export const anyStaleSleeper = async (db: Db, revision: number): Promise<boolean> =>
   (await db('deployments').where('window_revision', '<', revision).first('id')) !== undefined;

@@ -1,4 +1,5 @@
-import { Context } from '@temporalio/activity';
+import { ApplicationFailure, Context } from '@temporalio/activity';
+import type { temporal } from '@temporalio/proto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Activities } from '../../activities';
 import { workflowNow } from '../../activities/lost';
@@ -132,4 +133,75 @@ it('a reset of a running attempt goes on in its new run, and is not recovered be
   await world.client.workflow.getHandle(workflowId).result();
   expect(await d.row()).toMatchObject({ status: 'succeeded' });
   await world.checkEnded(await d.row());
+});
+
+it('a run that a reset left to an attempt that had ended is ended, with the reason', async () => {
+  world.faults.undoSwap = () => Promise.reject(ApplicationFailure.nonRetryable('no use', 'Hopeless'));
+  const d = await world.start(await world.approved('sick'));
+  await world.until('the rollback to fail', async () => (await d.row())?.status === 'rollback-failed');
+  const { workflowId } = d.handle;
+  // Its history has that the failure was recorded: from there it waits for an answer.
+  const recorded = ({ markerRecordedEventAttributes }: temporal.api.history.v1.IHistoryEvent) =>
+    String(markerRecordedEventAttributes?.details?.data?.payloads?.[0]?.data).includes('rollbackFailed');
+  const waiting = await world.until('it to wait', async () =>
+    (await d.handle.fetchHistory()).events!.find(recorded),
+  );
+  delete world.faults.undoSwap;
+  await d.handle.signal('resolveRollback', world.resolutionOf(workflowId, 'retry'));
+  await d.handle.result();
+  const before = await d.row();
+  expect(before.status).toBe('rolled-back');
+  // To where it waited for an answer, and the answer is not applied again.
+  const { events } = await d.handle.fetchHistory();
+  const task = events!.find(
+    ({ eventId, workflowTaskCompletedEventAttributes }) =>
+      Number(eventId) > Number(waiting.eventId) && workflowTaskCompletedEventAttributes,
+  )!;
+  await world.byHand(
+    'workflow',
+    'reset',
+    '--workflow-id',
+    workflowId,
+    '--event-id',
+    String(task.eventId),
+    '--reapply-exclude',
+    'All',
+    '--reason',
+    'x',
+  );
+  const handle = world.client.workflow.getHandle(workflowId);
+  await sleep(6_000);
+  expect((await handle.describe()).status.name).toBe('RUNNING');
+  const lines = await world.until('it to be ended', async () => {
+    const done = await reconcile();
+    return done.length > 0 && done;
+  });
+  expect(lines.join()).toContain('was ended, because the attempt had ended as rolled-back');
+  const left = await handle.describe();
+  expect(left.status.name).toBe('TERMINATED');
+  const last = (await handle.fetchHistory()).events!.at(-1)!;
+  expect(last.workflowExecutionTerminatedEventAttributes!.reason).toMatch(/ended as rolled-back.*by a reset/);
+  expect(await d.row()).toMatchObject({ status: 'rolled-back', version: before.version, owner: workflowId });
+  expect(await world.db('audit').where({ action: 'deployment.run-ended' })).toHaveLength(1);
+  // And nobody recovers what had ended.
+  expect(await reconcile()).toEqual([]);
+  await world.deploy('v1');
+  expect(world.version()).toBe('v1');
+});
+
+it('a run that has just recorded the end itself is left to tidy up', async () => {
+  let tidy = false;
+  world.faults.recordEnd = async (run) => {
+    const outcome = await run();
+    while (!tidy) await sleep(20);
+    return outcome;
+  };
+  const d = await world.start(await world.approved('v2'));
+  await world.until('its end', async () => (await d.row())?.status === 'succeeded');
+  await sleep(6_000);
+  const done = await reconcile();
+  tidy = true;
+  expect(done).toEqual([]);
+  await d.handle.result();
+  expect((await d.handle.describe()).status.name).toBe('COMPLETED');
 });
