@@ -16,9 +16,10 @@ import { databaseNow } from '../db/clock';
 import { doDue, nextDue, type Due } from '../db/deadlines';
 import { targetRecipe } from '../db/digest';
 import { findPromotion } from '../db/promotions';
+import { waitingDecision } from '../db/words';
 import { changeRequestWorkflowId } from '../workflows/messages';
 import type { Deps } from './deps';
-import type { Heard } from './heard';
+import { hint, type Heard } from './heard';
 
 const submission = z.object({ changeRequest: z.int(), submission: z.int() });
 
@@ -65,13 +66,19 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
     repeated: boolean,
   ): Promise<void> {
     const key = changeRequestKey(changeRequest);
-    const said = await heard.verified('decision', key, message);
+    const hinted = hint.safeParse(message);
+    // A mere hint to look at what was recorded says nothing by itself, so it needs no signature and may come again.
+    const word = hinted.success ? await waitingDecision(db, hinted.data.word) : undefined;
+    if (hinted.success && word?.change_request !== changeRequest) return;
+    const said = word?.said ?? (await heard.verified('decision', key, message));
     if (!said) return;
-    if (repeated)
+    if (repeated && !word)
       return heard.refuse('decision', key, message, 'it was decided already; a repeat changes nothing');
     const { target } = (await findPromotion(db, changeRequest))!;
     await failpoint('decide/before');
-    await decide(db, { ...said, changeRequest, submission }, deps.targets().get(target));
+    // It is judged as a word to the submission to which it was said.
+    const to = word?.submission ?? submission;
+    await decide(db, { ...said, changeRequest, submission: to }, deps.targets().get(target));
     await failpoint('decide/recorded-unreported');
   }
 

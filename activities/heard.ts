@@ -66,7 +66,8 @@ const forms = {
     request,
   }) satisfies z.ZodType<Resolution>,
 };
-const hint = z.strictObject({ word: id });
+/** A signal that only brings the workflow to look at a word in the record. */
+export const hint = z.strictObject({ word: id });
 type Said = { [P in Purpose]: z.infer<(typeof forms)[P]> };
 
 /** In words, for the audit trail. */

@@ -3,8 +3,15 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
 import { databaseNow } from '../db/clock';
 import { recordAudit } from '../db/audit';
+import {
+  decide,
+  endedUnfollowed,
+  findChangeRequest,
+  followedRequests,
+  isFollowed,
+  markFollowed,
+} from '../db/change-requests';
 import { nextDue } from '../db/deadlines';
-import { endedUnfollowed, followedRequests, markFollowed } from '../db/change-requests';
 import { deliveriesUnderWay, handOverAgain } from '../db/deliveries';
 import {
   anyStaleSleeper,
@@ -16,10 +23,12 @@ import {
   type DeploymentRow,
 } from '../db/deployments';
 import { freeLanesWaitedFor } from '../db/lane';
+import { findPromotion } from '../db/promotions';
 import { windowRevision } from '../db/windows';
 import { controlQueue } from '../temporal-config/names';
-import { unheardWords } from '../db/words';
+import { unheardDecisions, unheardWords, type WaitingDecision } from '../db/words';
 import {
+  approvalDecision,
   cancelDeployment,
   changeRequestMoved,
   changeRequestWorkflowId,
@@ -121,6 +130,7 @@ export function createReconcileActivities(deps: Deps) {
         else await markFollowed(db, request.id);
       }
       for (const line of await followAgain()) put('change-request', line);
+      for (const decision of await unheardDecisions(db)) await decideOnceMore(decision);
       for (const line of await deliverAgain()) put('notification', line);
       for (const line of mended) log.warn({ reconcile: true }, line);
       reconciledAt.setToCurrentTime();
@@ -162,6 +172,29 @@ export function createReconcileActivities(deps: Deps) {
       mended.push(`${key}: ${why} Another one follows it.`);
     }
     return mended;
+  }
+
+  /**
+   * A decision that its workflow has not heard is signalled again. Where no workflow follows the request any more nothing
+   * takes it up, so that it is judged here; that the request has moved on is then its verdict.
+   */
+  async function decideOnceMore({
+    word,
+    change_request: id,
+    submission,
+    said,
+  }: WaitingDecision): Promise<void> {
+    const row = (await findChangeRequest(db, id))!;
+    const open = row.submission === submission && isFollowed(row);
+    if (open) {
+      const there = await signal(changeRequestWorkflowId(id, submission), approvalDecision.name, { word });
+      // Its workflow is started again by this pass or one of the next.
+      if (!there)
+        log.warn({ changeRequest: changeRequestKey(id), word }, 'nobody is there to hear a decision');
+      return;
+    }
+    const { target } = (await findPromotion(db, id))!;
+    await decide(db, { ...said, changeRequest: id, submission }, deps.targets().get(target));
   }
 
   /** Notifications whose workflow was lost are handed over once more. */

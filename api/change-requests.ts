@@ -26,6 +26,7 @@ import {
   type DecisionKind,
 } from '../db/change-requests';
 import type { Voided } from '../db/approvals';
+import { sayDecision } from '../db/words';
 import { findPromotion, withdraw } from '../db/promotions';
 import type { Move } from '../db/transition';
 import { plannedConflicts, viewChangeRequest } from '../db/views';
@@ -213,7 +214,10 @@ async function decide(
 ): Promise<Answer> {
   const { db } = deps;
   const submitting = row.status === 'draft' && (await isBeingSubmitted(deps, row));
-  const id = await call.once(async () => {
+  const digest = said.digest ?? row.digest;
+  const { person: approver, mintedBy, request } = call;
+  // Recorded before it is sent: what is accepted here is heard, whatever becomes of the workflow or of Temporal.
+  const id = await call.once(async (tx) => {
     if (submitting)
       throw new SignalboxError(
         'illegal-transition',
@@ -221,26 +225,29 @@ async function decide(
       );
     const refusal = whyNotOpen(row, said.decision);
     if (refusal) throw refusal;
-    return randomUUID();
+    const made = randomUUID();
+    await sayDecision(tx, row, { id: made, approver, ...said, digest, mintedBy, request });
+    return made;
   });
   const read = () => findDecision(db, id);
   await failpoint('api-decide/before');
+  const workflowId = changeRequestWorkflowId(row.id, row.submission);
   if (!(await read()))
-    await deps.temporal.workflow.signalWithStart('changeRequest', {
-      // With a start, so that a workflow that was lost is there to hear it.
-      ...startOptions(deps, row.id, row.submission, { person: row.requester, request: call.request }),
-      signal: approvalDecision,
-      signalArgs: [
-        deps.keyring.sign('decision', changeRequestWorkflowId(row.id, row.submission), {
-          id,
-          approver: call.person,
-          ...said,
-          digest: said.digest ?? row.digest,
-          mintedBy: call.mintedBy,
-          request: call.request,
-        }),
-      ],
-    });
+    await deps.temporal.workflow
+      .signalWithStart('changeRequest', {
+        // With a start, so that a workflow that was lost is there to hear it.
+        ...startOptions(deps, row.id, row.submission, { person: row.requester, request }),
+        signal: approvalDecision,
+        signalArgs: [
+          deps.keyring.sign('decision', workflowId, { id, approver, ...said, digest, mintedBy, request }),
+        ],
+      })
+      .catch((err: unknown) =>
+        deps.log.warn(
+          { err, decision: id },
+          'a decision is recorded but was not sent yet; reconcile sends it',
+        ),
+      );
   await failpoint('api-decide/sent-unanswered');
   const decision = await deps.changes.until(read, deps.verdictMs);
   if (decision && !decision.counted)

@@ -317,11 +317,15 @@ export const endedUnfollowed = async (db: Db): Promise<ChangeRequestRow[]> =>
     .whereNull('followed_at')
     .limit(100)) as ChangeRequestRow[];
 
-/** Requests whose workflow has to be there, a part of them at a time. */
+/** In these its workflow must be there. */
+const followed: readonly ChangeRequestStatus[] = ['submitted', 'approved', 'in-progress'];
+export const isFollowed = ({ status }: Pick<ChangeRequestRow, 'status'>) => followed.includes(status);
+
+/** Requests whose workflow must be there, a part of them at a time. */
 export const followedRequests = (db: Db, atOnce: number, pass: number) =>
   partOf<ChangeRequestRow>(
     db('change_requests')
-      .whereIn('status', ['submitted', 'approved', 'in-progress'])
+      .whereIn('status', [...followed])
       .andWhere('submission', '>', 0),
     atOnce,
     pass,

@@ -13,6 +13,7 @@ import * as observed from './migrations/010-observed';
 import * as troubles from './migrations/014-troubles';
 import * as inbox from './migrations/011-inbox';
 import * as idempotency from './migrations/013-idempotency';
+import * as decisionsHeard from './migrations/015-decisions-heard';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -107,6 +108,7 @@ const migrations: Record<string, Knex.Migration> = {
   '014-troubles': troubles,
   '011-inbox': inbox,
   '013-idempotency': idempotency,
+  '015-decisions-heard': decisionsHeard,
 };
 
 const migrationLock = 4_600_001;

@@ -12,7 +12,7 @@ import type {
   WindowView,
   WordView,
 } from '../domain/schemas';
-import { wordOutcome } from '../domain/words';
+import { decisionWaits, wordOutcome } from '../domain/words';
 import { blockedByItems } from './backlog/delivery';
 import { databaseNow } from './clock';
 import { chainOf, standingApprovals } from './approvals';
@@ -23,7 +23,7 @@ import type { Tx } from './connect';
 import { deploymentById, type DeploymentRow } from './deployments';
 import { expiryOf } from './deadlines';
 import type { PromotionRow } from './promotions';
-import type { WordRow } from './words';
+import { decisionsUnheard, type WordRow } from './words';
 import { overridesFor, windowOf, type OverrideRow, type WindowRow } from './windows';
 
 /** Rows as the API shows them. Everything for a page of rows is read in a fixed number of queries. */
@@ -228,6 +228,13 @@ export async function viewChangeRequest(
       counted: d.counted,
       refusal: d.refusal,
       at: d.at.toISOString(),
+    })),
+    unheard: (await decisionsUnheard(tx, row.id)).map(({ said, created_at }) => ({
+      approver: said.approver,
+      decision: said.decision,
+      comment: said.comment ?? null,
+      saidAt: created_at.toISOString(),
+      outcome: decisionWaits,
     })),
     ...versioned(row),
   };

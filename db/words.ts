@@ -1,6 +1,7 @@
 import { SignalboxError } from '../domain/errors';
 import type { WordStatus } from '../domain/machines';
 import { whyNotSaid, type WordKind } from '../domain/words';
+import type { ChangeRequestRow, Decision } from './change-requests';
 import type { Db, Tx } from './connect';
 import { rowKey, type DeploymentRow } from './deployments';
 import { bySignalbox, movedBy, tryTransition } from './transition';
@@ -85,3 +86,50 @@ export const unheardWords = async (tx: Tx): Promise<{ id: number; kind: WordKind
 /** @returns false when it was settled before. */
 export const refuseWord = (tx: Tx, id: number, outcome: string): Promise<boolean> =>
   tryTransition(tx, 'word', id, 'refused', bySignalbox(outcome), { outcome });
+
+/** What a decision says; to which request and submission is said beside it. */
+export type SaidDecision = Omit<Decision, 'changeRequest' | 'submission'>;
+export interface WaitingDecision {
+  word: number;
+  created_at: Date;
+  change_request: number;
+  submission: number;
+  said: SaidDecision;
+}
+
+/** Records a decision before it is sent. Its verdict is a row in `decisions`, whose transaction settles this one (migration 015). */
+export const sayDecision = (
+  tx: Tx,
+  { id, submission }: Pick<ChangeRequestRow, 'id' | 'submission'>,
+  said: SaidDecision,
+): Promise<unknown> =>
+  tx('words').insert({
+    change_request: id,
+    submission,
+    kind: 'decision',
+    said_by: said.approver,
+    reason: said.comment ?? null,
+    request: said.request ?? said.id,
+    said: JSON.stringify(said),
+    ...movedBy({ by: said.approver, why: said.comment, request: said.request }),
+  });
+
+const decisionsWaiting = (tx: Tx) =>
+  tx('words')
+    .where({ kind: 'decision', status: 'waiting' })
+    .orderBy('id')
+    .select('id as word', 'change_request', 'submission', 'said', 'created_at');
+
+/** What the word said, while it waits. */
+export const waitingDecision = async (tx: Tx, word: number) =>
+  (await decisionsWaiting(tx).where({ id: word }).first()) as WaitingDecision | undefined;
+
+/** What was decided on a request and is not recorded yet. */
+export const decisionsUnheard = async (tx: Tx, request: number): Promise<WaitingDecision[]> =>
+  (await decisionsWaiting(tx).where({ change_request: request })) as WaitingDecision[];
+
+/** Decisions that wait for longer than a signal takes. */
+export const unheardDecisions = async (tx: Tx): Promise<WaitingDecision[]> =>
+  (await decisionsWaiting(tx)
+    .whereRaw(`created_at < now() - interval '5 seconds'`)
+    .limit(200)) as WaitingDecision[];

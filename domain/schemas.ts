@@ -575,6 +575,17 @@ export const changeRequestView = z
         at,
       }),
     ),
+    unheard: z
+      .array(
+        z.object({
+          approver: z.string(),
+          decision: z.enum(['approve', 'reject', 'withdraw', 'review']),
+          comment: z.string().nullable(),
+          saidAt: at,
+          outcome: z.string().describe('what it waits for, in plain words'),
+        }),
+      )
+      .describe('decisions that were accepted and are not recorded yet'),
     accepted,
     ...versioned,
   })

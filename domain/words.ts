@@ -23,3 +23,19 @@ export const wordOutcome = (status: WordStatus, outcome: string | null, paused: 
     : paused
       ? `It is recorded and waits to be heard: the deployment is ${paused}.`
       : 'It is recorded and waits to be heard: nothing has followed from it yet. It is heard as soon as Temporal and a worker answer.');
+
+/** Waits for a worker: what a decision that was accepted says of itself. */
+export const decisionWaits =
+  'It is kept and waits to be recorded. It is recorded as soon as Temporal and a worker answer.';
+
+/** What was asked, for people: a cancel, a retry of the undo, that the target is accepted as it is. */
+export const wordTitle = ({ kind, action }: { kind: WordKind; action: 'retry' | 'accept' | null }): string =>
+  kind === 'cancel' ? 'cancel' : action === 'retry' ? 'undo again' : 'accept as it is';
+
+/** A state of a word, as it reads before its outcome. */
+export const wordState: Record<WordStatus, string> = {
+  waiting: 'waiting',
+  done: 'done',
+  refused: 'refused',
+  expired: 'too late',
+};

@@ -1,9 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { Activities } from '../../activities';
+import { revise } from '../../db/change-content';
+import { decide as recordDecision, submit } from '../../db/change-requests';
 import type { WordRow } from '../../db/words';
 import { controlQueue } from '../../temporal-config/names';
-import { recoverWorkflowId } from '../../workflows/messages';
+import { changeRequestWorkflowId, recoverWorkflowId } from '../../workflows/messages';
 import { serveWorld, type Served } from '../helpers/api';
 import { gate } from '../helpers/until';
 import { makeWorld, type World } from '../helpers/world';
@@ -112,7 +115,10 @@ it('a workflow that is refused at admission with a signal waiting ends', async (
   const d = await world.start(await world.shipped('v3'));
   await d.handle.signal('cancelDeployment', world.cancelOf(d.handle.workflowId));
   await world.startWorkers();
-  await d.handle.result();
+  await world.until(
+    'its workflow to end',
+    async () => (await d.handle.describe()).status.name === 'COMPLETED',
+  );
   expect(await d.row()).toMatchObject({ status: 'refused' });
 });
 
@@ -165,6 +171,29 @@ it('of two answers the first counts, and the other says so', async () => {
     { action: 'accept', status: 'expired', outcome: 'sven had answered before; that counts.' },
   ]);
   expect((await d.row()).outcome).not.toContain('accepted');
+});
+
+it('an answer to an earlier question does not answer the next', async () => {
+  world.faults.undoSwap = () => Promise.reject(ApplicationFailure.nonRetryable('no use', 'Hopeless'));
+  const d = await world.start(await world.approved('sick'));
+  await world.until('the rollback to fail', async () => (await d.row())?.status === 'rollback-failed');
+  const { version } = await d.row();
+  await world.stopWorkers();
+  const say = async (action: string) =>
+    api.post('sre', `/api/deployments/${await keyOf(d)}/resolve`, { action, reason: action });
+  await say('retry');
+  await say('accept');
+  await world.startWorkers();
+  await world.until('the undo to fail again, or it to end', async () => {
+    const now = await d.row();
+    return (now.status === 'rollback-failed' && now.version >= version + 2) || now.finished_at;
+  });
+  await sleep(2_000);
+  expect(await d.row()).toMatchObject({ status: 'rollback-failed' });
+  expect(await wordsOf(d)).toMatchObject([{ status: 'done' }, { action: 'accept', status: 'expired' }]);
+  delete world.faults.undoSwap;
+  await d.handle.signal('resolveRollback', world.resolutionOf(d.handle.workflowId, 'retry'));
+  await d.handle.result();
 });
 
 it('a word is one word by its id, however it is written', async () => {
@@ -223,9 +252,9 @@ it('a word whose signal was lost is signalled again by reconcile', async () => {
     .db('words')
     .insert({ deployment, kind: 'cancel', said_by: 'rosa', request: 'of an API that was killed' });
   await reconcile();
-  await d.handle.result();
-  expect(await d.row()).toMatchObject({ status: 'rolled-back' });
+  await world.until('it to be cancelled', async () => (await d.row()).status === 'rolled-back');
   expect(await wordsOf(d)).toMatchObject([{ status: 'done' }]);
+  await d.handle.result();
 });
 
 it('a cancel that comes too late expires, and is answered so', async () => {
@@ -326,4 +355,78 @@ it('an answer that is signalled twice while it is tried counts once', async () =
   await d.handle.signal('resolveRollback', world.resolutionOf(d.handle.workflowId, 'retry'));
   await d.handle.result();
   expect(await d.row()).toMatchObject({ status: 'rolled-back' });
+});
+
+describe('a decision on a change request that was accepted', () => {
+  const decide = (id: number, decision: string) =>
+    api.post('approver', `/api/change-requests/RFC-${id}/decisions`, { decision, comment: 'as I see it' });
+  const decisionsOn = (id: number) => world.db('decisions').where({ change_request: id });
+  const wordOn = (id: number) => world.db('words').where({ change_request: id });
+  /** Accepted while no worker is there to hear it; then its workflow is gone. */
+  async function lostDecision() {
+    const id = await world.shipped('v2');
+    await submit(world.db, id, 1, { by: 'carla' });
+    await world.stopWorkers();
+    const answer = await decide(id, 'approve');
+    expect(answer).toMatchObject({
+      status: 202,
+      body: { status: 'submitted', unheard: [{ approver: 'amir', decision: 'approve' }] },
+    });
+    expect(answer.body.unheard[0].outcome).toMatch(/waits to be recorded/);
+    await world.client.workflow.getHandle(changeRequestWorkflowId(id, 1)).terminate('by hand');
+    return id;
+  }
+
+  it('is recorded although its workflow was terminated before it heard it', async () => {
+    const id = await lostDecision();
+    await world.startWorkers();
+    await world.until('its verdict', async () => {
+      await reconcile();
+      return (await decisionsOn(id)).length > 0;
+    });
+    expect(await decisionsOn(id)).toMatchObject([
+      { approver: 'amir', counted: true, comment: 'as I see it' },
+    ]);
+    expect(await wordOn(id)).toMatchObject([{ status: 'done', outcome: 'It counts.' }]);
+    const { body } = await api.get(`/api/change-requests/RFC-${id}`);
+    expect(body).toMatchObject({ status: 'approved', unheard: [] });
+  });
+
+  it('is refused with the reason when the request has moved on meanwhile', async () => {
+    const id = await lostDecision();
+    expect((await api.post('contributor', `/api/change-requests/RFC-${id}/cancel`, {})).status).toBe(200);
+    await world.startWorkers();
+    await reconcile();
+    expect(await decisionsOn(id)).toMatchObject([
+      { approver: 'amir', counted: false, refusal: expect.stringContaining(`RFC-${id} is cancelled`) },
+    ]);
+    expect(await wordOn(id)).toMatchObject([
+      { status: 'refused', outcome: expect.stringContaining(`RFC-${id} is cancelled`) },
+    ]);
+    // Once: the next pass finds nothing to do.
+    await reconcile();
+    expect(await decisionsOn(id)).toHaveLength(1);
+  });
+
+  it('is not counted for what a later submission says', async () => {
+    const id = await lostDecision();
+    await revised(id);
+    await world.startWorkers();
+    await reconcile();
+    expect(await decisionsOn(id).where({ approver: 'amir' })).toMatchObject([
+      { counted: false, submission: 1, refusal: expect.stringContaining('submitted anew since') },
+    ]);
+    expect(await world.db('change_requests').where({ id }).first()).toMatchObject({
+      submission: 2,
+      status: 'submitted',
+    });
+  });
+
+  /** Rejected by somebody else, revised and submitted again, past what waits. */
+  async function revised(id: number) {
+    const rejected = { id: randomUUID(), changeRequest: id, submission: 1, approver: 'anna' };
+    await recordDecision(world.db, { ...rejected, decision: 'reject', comment: 'no' });
+    await revise(world.db, id, { by: 'carla' });
+    await submit(world.db, id, 2, { by: 'carla' });
+  }
 });
