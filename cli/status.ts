@@ -1,6 +1,7 @@
 import { readsAs } from '../domain/reads-as';
 import type { ChangeRequestView, DeploymentView, PromotionView } from '../domain/schemas';
 import { troubleInWords } from '../domain/trouble';
+import { wordState, wordTitle } from '../domain/words';
 import { table, type Context } from './commands';
 import { exitCodes } from './exit-codes';
 
@@ -90,6 +91,10 @@ function attemptInWords(d: DeploymentView): string[] {
           `  backup  ${d.backup.reference}${d.backup.removedAt ? `, removed ${d.backup.removedAt}` : `, ${d.backup.bytes} bytes, verified ${d.backup.verifiedAt}`}`,
         ]
       : []),
+    ...d.words.map(
+      (word) =>
+        `  ${wordTitle(word)} asked by ${word.by} at ${word.saidAt}${word.reason ? ` (${word.reason})` : ''}: ${wordState[word.status]}. ${word.outcome}`,
+    ),
     ...(d.outcome ? [`  ${d.outcome}`] : []),
     `  Temporal: ${d.temporal.url ?? d.temporal.workflowId}`,
   ];
@@ -115,6 +120,9 @@ function requestInWords(r: ChangeRequestView): string[] {
     ...r.decisions.map(
       ({ at, approver, decision, comment, refusal }) =>
         `  ${at} ${approver}: ${decision}${comment ? `, ${comment}` : ''}${refusal ? ` (does not count: ${refusal})` : ''}`,
+    ),
+    ...r.unheard.map(
+      ({ saidAt, approver, decision, outcome }) => `  ${saidAt} ${approver}: ${decision}. ${outcome}`,
     ),
     ...(r.status === 'submitted' && level
       ? [`  ${level.name} waits for ${level.missing.join(' and ')}`]

@@ -115,7 +115,7 @@ function ChangeRequest({ requestKey }: { requestKey: string }) {
       {promotion && ['draft', 'submitted', 'approved'].includes(c.status) && (
         <Edit key={c.version} change={c} target={promotion.target} />
       )}
-      {c.decisions.length > 0 && (
+      {c.decisions.length + c.unheard.length > 0 && (
         <section aria-label="Decisions" className="part">
           <h3>Decisions</h3>
           <ol className="history">
@@ -132,6 +132,14 @@ function ChangeRequest({ requestKey }: { requestKey: string }) {
                   </>
                 )}
                 {!d.counted && <span className="warning"> not counted: {d.refusal}</span>}
+              </li>
+            ))}
+            {c.unheard.map((d) => (
+              <li key={`${d.saidAt} ${d.approver}`}>
+                <span className="muted">
+                  <Time at={d.saidAt} />
+                </span>{' '}
+                {d.approver}: {d.decision} <span className="warning"> {d.outcome}</span>
               </li>
             ))}
           </ol>

@@ -2,6 +2,7 @@ import { useEffect, useState } from 'react';
 import { isTerminal } from '../../../domain/machines';
 import type { DeploymentView } from '../../../domain/schemas';
 import { troubleInWords } from '../../../domain/trouble';
+import { wordState, wordTitle } from '../../../domain/words';
 import { Badge } from '../badge';
 import { Keyed } from '../keyed';
 import { Time } from '../time';
@@ -63,6 +64,18 @@ export function Attempt({
           Waits for <Keyed text={a.waitingFor} />
         </p>
       )}
+      {a.words.map((word) => (
+        <p key={word.id} className={word.status === 'refused' ? 'warning' : 'muted'} role="status">
+          {wordTitle(word)} asked by {word.by}, <Time at={word.saidAt} />
+          {word.reason && (
+            <>
+              {' '}
+              <q>{word.reason}</q>
+            </>
+          )}
+          : {wordState[word.status]}. <Keyed text={word.outcome} />
+        </p>
+      ))}
       {a.outcome && (
         <p className={`outcome ${a.status === 'succeeded' ? 'good' : 'bad'}`} role="status">
           <Keyed text={a.outcome} />
