@@ -11,6 +11,7 @@ import { races } from './races';
 import { rules } from './rules';
 import { undos } from './undo';
 import { upgrades } from './upgrade';
+import { said } from './words';
 
 /** Everything besides the matrix. */
 export const scenarios: Scenario[] = [
@@ -24,6 +25,7 @@ export const scenarios: Scenario[] = [
   ...lives,
   ...lost,
   ...rules,
+  ...said,
   ...many,
   ...upgrades,
 ];
