@@ -14,7 +14,8 @@ import {
 } from '../db/change-requests';
 import { databaseNow } from '../db/clock';
 import { doDue, nextDue, type Due } from '../db/deadlines';
-import { targetRecipe } from '../db/digest';
+import { boundTo } from '../db/digest';
+import { actsOf } from '../db/runners';
 import { findPromotion } from '../db/promotions';
 import { waitingDecision } from '../db/words';
 import { changeRequestWorkflowId } from '../workflows/messages';
@@ -107,12 +108,13 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
       const { target: name } = (await findPromotion(db, changeRequest))!;
       const target = deps.targets().get(name);
       if (!target) throw new Error(`The targets file names no target ${name} any more; put it back.`);
+      const bound = boundTo(target, await actsOf(db, target));
       await submit(
         db,
         changeRequest,
         submission,
         { by, request, why: 'submitted for approval' },
-        ({ type, risk }) => ({ policy: policyFor(target, type, risk), recipe: targetRecipe(target) }),
+        ({ type, risk }) => ({ policy: policyFor(target, type, risk), ...bound }),
       );
     },
     /** How it stands, and what time brings next; "superseded" when a later submission has taken over. */

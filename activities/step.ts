@@ -9,7 +9,7 @@ import { sentence } from '../domain/sentence';
 import { failpoint } from '../domain/failpoint';
 import type { DeploymentStatus } from '../domain/machines';
 import { retryDelayMs } from '../domain/retries';
-import { buildRecipe } from '../db/digest';
+import { buildRecipe, targetRecipe } from '../db/digest';
 import type { Observed } from '../domain/observed';
 import type { Attempt, Journal, Made } from '../db/journal';
 import type { Try } from '../db/steps';
@@ -184,7 +184,7 @@ export function createStepRunner(deps: TargetDeps) {
           return stands;
         },
         async permit(what) {
-          const refusal = await journal.permit(mine, what, recipe);
+          const refusal = await journal.permit(mine, what, recipe, targetRecipe(target));
           if (refusal) throw verdict(refusal.type, refusal.message);
         },
         async goesOn() {

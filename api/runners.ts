@@ -2,9 +2,12 @@ import { z } from 'zod';
 import * as runner from '../domain/runner';
 import { notFound, SignalboxError } from '../domain/errors';
 import { observedSchema } from '../domain/observed';
+import { rebindAll } from '../db/change-content';
 import { findDeploymentById } from '../db/deployments';
 import { createJournal } from '../db/journal';
 import { heardOf, takenBy } from '../db/runners';
+import type { Try } from '../db/steps';
+import { tellMoved } from './change-requests';
 import type { ApiDeps } from './deps';
 import { route, type Route } from './route';
 
@@ -28,131 +31,137 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
         `Deployment ${deployment} is none of ${params.target}'s; this runner's token is for ${params.target} alone.`,
       );
   };
-  const common = { method: 'post', permission: 'run-steps', target } as const;
-  const answer = (schema: z.ZodType) => ({ status: 200, schema: z.object({ value: schema }) });
-  return [
+  const said = <Body>(definition: {
+    what: string;
+    summary: string;
+    body: z.ZodType<Body>;
+    answer: z.ZodType;
+    bodyLimit?: number;
+    /** @returns undefined: null is answered. */
+    value(call: { params: Record<string, string>; body: Body }): Promise<unknown>;
+  }) =>
     route({
-      ...common,
-      path: '/runners/:target/hello',
-      summary: 'A runner says that it is there',
+      method: 'post',
+      permission: 'run-steps',
+      target,
+      path: `/runners/:target/${definition.what}`,
+      summary: definition.summary,
+      body: definition.body,
+      ...(definition.bodyLimit ? { bodyLimit: definition.bodyLimit } : {}),
+      answers: { status: 200, schema: z.object({ value: definition.answer }) },
+      handle: async (call) => ({ body: { value: (await definition.value(call)) ?? null } }),
+    });
+  /** What is said of a try of a step, which has to be one of the token's own target. */
+  const ofTry = <Body extends { try: Try }>(
+    what: string,
+    summary: string,
+    body: z.ZodType<Body>,
+    answer: z.ZodType,
+    value: (body: Body) => Promise<unknown>,
+    bodyLimit?: number,
+  ) =>
+    said({
+      what,
+      summary,
+      body,
+      answer,
+      bodyLimit,
+      async value(call) {
+        await mine(call.params, call.body.try.deployment);
+        return value(call.body);
+      },
+    });
+
+  return [
+    said({
+      what: 'hello',
+      summary: 'A runner says that it is there, and how it acts',
       body: runner.helloBody,
-      answers: answer(z.null()),
-      async handle({ params, body }) {
-        if (!deps.targets().get(params.target!)?.runner)
-          throw notFound(`target ${params.target!.slice(0, 80)} that has runners`);
-        const { startedAt, ...more } = body;
-        await heardOf(db, { target: params.target!, ...more, started_at: new Date(startedAt) });
-        return { body: { value: null } };
+      answer: z.null(),
+      async value({ params, body }) {
+        const config = deps.targets().get(params.target!);
+        if (!config?.runner) throw notFound(`target ${params.target!.slice(0, 80)} that has runners`);
+        const { startedAt, acts = null, ...more } = body;
+        const about = { target: config.name, ...more, acts, started_at: new Date(startedAt) };
+        if (!(await heardOf(db, about))) return;
+        for (const voided of await rebindAll(db, new Map([[config.name, config]])))
+          await tellMoved(deps, voided);
       },
     }),
-    route({
-      ...common,
-      path: '/runners/:target/claim',
+    said({
+      what: 'claim',
       summary: 'A runner takes a deployment: it does the steps from now on',
       body: runner.claimBody,
-      answers: answer(z.boolean()),
-      async handle({ params, body }) {
+      answer: z.boolean(),
+      async value({ params, body }) {
         await mine(params, body.deployment);
-        return { body: { value: await takenBy(db, body.deployment, body.owner, body.runner) } };
+        return takenBy(db, body.deployment, body.owner, body.runner);
       },
     }),
-    route({
-      ...common,
-      path: '/runners/:target/begin',
-      summary:
-        'Open a step for a try; null when the attempt has moved on, "held" when a newer try has the step',
-      body: runner.beginBody,
-      answers: answer(z.union([z.looseObject({}), z.literal('held')]).nullable()),
-      async handle({ params, body }) {
-        await mine(params, body.try.deployment);
+    ofTry(
+      'begin',
+      'Open a step for a try; null when the attempt has moved on, "held" when a newer try has the step',
+      runner.beginBody,
+      z.union([z.looseObject({}), z.literal('held')]).nullable(),
+      async (body) => {
         const begun = await journal.begin(body.try, body.recipe);
         // A runner of the previous version knows of no third answer.
-        const value = begun === 'held' && body.try.scheduled === undefined ? undefined : begun;
-        return { body: { value: value ?? null } };
+        return begun === 'held' && body.try.scheduled === undefined ? undefined : begun;
       },
-    }),
-    route({
-      ...common,
-      path: '/runners/:target/fence',
-      summary: 'A new fencing number for a try; null when it no longer holds its step',
-      body: runner.fenceBody,
-      answers: answer(z.number().int().nullable()),
-      async handle({ params, body }) {
-        await mine(params, body.try.deployment);
-        return { body: { value: (await journal.fence(body.try, body.held)) ?? null } };
-      },
-    }),
-    route({
-      ...common,
-      path: '/runners/:target/permit',
-      summary: 'Whether a migration or a swap may begin now; null when it may',
-      body: runner.permitBody,
-      answers: answer(z.object({ type: z.string(), message: z.string() }).nullable()),
-      async handle({ params, body }) {
-        await mine(params, body.try.deployment);
-        return { body: { value: (await journal.permit(body.try, body.what, body.recipe)) ?? null } };
-      },
-    }),
-    route({
-      ...common,
-      path: '/runners/:target/observed',
-      summary: 'Record what is live: before an attempt acts, or put there by somebody else meanwhile',
-      body: runner.observedBody,
-      answers: answer(observedSchema.nullable()),
-      async handle({ params, body }) {
-        await mine(params, body.try.deployment);
-        return { body: { value: (await journal.observed(body.try, body.when, body.live)) ?? null } };
-      },
-    }),
-    route({
-      ...common,
-      path: '/runners/:target/trouble',
-      summary: 'Note why a try did not succeed; null when a newer one holds the step',
-      body: runner.troubleBody,
-      answers: answer(z.object({ tries: z.number().int(), forMs: z.number() }).nullable()),
-      async handle({ params, body }) {
-        await mine(params, body.try.deployment);
-        return { body: { value: (await journal.trouble(body.try, body.met)) ?? null } };
-      },
-    }),
-    route({
-      ...common,
-      path: '/runners/:target/overcame',
-      summary: 'Note that a try has gone on beyond what stopped those before',
-      body: runner.overcameBody,
-      answers: answer(z.null()),
-      async handle({ params, body }) {
-        await mine(params, body.try.deployment);
-        await journal.overcame(body.try, body.kept);
-        return { body: { value: null } };
-      },
-    }),
-    route({
-      ...common,
-      path: '/runners/:target/lines',
-      summary: 'Append lines to the log',
-      bodyLimit: linesLimit,
-      body: runner.linesBody,
-      answers: answer(z.null()),
-      async handle({ params, body }) {
-        await mine(params, body.try.deployment);
-        const lines = body.lines.map((line) => ({ ...line, at: new Date(line.at) }));
-        await journal.append(body.try, lines);
-        return { body: { value: null } };
-      },
-    }),
-    route({
-      ...common,
-      path: '/runners/:target/finish',
-      summary:
-        'Close a step and record what it made; false when a newer try has it: then nothing is recorded',
-      body: runner.finishBody,
-      answers: answer(z.boolean()),
-      async handle({ params, body }) {
-        await mine(params, body.try.deployment);
-        const { to, detail, made } = body;
-        return { body: { value: await journal.finish(body.try, to, detail, made) } };
-      },
-    }),
+    ),
+    ofTry(
+      'fence',
+      'A new fencing number for a try; null when it no longer holds its step',
+      runner.fenceBody,
+      z.number().int().nullable(),
+      (body) => journal.fence(body.try, body.held),
+    ),
+    ofTry(
+      'permit',
+      'Whether a migration or a swap may begin now; null when it may',
+      runner.permitBody,
+      z.object({ type: z.string(), message: z.string() }).nullable(),
+      (body) => journal.permit(body.try, body.what, body.recipe, body.acts),
+    ),
+    ofTry(
+      'observed',
+      'Record what is live: before an attempt acts, or put there by somebody else meanwhile',
+      runner.observedBody,
+      observedSchema.nullable(),
+      (body) => journal.observed(body.try, body.when, body.live),
+    ),
+    ofTry(
+      'trouble',
+      'Note why a try did not succeed; null when a newer one holds the step',
+      runner.troubleBody,
+      z.object({ tries: z.number().int(), forMs: z.number() }).nullable(),
+      (body) => journal.trouble(body.try, body.met),
+    ),
+    ofTry(
+      'overcame',
+      'Note that a try has gone on beyond what stopped those before',
+      runner.overcameBody,
+      z.null(),
+      (body) => journal.overcame(body.try, body.kept),
+    ),
+    ofTry(
+      'lines',
+      'Append lines to the log',
+      runner.linesBody,
+      z.null(),
+      (body) =>
+        journal.append(
+          body.try,
+          body.lines.map((line) => ({ ...line, at: new Date(line.at) })),
+        ),
+      linesLimit,
+    ),
+    ofTry(
+      'finish',
+      'Close a step and record what it made; false when a newer try has it: then nothing is recorded',
+      runner.finishBody,
+      z.boolean(),
+      (body) => journal.finish(body.try, body.to, body.detail, body.made),
+    ),
   ];
 }

@@ -1,7 +1,8 @@
 import { changedSince } from '../domain/admission';
 import { recordAudit } from './audit';
 import type { Db, Tx } from './connect';
-import { bindsTo, contentDigest, targetRecipe } from './digest';
+import { bindsTo, boundTo, contentDigest, type Bound } from './digest';
+import { actsOf } from './runners';
 import { contentOf, locked, tell, touch, type ChangeRequestRow } from './change-requests';
 import { askedAnew, backToSubmitted, promotionFollows, standingApprovals } from './approvals';
 import { openAttempt, type ChangeType, type Risk } from '../domain/machines';
@@ -209,35 +210,39 @@ export async function rebind(
   request?: string | null,
 ): Promise<string | undefined> {
   const { row, promotion } = await locked(tx, id);
-  const recipe = targetRecipe(target);
-  if (row.submission === 0 || bindsTo(row.recipe, target)) return undefined;
+  const there = await actsOf(tx, target);
+  const bound = boundTo(target, there);
+  if (row.submission === 0 || bindsTo(row, target, there)) return undefined;
   if (row.status !== 'submitted' && row.status !== 'approved') return undefined;
   const voided = (await standingApprovals(tx, id)).map(({ approver }) => approver);
   const revision = row.revision + 1;
-  const set = { recipe, revision, digest: contentDigest(contentOf({ ...row, recipe }, promotion), revision) };
-  const why = voidedWhy(changedSince(promotion.target), voided);
+  const set = {
+    ...bound,
+    revision,
+    digest: contentDigest(contentOf({ ...row, ...bound }, promotion), revision),
+  };
+  const why = voidedWhy(changedSince(promotion.target, target), voided);
   const move = bySignalbox(why, request);
   if (row.status === 'approved') await backToSubmitted(tx, id, move, set);
   else await touch(tx, id, move, { ...set, ...askedAnew(tx), outcome: why });
   return why;
 }
 
-/** The same for every open request, when the targets file was read. @returns which were void. */
+/** The same for every open request, when the targets file was read, or a runner says that it acts otherwise. @returns which were void. */
 export async function rebindAll(db: Db, targets: Targets): Promise<{ id: number; submission: number }[]> {
   const open = (await db('change_requests')
     .join('promotions', 'promotions.id', 'change_requests.id')
     .whereIn('change_requests.status', ['submitted', 'approved'])
     .whereNot('recipe', '')
-    .select('change_requests.id', 'submission', 'target', 'recipe')) as {
+    .select('change_requests.id', 'submission', 'target', 'recipe', 'acts')) as ({
     id: number;
     submission: number;
     target: string;
-    recipe: string;
-  }[];
+  } & Bound)[];
   const found = [];
-  for (const { id, submission, target, recipe } of open) {
+  for (const { id, submission, target, ...bound } of open) {
     const config = targets.get(target);
-    if (!config || bindsTo(recipe, config)) continue;
+    if (!config || bindsTo(bound, config, await actsOf(db, config))) continue;
     if (await db.transaction((tx) => rebind(tx, id, config))) found.push({ id, submission });
   }
   return found;

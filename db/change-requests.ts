@@ -14,7 +14,7 @@ import { changeRequestKey } from '../domain/keys';
 import type { ChangeRequestStatus, ChangeType, Risk } from '../domain/machines';
 import { defaultPolicy, groupsOf, type ApprovalPolicy } from '../domain/policy';
 import type { Db, Tx } from './connect';
-import { contentDigest, type BoundContent } from './digest';
+import { contentDigest, type BoundContent, type Bound } from './digest';
 import { findPerson, whyMayNotNow } from './people';
 import type { PromotionRow } from './promotions';
 import { partOf } from './sweep';
@@ -45,6 +45,7 @@ export interface ChangeRequestRow {
   risk_reason: string | null;
   revision: number;
   recipe: string;
+  acts: string | null;
   digest: string;
   policy: ApprovalPolicy | null;
   asked_at: Date | null;
@@ -102,6 +103,7 @@ export const contentOf = (
   target: promotion.target,
   commit: promotion.commit,
   recipe: row.recipe,
+  ...(row.acts === null ? {} : { acts: row.acts }),
   type: row.type,
   risk: row.risk,
   riskReason: row.risk_reason,
@@ -116,27 +118,28 @@ export const contentOf = (
   conflictsAccepted: row.conflicts_accepted,
 });
 
-/** Submits a draft as its next submission. @param bind its policy and recipe, of what it says then. Repeating it for the same submission changes nothing. */
+/** Submits a draft as its next submission. @param bind its policy and what it binds to, of what it says then. Repeating it for the same submission changes nothing. */
 export const submit = (
   db: Db,
   id: number,
   submission: number,
   move: Move,
-  bind: (row: ChangeRequestRow) => { policy: ApprovalPolicy; recipe: string } = () => ({
+  bind: (row: ChangeRequestRow) => { policy: ApprovalPolicy } & Bound = () => ({
     policy: defaultPolicy,
     recipe: '',
+    acts: null,
   }),
 ) =>
   db.transaction(async (tx) => {
     const { row, promotion } = await locked(tx, id);
     if (row.submission >= submission) return;
-    const { policy, recipe } = bind(row);
-    const content = contentOf({ ...row, recipe }, promotion);
+    const { policy, ...bound } = bind(row);
+    const content = contentOf({ ...row, ...bound }, promotion);
     const set = {
       submission,
       followed_at: null,
       outcome: null,
-      recipe,
+      ...bound,
       digest: contentDigest(content, row.revision),
       policy: JSON.stringify(policy),
       ...askedAnew(tx),

@@ -14,6 +14,7 @@ import * as troubles from './migrations/014-troubles';
 import * as inbox from './migrations/011-inbox';
 import * as idempotency from './migrations/013-idempotency';
 import * as decisionsHeard from './migrations/015-decisions-heard';
+import * as runnerActs from './migrations/017-runner-acts';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -109,6 +110,7 @@ const migrations: Record<string, Knex.Migration> = {
   '011-inbox': inbox,
   '013-idempotency': idempotency,
   '015-decisions-heard': decisionsHeard,
+  '017-runner-acts': runnerActs,
 };
 
 const migrationLock = 4_600_001;

@@ -34,18 +34,45 @@ const withoutLimits = (value: unknown): unknown =>
 export const targetRecipe = ({ build, migrate, driver, health, backup, secrets }: TargetConfig): string =>
   sha256(withoutLimits([build, migrate ?? null, driver, health, backup, Object.keys(secrets).sort()]));
 
+/** What a request binds to of its target. */
+export interface Bound {
+  /** How it builds. Earlier versions compare it with this alone, so that both can be at work during an upgrade. */
+  recipe: string;
+  /** All that acts on it, and after a "+" all that acts where its runner is; null: an earlier version noted none. */
+  acts: string | null;
+}
 /**
- * Whether an approval of this recipe is one of how the target acts now. Versions before noted less: none, which binds to
- * nothing, or what decides the build, which binds to that; an upgrade voids neither.
+ * What an approval of now binds to. The runners of a target act by a targets file of their own, on its host, so that it
+ * binds to theirs, too.
+ * @param there digests of how they act, as they say.
  */
-export const bindsTo = (recipe: string, target: TargetConfig): boolean =>
-  recipe === '' || recipe === targetRecipe(target) || recipe === buildRecipe(target);
+export const boundTo = (target: TargetConfig, there: readonly string[]): Bound => ({
+  recipe: buildRecipe(target),
+  acts: [targetRecipe(target), ...there.slice(0, 1)].join('+'),
+});
+
+/**
+ * Whether an approval of this is one of how the target acts now. What earlier versions did not note binds to nothing: an
+ * upgrade voids no approval.
+ * @param there digests of how its runners act, or of the one that is about to; none: there is none that says it.
+ */
+export function bindsTo({ recipe, acts }: Bound, target: TargetConfig, there: readonly string[]): boolean {
+  const all = targetRecipe(target);
+  if (!['', buildRecipe(target), all].includes(recipe)) return false;
+  const [here, runner] = acts?.split('+') ?? [];
+  return (
+    (here === undefined || here === all) &&
+    (runner === undefined || there.length === 0 || there.includes(runner))
+  );
+}
 
 /** All that an approval binds to. A revision that was there before has another number, so nothing given then revives. */
 export interface BoundContent {
   target: string;
   commit: string;
   recipe: string;
+  /** Left out where none was noted. */
+  acts?: string;
   type: string;
   risk: string;
   riskReason: string | null;

@@ -39,8 +39,9 @@ export interface Journal {
   /**
    * Asks every rule at the last moment. For a migration it is noted that data may change from now on.
    * @param recipe digest of how the target builds, where the step runs.
+   * @param acts digest of all that acts on it there; runners of the previous version do not say it.
    */
-  permit(t: Try, what: 'migrate' | 'swap', recipe: string): Promise<Refusal | undefined>;
+  permit(t: Try, what: 'migrate' | 'swap', recipe: string, acts?: string): Promise<Refusal | undefined>;
   /**
    * Writes what is live: before the attempt acts, of which the first stays, or what somebody else put there meanwhile.
    * @returns what stands in the record; undefined when the try no longer holds its step.
@@ -112,10 +113,11 @@ export function createJournal(deps: { db: Db; windows: Windows; targets(): Targe
   return {
     begin: (t, recipe) => beginStep(db, t, recipe),
     fence: (t, held) => takeFence(db, t, held),
-    async permit(t, what, recipe) {
+    async permit(t, what, recipe, acts) {
       const row = await deploymentById(db, t.deployment);
       const promotion = { id: row.promotion, target: row.target };
-      const asked = (await askedOf(deps, db, promotion, starterOf(row), recipe))!;
+      const there = { builds: recipe, acts };
+      const asked = (await askedOf(deps, db, promotion, starterOf(row), there))!;
       const no = whyNotNow(asked, deps.targets().get(row.target), what);
       if (no?.then === 'hold')
         return { type: 'WindowClosed', message: `held before the swap, with the lane: ${no.message}` };

@@ -8,6 +8,7 @@ import { calendarOf, relatedTo, usualMsOf } from './conflicts';
 import type { Tx } from './connect';
 import type { DeploymentRow } from './deployments';
 import { bindsTo, buildRecipe } from './digest';
+import { actsOf } from './runners';
 import type { Windows } from './windows';
 
 /** Where the rules of a target are: its entry in the targets file, and its windows. */
@@ -25,7 +26,7 @@ export const starterOf = (row: Pick<DeploymentRow, 'trigger' | 'started_by' | 'w
 
 /**
  * All that `whyNotNow` needs.
- * @param builtBy digest of how the target builds where its steps are done; left out: as configured here.
+ * @param there digests of how the target builds and acts where its steps are done; left out: as far as is known here.
  * @returns undefined when there is no such promotion.
  * @throws when any of it cannot be read: then nothing is known, neither yes nor no.
  */
@@ -34,13 +35,14 @@ export async function askedOf(
   tx: Tx,
   promotion: { id: number; target: string },
   starter: Starter,
-  builtBy?: string,
+  there?: { builds: string; acts?: string },
 ): Promise<Asked | undefined> {
   const config = targets().get(promotion.target);
   const related = relatedTo(targets(), promotion.target);
   const found = await read(tx, promotion.id, starter.startedBy, related);
   if (!found) return undefined;
   const { standing, ...more } = found;
+  const acts = there?.acts ? [there.acts] : config ? await actsOf(tx, config) : [];
   const schedule = config && (await windows.current(standing.windowRevision, tx));
   return {
     ...standing,
@@ -48,7 +50,7 @@ export async function askedOf(
     ...starter,
     recipeBinds:
       !config ||
-      (bindsTo(standing.recipe, config) && (builtBy === undefined || builtBy === buildRecipe(config))),
+      (bindsTo(standing, config, acts) && (there === undefined || there.builds === buildRecipe(config))),
     window: schedule?.status({ ...standing, environment: config!.environment }, standing.now),
   };
 }
@@ -62,7 +64,7 @@ async function read(tx: Tx, promotion: number, starter = '', related: string[] =
   const { rows } = await tx
     .raw(
       `SELECT p.id, p.target, p.title, p.revision, p.commit, p.status AS promotion, c.status AS "changeRequest",
-            c.type, c.risk, c.policy, c.recipe, c.backlog_items AS "backlogItems", c.conflicts_accepted AS "conflictsAccepted",
+            c.type, c.risk, c.policy, c.recipe, c.acts, c.backlog_items AS "backlogItems", c.conflicts_accepted AS "conflictsAccepted",
             standing_approvals(p.id) AS approvals, extract(epoch FROM clock_timestamp()) * 1000 AS now,
             (SELECT coalesce(json_agg(grant_), '[]') FROM standing_grants WHERE person = :starter) AS grants,
             (SELECT coalesce(json_agg(json_build_object('item', b.item, 'blockedBy', 'ITEM-' || b.blocked_by, 'reason', b.reason) ORDER BY b.id), '[]')

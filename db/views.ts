@@ -266,7 +266,8 @@ async function changesSince(tx: Tx, row: ChangeRequestRow, promotion: PromotionR
   const was = earlier.content as Record<string, unknown>;
   return Object.entries(contentOf(row, promotion))
     .filter(
-      ([field, after]) => field !== 'recipe' && JSON.stringify(after) !== JSON.stringify(was[field] ?? null),
+      ([field, after]) =>
+        !['recipe', 'acts'].includes(field) && JSON.stringify(after) !== JSON.stringify(was[field] ?? null),
     )
     .map(([field, after]) => ({ field, before: was[field] ?? null, after: after as unknown }));
 }

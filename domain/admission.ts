@@ -35,8 +35,9 @@ export interface Standing {
   overridden: { window: number; until: number }[];
   /** Revision of the windows at this moment. */
   windowRevision: number;
-  /** Digest of how the target acts that its approval binds to; empty: none was noted. */
+  /** Digests of how the target builds and acts that its approval binds to; empty and null: none was noted. */
   recipe: string;
+  acts: string | null;
   /** Keys of the backlog items that it carries. */
   backlogItems: string[];
   /** What blocks them. */
@@ -223,15 +224,16 @@ function whyVoid(s: Asked): Refusal | undefined {
 }
 
 /** Whoever is told so sends the request back (`rebind`), so that it can be approved again. */
-function whyActsOtherwise(s: Asked): Refusal | undefined {
+function whyActsOtherwise(s: Asked, config: TargetConfig | undefined): Refusal | undefined {
   return s.recipeBinds
     ? undefined
     : refuse(
         'approval-void',
-        `The approval of ${changeRequestKey(s.id)} does not bind any more: ${changedSince(s.target)}. Let it be approved again.`,
+        `The approval of ${changeRequestKey(s.id)} does not bind any more: ${changedSince(s.target, config)}. Let it be approved again.`,
       );
 }
-export const changedSince = (target: string) => `how ${target} is deployed was changed in the targets file`;
+export const changedSince = (target: string, config: TargetConfig | undefined) =>
+  `how ${target} is deployed was changed in the targets file${config?.runner ? ', here or where its runner is' : ''}`;
 
 function whyItemsBlocked(s: Asked): Refusal | undefined {
   return whyBlocked(s.blockers);

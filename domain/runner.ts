@@ -60,7 +60,9 @@ export const fenceBody = strict({
   /** What the target holds; runners of the previous version do not say it. */
   held: strict({ fence: z.number().int().min(0), by: z.string().max(300).nullable() }).optional(),
 });
-export const permitBody = strict({ try: stepTry, what: z.enum(['migrate', 'swap']), recipe: digest });
+/** Digest of all that acts on the target, by the runner's own targets file; runners of the previous version do not say it. */
+const acts = digest.optional();
+export const permitBody = strict({ try: stepTry, what: z.enum(['migrate', 'swap']), recipe: digest, acts });
 export const observedBody = strict({
   try: stepTry,
   when: z.enum(['before', 'meanwhile']),
@@ -81,7 +83,7 @@ export const finishBody = strict({
   detail: z.string().max(100_000),
   made: made.optional(),
 });
-export const helloBody = strict({ id: text(100), host: text(300), version: text(50), startedAt: at });
+export const helloBody = strict({ id: text(100), host: text(300), version: text(50), startedAt: at, acts });
 export const claimBody = strict({ deployment: number, owner: text(200), runner: text(100) });
 
 export type HelloBody = z.infer<typeof helloBody>;

@@ -52,7 +52,8 @@ export function createRemote(options: { api: string; token: string; target: stri
     journal: {
       begin: async (t, recipe) => (await call('begin', { try: t, recipe })) ?? undefined,
       fence: async (t, held) => (await call('fence', { try: t, held })) ?? undefined,
-      permit: async (t, what, recipe) => (await call('permit', { try: t, what, recipe })) ?? undefined,
+      permit: async (t, what, recipe, acts) =>
+        (await call('permit', { try: t, what, recipe, acts })) ?? undefined,
       observed: async (t, when, live) => (await call('observed', { try: t, when, live })) ?? undefined,
       trouble: async (t, met) => (await call('trouble', { try: t, met })) ?? undefined,
       overcame: (t, kept) => call('overcame', { try: t, kept }),

@@ -3,6 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createSteps } from '../activities';
 import type { TargetDeps } from '../activities/deps';
 import { createRunnerActivities } from '../activities/runner';
+import { targetOf } from '../activities/step';
+import { targetRecipe } from '../db/digest';
 import type { Temporal } from '../temporal-config/connection';
 import { runnerQueue, targetQueue } from '../temporal-config/names';
 import type { Remote } from './remote-journal';
@@ -30,7 +32,8 @@ export async function startRunner(settings: RunnerSettings): Promise<SignalboxWo
   const { temporal, target, id, host, version, remote, graceMs } = settings;
   const deps = { ...settings.deps, journal: remote.journal };
   const about = { id, host, version, startedAt: new Date().toISOString() };
-  await remote.hello(about);
+  const hello = () => remote.hello({ ...about, acts: targetRecipe(targetOf(deps, target)) });
+  await hello();
   const common = {
     connection: temporal.connection,
     namespace: temporal.namespace,
@@ -59,7 +62,7 @@ export async function startRunner(settings: RunnerSettings): Promise<SignalboxWo
     for (;;) {
       await sleep(helloEveryMs, undefined, { signal: stopping.signal }).catch(() => undefined);
       if (stopping.signal.aborted) return;
-      await remote.hello(about).then(
+      await hello().then(
         () => (failing = false),
         (thrown: unknown) => {
           if (!failing) deps.log.warn({ err: thrown }, 'the API does not hear this runner; trying again');

@@ -1,3 +1,4 @@
+import { boundTo, buildRecipe } from '../../db/digest';
 import { serveWorld, type Served } from '../helpers/api';
 import { makeWorld, type World } from '../helpers/world';
 
@@ -144,6 +145,50 @@ it('takes the steps of a deployment that is its own, once each, by the newest tr
   expect((await say('permit', { try: swap, what: 'swap', recipe: digest })).body.value).toMatchObject({
     type: 'ApprovalVoid',
     message: expect.stringContaining('how shop is deployed was changed'),
+  });
+});
+
+it('an approval binds to how the runner acts by the file on its host', async () => {
+  const [one, other] = ['1'.repeat(64), '2'.repeat(64)];
+  const hello = (acts?: string) =>
+    say('hello', { id: 'r1', host: 'h', version: '0.1.0', startedAt: '2026-01-01T00:00:00Z', acts });
+  await hello(one);
+  const shipped = await api.post('contributor', '/api/promotions', {
+    target: 'shop',
+    revision: 'v1',
+    title: 'bound',
+    submit: true,
+  });
+  const rfc = `/api/change-requests/${shipped.body.changeRequest}`;
+  const approve = () => api.post('approver', `${rfc}/decisions`, { decision: 'approve' });
+  const request = async () => (await api.get(rfc)).body;
+  expect((await approve()).body.status).toBe('approved');
+  await hello(one);
+  expect((await request()).status).toBe('approved');
+  await hello(other);
+  expect(await request()).toMatchObject({
+    status: 'submitted',
+    outcome: expect.stringMatching(
+      /how shop is deployed was changed in the targets file, here or where its runner is; this voids the approval of amir/,
+    ),
+  });
+  expect((await approve()).body.status).toBe('approved');
+
+  // What it says is asked once more when it is about to act.
+  const { promotion } = await world.db('deployments').where({ id: deployment }).first();
+  const target = world.targets.get('shop')!;
+  await world
+    .db('change_requests')
+    .where({ id: promotion })
+    .update(boundTo(target, [one]));
+  const swap = await tryOf(deployment, { step: 'swap', attempt: 2 });
+  await say('begin', { try: swap, recipe: digest });
+  const permit = async (acts?: string) =>
+    (await say('permit', { try: swap, what: 'swap', recipe: buildRecipe(target), acts })).body.value;
+  expect(await permit(one)).toBeNull();
+  expect(await permit(other)).toMatchObject({
+    type: 'ApprovalVoid',
+    message: expect.stringContaining('here or where its runner is'),
   });
 });
 

@@ -8,7 +8,7 @@ import { chainOf, standingApprovals } from '../../db/approvals';
 import { edit } from '../../db/change-content';
 import { decide, findChangeRequest, submit, type DecisionKind } from '../../db/change-requests';
 import { doDue } from '../../db/deadlines';
-import { targetRecipe } from '../../db/digest';
+import { boundTo } from '../../db/digest';
 import { ship, withdraw } from '../../db/promotions';
 import { registerTargets } from '../../db/targets';
 import { introducePeople } from '../helpers/people';
@@ -92,7 +92,7 @@ it(`${rounds} random interleavings have one winner each`, async () => {
     });
     await submit(db, id, 1, { by: 'carla' }, () => ({
       policy: policyFor(target, 'normal', 'medium'),
-      recipe: targetRecipe(target),
+      ...boundTo(target, []),
     }));
     const { digest } = (await findChangeRequest(db, id))!;
     await Promise.all(together.map((operation) => run(operation, id, digest)));

@@ -550,6 +550,14 @@ export const mutants: Mutant[] = [
     killer: { test: 'test/activities/postgres-backup', named: 'changes nothing when the dump ends early' },
   },
   {
+    name: 'bound-to-the-runner',
+    without: 'binding an approval to how the runner acts',
+    file: 'db/digest.ts',
+    from: 'there.includes(runner)',
+    to: 'there.length > 0',
+    killer: { test: 'test/api/runners', named: 'binds to how the runner acts' },
+  },
+  {
     name: 'fence-that-cannot-be-read',
     without: 'refusing to act where the number that acted last cannot be read',
     file: 'activities/drivers/numbers.js',

@@ -48,8 +48,8 @@ export async function recordHistories(folder: string): Promise<void> {
         version: 'recorded',
         remote: {
           journal: world.deps.journal,
-          hello: async ({ startedAt, ...about }) => {
-            await heardOf(world.db, { ...about, target: 'fresh', started_at: new Date(startedAt) });
+          hello: async ({ startedAt, acts = null, ...about }) => {
+            await heardOf(world.db, { ...about, acts, target: 'fresh', started_at: new Date(startedAt) });
           },
           claim: (...asked) => takenBy(world.db, ...asked),
         },

@@ -19,6 +19,7 @@ const asked: Asked = {
   overridden: [],
   windowRevision: 1,
   recipe: '',
+  acts: null,
   recipeBinds: true,
   backlogItems: [],
   blockers: [],

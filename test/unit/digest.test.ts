@@ -1,4 +1,4 @@
-import { bindsTo, buildRecipe, targetRecipe } from '../../db/digest';
+import { bindsTo, boundTo, buildRecipe, targetRecipe, type Bound } from '../../db/digest';
 import { parseTargets, type TargetConfig } from '../../domain/config';
 
 /** What an approval binds to, and what decides a build: two digests, kept apart. */
@@ -68,13 +68,32 @@ it.each(table)('%s', (_name, more, binds, builds) => {
   expect(buildRecipe(other) !== buildRecipe(target)).toBe(builds);
 });
 
-it('approvals of earlier versions bind to what was noted then', () => {
-  const migrates = { ...target, migrate: undefined };
-  const builds = { ...target, build: { ...build, argv: ['other'] } };
-  const by = (recipe: string) => [target, migrates, builds].map((now) => bindsTo(recipe, now));
-  expect(by('')).toEqual([true, true, true]);
-  expect(by(buildRecipe(target))).toEqual([true, true, false]);
-  expect(by(targetRecipe(target))).toEqual([true, false, false]);
+const migrates = { ...target, migrate: undefined };
+const builds = { ...target, build: { ...build, argv: ['other'] } };
+const by = (bound: Bound, there: string[] = []) =>
+  [target, migrates, builds].map((now) => bindsTo(bound, now, there));
+
+it('approvals bind to all that acts; those of earlier versions to what was noted then', () => {
+  expect(by(boundTo(target, []))).toEqual([true, false, false]);
+  expect(by({ recipe: '', acts: null })).toEqual([true, true, true]);
+  expect(by({ recipe: buildRecipe(target), acts: null })).toEqual([true, true, false]);
+  // As one of them did that was never released alone.
+  expect(by({ recipe: targetRecipe(target), acts: null })).toEqual([true, false, false]);
+  // An earlier version at work beside this one compares how it builds alone.
+  expect(boundTo(target, []).recipe).toBe(buildRecipe(target));
+});
+
+it('and to how the runner acts that was there; one that does not say it is believed, as before', () => {
+  const [one, other] = ['1'.repeat(64), '2'.repeat(64)];
+  const bound = boundTo(target, [one]);
+  expect([[one], [other], [other, one], []].map((there) => by(bound, there)[0])).toEqual([
+    true,
+    false,
+    true,
+    true,
+  ]);
+  expect(by(bound, [one])).toEqual([true, false, false]);
+  expect(by(boundTo(target, []), [other])[0]).toBe(true);
 });
 
 it('the digests of a given target stay as they are: an upgrade that changes them voids every approval', () => {
