@@ -22,6 +22,8 @@ module.exports = {
   ],
   globalSetup: '<rootDir>/test/helpers/global-setup.ts',
   globalTeardown: '<rootDir>/test/helpers/global-teardown.ts',
+  // Not in the temporary folder: a run that a test starts has one of its own, and would compile everything again.
+  cacheDirectory: '<rootDir>/node_modules/.cache/jest',
   maxWorkers: 3,
   // For hangs only: no test sets one of its own. What a test waits for has its bound in test/helpers/until.ts.
   testTimeout: 900_000,

@@ -21,13 +21,16 @@ export default async function setUp(): Promise<void> {
   await migrate(template);
   await template.destroy();
   process.env.TEST_POSTGRES = url;
-  const { code } = await bundleWorkflowCode({
-    workflowsPath: require.resolve('../../workflows/index.ts'),
-    payloadConverterPath: require.resolve('../../workflows/payload-converter.ts'),
-    logger: new DefaultLogger('ERROR'),
-  });
-  process.env.TEST_WORKFLOWS = join(state, 'workflows.js');
-  writeFileSync(process.env.TEST_WORKFLOWS, code);
+  // A run that a test starts takes those of its own run.
+  if (!process.env.TEST_WORKFLOWS) {
+    const { code } = await bundleWorkflowCode({
+      workflowsPath: require.resolve('../../workflows/index.ts'),
+      payloadConverterPath: require.resolve('../../workflows/payload-converter.ts'),
+      logger: new DefaultLogger('ERROR'),
+    });
+    process.env.TEST_WORKFLOWS = join(state, 'workflows.js');
+    writeFileSync(process.env.TEST_WORKFLOWS, code);
+  }
   process.env.TEST_TEMPORAL = await findTemporal();
   Object.assign(globalThis, { signalboxTest: { state, processes } });
 }
