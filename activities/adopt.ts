@@ -16,6 +16,7 @@ import type { Heard } from './heard';
 import { runCommand } from './process';
 import { redactor } from './redact';
 import { targetOf, verdict } from './step';
+import { sentences } from '../domain/sentences';
 
 /** Takes what is live on a target into the record, whoever put it there. */
 export function createAdoption(deps: Deps, heard: Heard) {
@@ -58,7 +59,10 @@ export function createAdoption(deps: Deps, heard: Heard) {
         await mkdir(join(fresh, '..'), { recursive: true });
         const { sha256 } = await packCanonical(copy, fresh).catch(async (thrown: unknown) => {
           await removeTree(fresh);
-          throw verdict('NotAdopted', `What ${name} runs cannot become a release: ${messageOf(thrown)}.`);
+          throw verdict(
+            'NotAdopted',
+            sentences(`What ${name} runs cannot become a release: ${messageOf(thrown)}`),
+          );
         });
         const archive = join(stateDir, 'artifacts', name, `${sha256}.tar`);
         await settle(fresh, archive);

@@ -6,6 +6,7 @@ import { Transform, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { create, extract, list, type ReadEntry } from 'tar';
 import { verdict } from './causes';
+import { sentences } from '../domain/sentences';
 
 /** Archives of releases: canonical ones, so that equal content has an equal digest. */
 export interface Packed {
@@ -155,7 +156,7 @@ export async function unpack(file: string, folder: string): Promise<void> {
     return !why;
   };
   const refuse = (why: string) =>
-    verdict('ReleaseRefused', `The archive ${file} is no release: ${why}. Build it again.`);
+    verdict('ReleaseRefused', sentences(`The archive ${file} is no release: ${why}`, 'Build it again'));
   await extract({ file, cwd: folder, strict: true, preserveOwner: false, filter });
   if (refused.length > 0) throw refuse(refused[0]!);
   await chmod(folder, 0o755);

@@ -12,6 +12,7 @@ import { fenced } from './fence';
 import { privateUmask, releaseUmask, runCommand, type CommandEnd } from './process';
 import { FaultError, scarcity, tryAgainCode, verdict, type FaultCause } from './causes';
 import { cancelled, type RunStep, type StepContext, type StepInput } from './step';
+import { sentences } from '../domain/sentences';
 
 /**
  * Build: a clean checkout, the target's command, and the result as a content-addressed archive. The same
@@ -69,7 +70,10 @@ export const createBuild =
         async (thrown: unknown) => {
           await removeTree(fresh);
           if (scarcity(thrown)) throw thrown;
-          throw verdict('BuildFailed', `The build's output can not become a release: ${messageOf(thrown)}.`);
+          throw verdict(
+            'BuildFailed',
+            sentences(`The build's output cannot become a release: ${messageOf(thrown)}`),
+          );
         },
       );
       const finishedAt = new Date();
@@ -180,7 +184,7 @@ export async function runTargetCommand(
   if (fault && end.kind === 'exited') throw new FaultError(fault.cause, `${why}: ${fault.line}`);
   if (end.kind === 'exited' && end.code === tryAgainCode)
     throw new FaultError('asks-to-be-tried-again', lastError ? `${why}: ${lastError}` : why);
-  throw verdict('command-failed', `${why}.`);
+  throw verdict('command-failed', sentences(why));
 }
 
 /** By somebody else, as a shell says it too; a program that crashes is ended by other signals, which it causes itself. */

@@ -17,6 +17,7 @@ import type {
   Resolution,
 } from '../workflows/messages';
 import type { Deps } from './deps';
+import { sentences } from '../domain/sentences';
 
 /**
  * Verifies what was said to a workflow before anything follows from it: that the API said it, to this workflow, and
@@ -90,7 +91,7 @@ export function createHeard(deps: Deps) {
       actor: 'unknown',
       action: 'signal.refused',
       subject,
-      why: `A ${title[purpose]} for ${me()} was refused: ${why}.`,
+      why: sentences(`A ${title[purpose]} for ${me()} was refused: ${why}`),
       after: { claims: shown(message) },
     });
   }

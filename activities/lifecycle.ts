@@ -41,6 +41,7 @@ import { look, noteLive } from './look';
 import { lost } from './lost';
 import { targetOf } from './step';
 import { tidyTarget, type Left } from './tidy';
+import { sentences } from '../domain/sentences';
 
 /** What a deployment's workflow has to know; fixed at admission, so that replay never reads configuration. */
 export interface Plan {
@@ -312,12 +313,15 @@ export function createLifecycle(deps: Deps, heard: Heard) {
           ? liveIn(seen)
           : await look(deps, plan.target).catch((thrown: unknown) => ({ refused: messageOf(thrown) }));
         if ('refused' in live) {
-          const why = `${live.refused}. Nobody could say what is live, so that it could not be recorded.`;
+          const why = sentences(
+            live.refused,
+            'Nobody could say what is live, so that it could not be recorded',
+          );
           await stillUndecided(db, plan.deployment, owner, why);
           await refuse(plan, asked, why);
           return { refused: why };
         }
-        const told = `${outcome.replace(/(?<![.!?])$/, '.')} Current: ${inWords(live)}.`;
+        const told = sentences(outcome, `Current: ${inWords(live)}`);
         return afterEnd(
           await recordEnd(db, plan.deployment, owner, 'rolled-back', told, {
             live,

@@ -42,6 +42,7 @@ import { whyNotBegun } from './not-begun';
 import { page, pageView } from './page';
 import { commitOf, draftFacts, itemsMentioned } from './draft';
 import { route, type Answer, type Call, type Route } from './route';
+import { sentences } from '../domain/sentences';
 
 /** Change requests: submitted, decided and cancelled through their workflow; read from the record. */
 export function changeRequestRoutes(deps: ApiDeps): Route[] {
@@ -321,7 +322,7 @@ export async function withdrawPromotion(deps: ApiDeps, row: ChangeRequestRow, mo
   if (refused)
     throw new SignalboxError(
       'illegal-transition',
-      `${promotionKey(row.id)} can not be withdrawn: ${refused}.`,
+      sentences(`${promotionKey(row.id)} cannot be withdrawn: ${refused}`),
     );
   await tellMoved(deps, row);
 }

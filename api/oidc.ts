@@ -12,6 +12,7 @@ import { cookieOf, sessionCookie } from './auth';
 import { tellMoved } from './change-requests';
 import type { ApiDeps, OidcSignIn } from './deps';
 import { limitOf } from './limits';
+import { sentences } from '../domain/sentences';
 
 /**
  * Sign-in by OpenID Connect: authorization code with PKCE, state and nonce; the issuer, the audience and the one
@@ -107,7 +108,10 @@ export function oidcRoutes(deps: ApiDeps, signIn: OidcSignIn): Router {
       if (thrown instanceof SignalboxError) return failed(response, thrown.message);
       deps.log.warn({ err: thrown }, 'a sign-in by OpenID Connect was refused');
       await failures(request, response);
-      return failed(response, `The sign-in was refused: ${messageOf(thrown).slice(0, 300)}. Sign in again.`);
+      return failed(
+        response,
+        sentences(`The sign-in was refused: ${messageOf(thrown).slice(0, 300)}`, 'Sign in again'),
+      );
     }
   });
   return router;

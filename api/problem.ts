@@ -5,6 +5,7 @@ import { recordAudit } from '../db/audit';
 import { whyAway } from '../db/away';
 import type { Person } from '../db/people';
 import type { ApiDeps } from './deps';
+import { sentences } from '../domain/sentences';
 
 /** Every error as application/problem+json (RFC 9457), in one place. */
 export const problemHandler =
@@ -69,7 +70,10 @@ function known(thrown: unknown): SignalboxError {
       'temporal-unreachable',
       isGrpcDeadlineError(thrown.cause)
         ? 'Temporal did not answer in time, so it is not known whether it took the request. Try again with the same Idempotency-Key: nothing is done twice.'
-        : `Temporal did not take the request, so nothing was started: ${messageOf(thrown)}. Try again with the same Idempotency-Key.`,
+        : sentences(
+            `Temporal did not take the request, so nothing was started: ${messageOf(thrown)}`,
+            'Try again with the same Idempotency-Key',
+          ),
     );
   const away = whyAway(thrown);
   if (away) return new SignalboxError(away.code, away.message);

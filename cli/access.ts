@@ -5,6 +5,7 @@ import type { Head } from '../db/audit';
 import { table, type Context } from './commands';
 import { exitCodes } from './exit-codes';
 import { readEndpoints } from './state-dir';
+import { sentences } from '../domain/sentences';
 
 /** Tokens, people and the audit trail, on the command line. */
 interface NewToken {
@@ -124,7 +125,10 @@ export async function verifyAudit(options: {
   if (options.json) console.log(JSON.stringify({ ...found, heads: heads.length }));
   else if (found.broken)
     console.log(
-      `The audit trail is broken at entry ${found.broken.seq}: ${found.broken.why}. The ${found.entries} before it are whole.`,
+      sentences(
+        `The audit trail is broken at entry ${found.broken.seq}: ${found.broken.why}`,
+        `The ${found.entries} before it are whole`,
+      ),
     );
   else
     console.log(

@@ -3,6 +3,7 @@ import type { EpicView, ImportReport, ItemView } from '../domain/backlog/schemas
 import { ApiProblem } from './client';
 import { table, type Context } from './commands';
 import { exitCodes } from './exit-codes';
+import { sentences } from '../domain/sentences';
 
 /** `signalbox item ...`, `epic ...` and `wip ...`. */
 interface Filter {
@@ -211,7 +212,10 @@ export async function blockItem(
   const blocker = await client.backlog.block(key, { reason, ...given({ blockedBy: by }) });
   show(
     blocker,
-    `${key} is blocked by ${by ?? 'something outside'}: ${reason}. Resolve it with "npx signalbox item unblock ${blocker.id} --resolution ...".`,
+    sentences(
+      `${key} is blocked by ${by ?? 'something outside'}: ${reason}`,
+      `Resolve it with "npx signalbox item unblock ${blocker.id} --resolution ..."`,
+    ),
   );
   return exitCodes.done;
 }

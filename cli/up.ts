@@ -28,6 +28,7 @@ import {
 } from './serve';
 import { configFileOr, readConfig, readTargets } from './settings';
 import { people, signingKeys, takeStateDir, type Endpoints } from './state-dir';
+import { sentences } from '../domain/sentences';
 
 /**
  * `signalbox up`: everything on one machine. Each part is found or fetched, started and waited for; whatever was
@@ -154,7 +155,7 @@ export async function up(options: UpOptions): Promise<number> {
     const worker = await part('Starting the worker', () => serveWorker({ ...shared, tracing, graceMs }));
     undo.push(() => worker.stop());
     worker.broken.catch((thrown: unknown) => {
-      say(`The worker broke: ${String(thrown)}. Stopping; start again to go on.`);
+      say(sentences(`The worker broke: ${String(thrown)}`, 'Stopping; start again to go on'));
       interrupted('worker');
     });
     undo.push(

@@ -2,6 +2,7 @@ import type { WindowView } from '../domain/schemas';
 import type { Client } from './client';
 import { table, type Context } from './commands';
 import { exitCodes } from './exit-codes';
+import { sentences } from '../domain/sentences';
 
 /** `signalbox window ...`: windows and freezes, whether a target is open, overrides; and the calendar. */
 interface WindowOptions {
@@ -126,13 +127,13 @@ export async function windowStatus(
     ...(options.at ? { at: options.at } : {}),
   });
   const next = status.open
-    ? status.nextClose && ` It closes ${status.nextClose}.`
+    ? status.nextClose && `It closes ${status.nextClose}`
     : status.nextOpen
-      ? ` It opens ${status.nextOpen}.`
-      : ' No window opens within a year.';
+      ? `It opens ${status.nextOpen}`
+      : 'No window opens within a year';
   show(
     status,
-    `${which} is ${status.open ? 'open' : 'closed'}: ${status.reason}.${next || ''}${status.warning ? ` ${status.warning}` : ''}`,
+    sentences(`${which} is ${status.open ? 'open' : 'closed'}: ${status.reason}`, next, status.warning),
   );
   return status.open ? exitCodes.done : exitCodes.refused;
 }

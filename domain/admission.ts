@@ -14,6 +14,7 @@ import type {
   Trigger,
 } from './machines';
 import { may, whyMayNot, type Grant, type Permission } from './permissions';
+import { sentences } from './sentences';
 
 /**
  * Whether an attempt may begin, and go on: one rule set, `whyNotNow`, asked at the click, at admission, when the lane is
@@ -244,7 +245,10 @@ export const whyBlocked = (blockers: readonly Blocker[]): Refusal | undefined =>
     ? undefined
     : {
         code: 'blocked',
-        message: `${blockers.map(blockedInWords).join('; ')}. Nothing that carries a blocked item is shipped: resolve what blocks it first.`,
+        message: sentences(
+          blockers.map(blockedInWords).join('; '),
+          'Nothing that carries a blocked item is shipped: resolve what blocks it first',
+        ),
         detail: { blockers: blockers.map(({ item, ...blocker }) => ({ item: itemKey(item), ...blocker })) },
       };
 export const blockedInWords = (blocker: Blocker) =>
@@ -304,8 +308,15 @@ export function whyClosed(target: string, status: WindowStatus): Refusal | undef
   return {
     code: 'window-closed',
     message: nextOpen
-      ? `${target} is closed: ${status.reason}. It opens ${shown(status.nextOpen!, 'UTC')}. Deploy when it opens, or override the window with a second person.`
-      : `${target} is closed: ${status.reason}. No window opens within a year; add one, or override it with a second person.`,
+      ? sentences(
+          `${target} is closed: ${status.reason}`,
+          `It opens ${shown(status.nextOpen!, 'UTC')}`,
+          'Deploy when it opens, or override the window with a second person',
+        )
+      : sentences(
+          `${target} is closed: ${status.reason}`,
+          'No window opens within a year; add one, or override it with a second person',
+        ),
     detail: { windows: status.windows, nextOpen },
   };
 }

@@ -27,6 +27,7 @@ import { claimed, recordEnd } from './place';
 import { saga, undosOf } from './saga';
 import { createSleep, utc } from './sleep';
 import { staysOnItsVersion } from './versioning';
+import { sentences } from '../domain/sentences';
 
 setWorkflowOptions(staysOnItsVersion, deployPromotion);
 /** One that has not begun may go to the newer one. */
@@ -156,14 +157,16 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
       }
       if (news.over ?? Date.now() >= deadline)
         throw ApplicationFailure.nonRetryable(
-          `Its window closed before the swap and was still closed at the deadline, ${utc(deadline)}: ${news.why}.`,
+          sentences(
+            `Its window closed before the swap and was still closed at the deadline, ${utc(deadline)}: ${news.why}`,
+          ),
           'WindowClosed' satisfies WindowClosed,
         );
       waitingFor = `its window: ${news.why}`;
       const opens = news.until === null ? 'It does not open within a year.' : `It opens ${utc(news.until)}.`;
       show(
         'running',
-        `**Held before the swap, with the lane of ${plan.target}.** ${news.why}. ${opens} At ${utc(deadline)} it is undone.\n\nEdit or override the window to go on, or \`signalbox cancel ${plan.key}\`.`,
+        `**Held before the swap, with the lane of ${plan.target}.** ${sentences(news.why)} ${opens} At ${utc(deadline)} it is undone.\n\nEdit or override the window to go on, or \`signalbox cancel ${plan.key}\`.`,
       );
       const next = Math.min(news.until ?? deadline, deadline);
       await sleepUntil(next, `Held before the swap: ${news.why}`, () => lookAgain, news.left);

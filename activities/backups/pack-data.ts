@@ -10,6 +10,7 @@ import { isInside, syncPath } from '../archive';
 import { verdict } from '../step';
 import { end, head, leftover, nameOf, textOf, within } from './entries';
 import { mountsIn } from './mounts';
+import { sentences } from '../../domain/sentences';
 
 /** A path of the targets file: where it really is, and the links by which it leads there, the first one first. */
 export interface DataPath {
@@ -69,7 +70,7 @@ export const rootsOf = (paths: DataPath[]): string[] => {
   return reals.filter((real) => !reals.some((other) => other !== real && isInside(other, real)));
 };
 
-const refuse = (why: string) => verdict('BackupFailed', `${why}. Nothing was changed.`);
+const refuse = (why: string) => verdict('BackupFailed', sentences(why, 'Nothing was changed'));
 
 /**
  * Packs paths as they are found, with owners and times. What is written meanwhile fails nothing: of a file that grows

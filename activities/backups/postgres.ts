@@ -17,6 +17,7 @@ import { differences, outside, sequencesOf, summaryOf } from './checksums';
 import type { BackupKind } from './kind';
 import { keptPublications, restorable, rightsOf } from './restorable';
 import { isLaterTry } from './tries';
+import { sentences } from '../../domain/sentences';
 
 /**
  * A PostgreSQL database, by pg_dump. It is proven for where it would be restored: the same login restores it into a
@@ -92,7 +93,11 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
         if (refused.length > 0)
           throw verdict(
             'BackupFailed',
-            `The login ${connectionEnv(url).PGUSER} could not put back what the database holds: ${few(refused)}. Let it own that (or be a member of who does), or make it a superuser. Nothing was changed.`,
+            sentences(
+              `The login ${connectionEnv(url).PGUSER} could not put back what the database holds: ${few(refused)}`,
+              'Let it own that (or be a member of who does), or make it a superuser',
+              'Nothing was changed',
+            ),
           );
         const kept = await keptPublications(source);
         const first = await sequencesOf(source);

@@ -2,6 +2,7 @@ import { badInput, SignalboxError } from '../errors';
 import { itemKey, parseEpicKey } from '../keys';
 import { mayFollow, rowOf, type ItemStatus, type Priority } from '../machines';
 import type { Places } from './wip';
+import { sentences } from '../sentences';
 
 /** What a backlog item says, and the rule by which it changes. */
 export interface ItemFields {
@@ -79,7 +80,7 @@ const reasonFor = (before: ItemStatus, after: ItemStatus) =>
 export const whyBlocked = (key: string, blockers: readonly OpenBlocker[]): SignalboxError =>
   new SignalboxError(
     'blocked',
-    `${key} is blocked by ${blockers.map(inWords).join(' and ')}. Resolve it first.`,
+    sentences(`${key} is blocked by ${blockers.map(inWords).join(' and ')}`, 'Resolve it first'),
     {
       blockers,
     },

@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { readsAs } from '../../domain/reads-as';
 import { sentences } from '../../domain/sentences';
 import { machines, type DeploymentStatus } from '../../domain/machines';
@@ -19,4 +21,16 @@ it('a promotion reads as its attempt while that is rolled back or could not be, 
     expect([status, state]).toEqual([status, back ? status : 'executing']);
   }
   expect(readsAs('pending', null).state).toBe('pending');
+});
+
+it('what somebody else worded is never ended by hand', () => {
+  const foreign = /\$\{[^{}'?]*\b(messageOf|thrown|reason|why|refused|message)\b[^{}'?]*\}\.[ `']/;
+  const rooms = ['activities', 'api', 'cli', 'db', 'domain', 'worker', 'workflows', 'web/src'];
+  const found = rooms.flatMap((room) =>
+    readdirSync(room, { recursive: true, encoding: 'utf8' })
+      .filter((name) => /\.tsx?$/.test(name))
+      .flatMap((name) => readFileSync(join(room, name), 'utf8').split('\n'))
+      .filter((line) => foreign.test(line)),
+  );
+  expect(found).toEqual([]);
 });

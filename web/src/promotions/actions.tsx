@@ -1,6 +1,7 @@
 import { useRef, useState } from 'react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { actionPermission, actionsFor, type Action } from '../../../domain/actions';
+import { sentences } from '../../../domain/sentences';
 import type {
   ChangeRequestView,
   DeploymentView,
@@ -98,7 +99,7 @@ export function Actions(props: Props) {
     if (!['deploy', 'retry', 'deploy-when-open'].includes(action)) return undefined;
     if (!target.promotionsEnabled)
       return `Promotions to ${target.name} are switched off: ${target.promotionsDisabledReason}`;
-    if (p.blocked) return `${p.blocked}. Nothing that carries a blocked item is deployed.`;
+    if (p.blocked) return sentences(p.blocked, 'Nothing that carries a blocked item is deployed');
     return action !== 'deploy-when-open' && window?.open === false
       ? `${target.name} is closed. ${window.reason}${window.nextOpen ? `; it opens ${dateTime(window.nextOpen)}` : ''}.`
       : undefined;
