@@ -3,10 +3,20 @@
 // Does nothing when no source has changed since the last build.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { waitForLock } from 'fs-native-extensions';
 import { rooms } from './rooms.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -29,6 +39,9 @@ for (const file of [
 ])
   read(file);
 const wanted = hash.digest('hex');
+// One build at a time; whoever waited finds it done. The lock ends with this process.
+mkdirSync('node_modules/.cache', { recursive: true });
+await waitForLock(openSync('node_modules/.cache/signalbox-build.lock', 'a+'));
 const stamp = 'dist/built';
 if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) process.exit(0);
 
