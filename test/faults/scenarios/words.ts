@@ -55,11 +55,12 @@ export const said: Scenario[] = [
     stack: { undoAlarmSeconds: 3 },
     async run({ stack, demand, start }) {
       const inTheWay = join(stack.root, '.signalbox', 'fence.json.new');
-      stack.barrier.arm('undo-swap/before');
+      // The first undo, so that the new release stays live until the recovery undoes all of it.
+      stack.barrier.arm('take-out/before');
       const started = await start('sick');
-      await stack.barrier.reached('undo-swap/before');
+      await stack.barrier.reached('take-out/before');
       mkdirSync(inTheWay);
-      stack.barrier.open('undo-swap/before');
+      stack.barrier.open('take-out/before');
       await started.ends('rollback-failed');
       rmdirSync(inTheWay);
       // Nobody is there to hear it; and who was to hear it never comes back.
