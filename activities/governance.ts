@@ -21,6 +21,7 @@ import { waitingDecision } from '../db/words';
 import { changeRequestWorkflowId } from '../workflows/messages';
 import type { Deps } from './deps';
 import { hint, type Heard } from './heard';
+import { demandPresent } from './present';
 
 const submission = z.object({ changeRequest: z.int(), submission: z.int() });
 
@@ -96,7 +97,7 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
       row !== undefined &&
       row.submission === said.data.submission &&
       row.status !== 'draft' &&
-      workflowId === changeRequestWorkflowId(row.id, row.submission)
+      workflowId === changeRequestWorkflowId(row.id, row.submission, row.incarnation)
     );
   }
 
@@ -104,6 +105,7 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
     /** Submits the request. @throws when the API did not ask for it. */
     async submitChangeRequest(input: unknown): Promise<void> {
       if (await isSubmitted(input)) return;
+      await demandPresent(db);
       const { changeRequest, submission, by, request } = await heard.verifiedStart('submit', input);
       const { target: name } = (await findPromotion(db, changeRequest))!;
       const target = deps.targets().get(name);

@@ -1,3 +1,9 @@
+import { ApplicationFailure, Context } from '@temporalio/activity';
+import type { Db } from '../db/connect';
+import { NotOwner } from '../db/deployments';
+import { knownIncarnation } from '../db/installation';
+import { NotMoved } from '../db/transition';
+import { incarnationOf } from '../domain/incarnation';
 import { createAdoption } from './adopt';
 import { createBackup, createRestoreData } from './backup';
 import { createBackupKeeping } from './backups/by-hand';
@@ -32,15 +38,40 @@ export function createSteps(deps: TargetDeps) {
 }
 export type Steps = ReturnType<typeof createSteps>;
 
+/**
+ * An attempt that another workflow has taken over, or that the record has lost, is ended by what it asks next; so is one
+ * that was further than the record is since the database was restored or failed over. Recovery then looks at the target.
+ */
+const ofOwner = <A extends object>(db: Db, activities: A): A =>
+  Object.fromEntries(
+    Object.entries(activities as Record<string, (...args: unknown[]) => Promise<unknown>>).map(
+      ([name, run]) => [
+        name,
+        (...args: unknown[]) =>
+          run(...args).catch(async (thrown: unknown) => {
+            if (thrown instanceof NotOwner || (thrown instanceof NotMoved && (await isFromBefore(db))))
+              throw ApplicationFailure.nonRetryable(thrown.message, 'Superseded');
+            throw thrown;
+          }),
+      ],
+    ),
+  ) as A;
+
+/** Whether the database is another incarnation than the one in which this workflow was started. */
+async function isFromBefore(db: Db): Promise<boolean> {
+  const { workflowId } = Context.current().info.workflowExecution!;
+  return incarnationOf(workflowId) !== (await knownIncarnation(db));
+}
+
 /** All activities of a worker: those that act on a target, and those that write Signalbox's own record. */
 export function createActivities(deps: Deps) {
   const heard = createHeard(deps);
   return {
     ...createSteps(deps),
-    heard: heard.heard,
-    ...createLifecycle(deps, heard),
+    ...ofOwner(deps.db, { heard: heard.heard }),
+    ...ofOwner(deps.db, createLifecycle(deps, heard)),
     ...createChangeRequestActivities(deps, heard),
-    ...createWindowActivities(deps),
+    ...ofOwner(deps.db, createWindowActivities(deps)),
     ...createNotifyActivities(deps),
     ...createReconcileActivities(deps),
     ...createBackupKeeping(deps),

@@ -13,6 +13,7 @@ import {
   beginRollback,
   currentOf,
   deploymentById,
+  findDeploymentById,
   NotOwner,
   recordEnd,
   releasesInUse,
@@ -39,6 +40,7 @@ import type { Deps } from './deps';
 import type { Heard } from './heard';
 import { look, noteLive } from './look';
 import { lost } from './lost';
+import { demandPresent } from './present';
 import { targetOf } from './step';
 import { tidyTarget, type Left } from './tidy';
 import { sentences } from '../domain/sentences';
@@ -175,7 +177,10 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     await wakeNext(target);
     const request = await findChangeRequest(db, promotion);
     if (request!.submission > 0)
-      await signalled(changeRequestWorkflowId(promotion, request!.submission), changeRequestMoved);
+      await signalled(
+        changeRequestWorkflowId(promotion, request!.submission, request!.incarnation),
+        changeRequestMoved,
+      );
   }
 
   async function leftBy(ended: DeploymentRow): Promise<OnHost> {
@@ -249,6 +254,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     ): Promise<{ plan: Plan; lane: LaneNews; words?: WaitingWord[] } | DeploymentOutcome> {
       const request: DeploymentRequest = await heard.verifiedStart('start', message, continues);
       await failpoint('admit/before');
+      await demandPresent(db);
       const { row, asked, lane } = await admit(db, { ...request, owner: me(), runId }, deps).catch(
         (thrown: unknown) => {
           if (thrown instanceof SignalboxError)
@@ -359,16 +365,17 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       status: DeploymentStatus;
       began: string[];
       round: number;
+      origin?: string;
       words?: WaitingWord[];
     }> {
       const { workflowId, runId } = Context.current().info.workflowExecution!;
-      const before = (await deploymentById(db, deployment)) as DeploymentRow | undefined;
+      const before = await findDeploymentById(db, deployment);
       const why = await whyNotRecovered(before, workflowId);
       if (why) throw ApplicationFailure.nonRetryable(why, 'NothingToRecover');
-      const { row, began, round } = await takeOver(db, deployment, workflowId, runId, lostHow);
+      const { row, began, round, origin } = await takeOver(db, deployment, workflowId, runId, lostHow);
       const promotion = (await findPromotion(db, row.promotion))!;
       const words = await waitingWords(db, deployment);
-      return { plan: planOf(row, promotion), status: row.status, began, round, words };
+      return { plan: planOf(row, promotion), status: row.status, began, round, origin, words };
     },
   };
 }

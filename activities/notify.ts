@@ -1,6 +1,7 @@
 import { ApplicationFailure } from '@temporalio/activity';
 import { Webhook } from 'standardwebhooks';
 import { messageOf } from '../domain/errors';
+import { idIn } from '../domain/incarnation';
 import { delivered, deliveryFailed, deliveryToMake, undeliverable } from '../db/deliveries';
 import type { Deps } from './deps';
 
@@ -21,7 +22,8 @@ export function createNotifyActivities({ db, notifications }: Pick<Deps, 'db' | 
           'NoWebhook',
         );
       const body = JSON.stringify(row.payload);
-      const messageId = `msg_signalbox_${id}`;
+      // After a restore a number comes again, and is another event.
+      const messageId = idIn(`msg_signalbox_${id}`, row.born_in);
       const at = new Date();
       try {
         const signer = new Webhook(notifications.secretOf(webhook.secret));

@@ -23,6 +23,7 @@ import {
   type DeploymentRow,
 } from '../db/deployments';
 import { freeLanesWaitedFor } from '../db/lane';
+import { knownIncarnation } from '../db/installation';
 import { findPromotion } from '../db/promotions';
 import { windowRevision } from '../db/windows';
 import { controlQueue } from '../temporal-config/names';
@@ -45,6 +46,7 @@ import { endLeftRuns } from './left-runs';
 import { noteLive } from './look';
 import { lost, workflowNow } from './lost';
 import { reconciledAt, repairs } from './metrics';
+import { endStrays } from './strays';
 
 /**
  * One pass of reconciling. What holds a lane is always looked at; of what waits, a few each time, so that a thousand
@@ -75,6 +77,7 @@ export function createReconcileActivities(deps: Deps) {
         repairs.inc({ kind });
       };
       const now = await databaseNow(db);
+      const incarnation = await knownIncarnation(db);
       const rows = new Map<number, DeploymentRow>();
       for (const row of await attemptsToLookAt(db, sweepAtOnce)) rows.set(row.id, row);
       for (const row of await ownedBy(db, await endedBadly())) rows.set(row.id, row);
@@ -87,7 +90,7 @@ export function createReconcileActivities(deps: Deps) {
         const why = found.lost;
         if (why) {
           await temporal.workflow.start('recoverDeployment', {
-            workflowId: recoverWorkflowId(row.promotion, row.attempt),
+            workflowId: recoverWorkflowId(row.promotion, row.attempt, incarnation),
             workflowIdConflictPolicy: 'USE_EXISTING',
             taskQueue: controlQueue,
             args: [{ deployment: row.id, key, why } satisfies RecoveryRequest],
@@ -119,7 +122,7 @@ export function createReconcileActivities(deps: Deps) {
       }
       for (const request of await endedUnfollowed(db)) {
         const there = await signal(
-          changeRequestWorkflowId(request.id, request.submission),
+          changeRequestWorkflowId(request.id, request.submission, request.incarnation),
           changeRequestMoved.name,
         );
         if (there)
@@ -129,6 +132,7 @@ export function createReconcileActivities(deps: Deps) {
           );
         else await markFollowed(db, request.id);
       }
+      for (const line of await endStrays(deps)) put('stray', line);
       for (const line of await followAgain()) put('change-request', line);
       for (const decision of await unheardDecisions(db)) await decideOnceMore(decision);
       for (const line of await deliverAgain()) put('notification', line);
@@ -144,8 +148,8 @@ export function createReconcileActivities(deps: Deps) {
     const now = await databaseNow(db);
     for (const row of await followedRequests(db, sweepAtOnce, pass())) {
       Context.current().heartbeat();
-      const { id, submission, requester } = row;
-      const workflowId = changeRequestWorkflowId(id, submission);
+      const { id, submission, incarnation, requester } = row;
+      const workflowId = changeRequestWorkflowId(id, submission, incarnation);
       const key = changeRequestKey(id);
       const why = await lost(temporal, workflowId);
       if (!why) {
@@ -187,7 +191,11 @@ export function createReconcileActivities(deps: Deps) {
     const row = (await findChangeRequest(db, id))!;
     const open = row.submission === submission && isFollowed(row);
     if (open) {
-      const there = await signal(changeRequestWorkflowId(id, submission), approvalDecision.name, { word });
+      const there = await signal(
+        changeRequestWorkflowId(id, submission, row.incarnation),
+        approvalDecision.name,
+        { word },
+      );
       // Its workflow is started again by this pass or one of the next.
       if (!there)
         log.warn({ changeRequest: changeRequestKey(id), word }, 'nobody is there to hear a decision');
@@ -202,7 +210,7 @@ export function createReconcileActivities(deps: Deps) {
     const mended: string[] = [];
     for (const row of await deliveriesUnderWay(db, sweepAtOnce, pass())) {
       Context.current().heartbeat();
-      const why = await lost(temporal, deliverWorkflowId(row.id, row.round));
+      const why = await lost(temporal, deliverWorkflowId(row.id, row.round, row.incarnation));
       // What it did last may have been to deliver; the record is read again then.
       if (!why || (await handOverAgain(db, row)) === 0) continue;
       mended.push(`Notification ${row.id} (${row.event} of ${row.subject}): ${why} It is sent again.`);

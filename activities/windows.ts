@@ -72,7 +72,7 @@ export function createWindowActivities(deps: Deps) {
      */
     async wakeSleepers(): Promise<{ sleepers: number; woken: number }> {
       const revision = await windowRevision(db);
-      const schedule = await windows.current(revision);
+      const schedule = await windows.current();
       const now = await databaseNow(db);
       const stale = await heldDeployments(db, revision);
       const same: number[] = [];

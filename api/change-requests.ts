@@ -27,6 +27,7 @@ import {
 } from '../db/change-requests';
 import type { Voided } from '../db/approvals';
 import { sayDecision } from '../db/words';
+import { knownIncarnation } from '../db/installation';
 import { findPromotion, withdraw } from '../db/promotions';
 import type { Move } from '../db/transition';
 import { plannedConflicts, viewChangeRequest } from '../db/views';
@@ -232,12 +233,12 @@ async function decide(
   });
   const read = () => findDecision(db, id);
   await failpoint('api-decide/before');
-  const workflowId = changeRequestWorkflowId(row.id, row.submission);
+  const workflowId = changeRequestWorkflowId(row.id, row.submission, row.incarnation);
   if (!(await read()))
     await deps.temporal.workflow
       .signalWithStart('changeRequest', {
         // With a start, so that a workflow that was lost is there to hear it.
-        ...startOptions(deps, row.id, row.submission, { person: row.requester, request }),
+        ...startOptions(deps, row, { person: row.requester, request }),
         signal: approvalDecision,
         signalArgs: [
           deps.keyring.sign('decision', workflowId, { id, approver, ...said, digest, mintedBy, request }),
@@ -264,9 +265,9 @@ async function decide(
 }
 
 /** Whether the next submission waits for a worker to record it. */
-const isBeingSubmitted = (deps: ApiDeps, { id, submission }: ChangeRequestRow): Promise<boolean> =>
+const isBeingSubmitted = async (deps: ApiDeps, { id, submission }: ChangeRequestRow): Promise<boolean> =>
   deps.temporal.workflow
-    .getHandle(changeRequestWorkflowId(id, submission + 1))
+    .getHandle(changeRequestWorkflowId(id, submission + 1, await knownIncarnation(deps.db)))
     .describe()
     .then(
       ({ status }) => status.name === 'RUNNING',
@@ -294,8 +295,9 @@ export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow, 
   if (refusal) throw new SignalboxError(refusal.code as ErrorCode, refusal.message, refusal.detail);
   configOf(deps, target);
   const submission = row.submission + 1;
+  const next = { id: row.id, submission, incarnation: await knownIncarnation(db) };
   await deps.temporal.workflow
-    .start('changeRequest', startOptions(deps, row.id, submission, by))
+    .start('changeRequest', startOptions(deps, next, by))
     .catch((thrown: unknown) => {
       if (!(thrown instanceof WorkflowExecutionAlreadyStartedError)) throw thrown;
     });
@@ -305,7 +307,7 @@ export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow, 
   };
   const submitted = await deps.changes.until(read, deps.verdictMs);
   if (!submitted) {
-    const workflowId = changeRequestWorkflowId(row.id, submission);
+    const workflowId = changeRequestWorkflowId(row.id, submission, next.incarnation);
     const why = await whyNotBegun(deps, workflowId, `The approval of ${changeRequestKey(row.id)}`);
     if (why) throw why;
   }
@@ -328,10 +330,10 @@ export async function withdrawPromotion(deps: ApiDeps, row: ChangeRequestRow, mo
 }
 
 /** Tells a request's workflow to look at the record; when that is lost, `reconcile` says it again. */
-export async function tellMoved(deps: ApiDeps, { id, submission }: Voided): Promise<void> {
+export async function tellMoved(deps: ApiDeps, { id, submission, incarnation }: Voided): Promise<void> {
   if (submission > 0)
     await deps.temporal.workflow
-      .getHandle(changeRequestWorkflowId(id, submission))
+      .getHandle(changeRequestWorkflowId(id, submission, incarnation))
       .signal(changeRequestMoved)
       .catch((thrown: unknown) =>
         deps.log.warn({ err: thrown }, 'the change request will be told by reconcile'),
@@ -365,17 +367,18 @@ function configOf(deps: ApiDeps, name: string): TargetConfig {
   return config;
 }
 
+type Submission = Pick<ChangeRequestRow, 'id' | 'submission' | 'incarnation'>;
 /** Who asked, in which request. */
 interface By {
   person: string;
   request: string;
 }
 
-const startOptions = (deps: ApiDeps, id: number, submission: number, by: By) => ({
-  workflowId: changeRequestWorkflowId(id, submission),
+const startOptions = (deps: ApiDeps, { id, submission, incarnation }: Submission, by: By) => ({
+  workflowId: changeRequestWorkflowId(id, submission, incarnation),
   taskQueue: controlQueue,
   args: [
-    deps.keyring.sign('submit', changeRequestWorkflowId(id, submission), {
+    deps.keyring.sign('submit', changeRequestWorkflowId(id, submission, incarnation), {
       changeRequest: id,
       submission,
       by: by.person,

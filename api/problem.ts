@@ -3,6 +3,7 @@ import type { ErrorRequestHandler } from 'express';
 import { errorCodes, messageOf, SignalboxError } from '../domain/errors';
 import { recordAudit } from '../db/audit';
 import { whyAway } from '../db/away';
+import { DatabaseMoved } from '../db/installation';
 import type { Person } from '../db/people';
 import type { ApiDeps } from './deps';
 import { sentences } from '../domain/sentences';
@@ -77,6 +78,11 @@ function known(thrown: unknown): SignalboxError {
     );
   const away = whyAway(thrown);
   if (away) return new SignalboxError(away.code, away.message);
+  if (thrown instanceof DatabaseMoved)
+    return new SignalboxError(
+      'database-moved',
+      `${thrown.message} Nothing was begun; try again in a moment.`,
+    );
   return new SignalboxError(
     'internal',
     'Something went wrong inside Signalbox. Its log has the details under this request id.',

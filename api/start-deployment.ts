@@ -7,6 +7,7 @@ import type { Trigger } from '../domain/machines';
 import type { DeploymentView } from '../domain/schemas';
 import { rebind } from '../db/change-content';
 import { attemptThatDeployed, findDeployment } from '../db/deployments';
+import { knownIncarnation } from '../db/installation';
 import type { PromotionRow } from '../db/promotions';
 import { askedOf, type Starter } from '../db/standing';
 import { viewDeployment } from '../db/views';
@@ -58,6 +59,7 @@ export async function startDeployment(
     });
   const key = deploymentKey(id, attempt);
   const read = () => findDeployment(db, id, attempt);
+  const workflowId = deployWorkflowId(id, attempt, await knownIncarnation(db));
   const request: DeploymentRequest = {
     promotion: id,
     attempt,
@@ -68,14 +70,16 @@ export async function startDeployment(
     request: call.request,
   };
   await failpoint('api-deploy/before');
-  if (!(await read())) await start(deps, request, promotion);
+  if (!(await read())) await start(deps, workflowId, request, promotion);
   await failpoint('api-deploy/started-unanswered');
   const row = await changes.until(read, deps.verdictMs);
   if (!row) {
-    const workflowId = deployWorkflowId(id, attempt);
     const why = await whyNotBegun(deps, workflowId, key);
     if (why) throw why;
-    return { status: 202, body: unanswered(promotion, request, runUrl(workflowId, '')) };
+    return {
+      status: 202,
+      body: unanswered(promotion, request, { workflowId, runId: '', url: runUrl(workflowId, '') }),
+    };
   }
   if (row.status === 'refused')
     throw new SignalboxError(row.outcome_code as ErrorCode, row.outcome!, {
@@ -97,8 +101,12 @@ async function windowDetail(deps: ApiDeps, promotion: PromotionRow, starter: Sta
   return (window && whyClosed(promotion.target, window)?.detail) ?? {};
 }
 
-async function start(deps: ApiDeps, request: DeploymentRequest, promotion: PromotionRow): Promise<void> {
-  const workflowId = deployWorkflowId(request.promotion, request.attempt);
+async function start(
+  deps: ApiDeps,
+  workflowId: string,
+  request: DeploymentRequest,
+  promotion: PromotionRow,
+): Promise<void> {
   const key = deploymentKey(request.promotion, request.attempt);
   const verb = { deploy: 'Deploy', retry: 'Retry', rollback: 'Roll back' }[request.trigger];
   const options = {
@@ -138,7 +146,11 @@ async function start(deps: ApiDeps, request: DeploymentRequest, promotion: Promo
 }
 
 /** The attempt as it stands when Temporal has taken it but no worker has admitted it yet. */
-function unanswered(promotion: PromotionRow, request: DeploymentRequest, url: string | null): DeploymentView {
+function unanswered(
+  promotion: PromotionRow,
+  request: DeploymentRequest,
+  temporal: DeploymentView['temporal'],
+): DeploymentView {
   const now = new Date().toISOString();
   return {
     key: deploymentKey(request.promotion, request.attempt),
@@ -163,7 +175,7 @@ function unanswered(promotion: PromotionRow, request: DeploymentRequest, url: st
     backup: null,
     steps: [],
     words: [],
-    temporal: { workflowId: deployWorkflowId(request.promotion, request.attempt), runId: '', url },
+    temporal,
     version: 0,
     createdAt: now,
     updatedAt: now,

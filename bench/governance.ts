@@ -75,7 +75,7 @@ export async function governance(servers: Servers, quick: boolean): Promise<Resu
     (rows as { id: number }[]).map((row) => row.id),
     50,
     async (request) => {
-      const workflowId = changeRequestWorkflowId(request, 1);
+      const workflowId = changeRequestWorkflowId(request, 1, '');
       await workflow.start('changeRequest', {
         taskQueue: controlQueue,
         workflowId,

@@ -140,7 +140,7 @@ export async function startSignalbox(servers: Servers, names: string[], bench: B
     keyring,
     /** Deploy Now of a promotion's first attempt. @returns its workflow. */
     start(promotion: number, more: { whenOpen?: true } = {}) {
-      const workflowId = deployWorkflowId(promotion, 1);
+      const workflowId = deployWorkflowId(promotion, 1, '');
       const asked = { promotion, attempt: 1, trigger: 'deploy', startedBy: 'rosa', ...more };
       return temporal.client.workflow.start('deployPromotion', {
         taskQueue: controlQueue,

@@ -1,10 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { badInput } from '../domain/errors';
-import type { Head } from '../db/audit';
+import type { Head, RestoredAt } from '../db/audit';
+import { openKeyring } from '../temporal-config/keys-file';
 import { table, type Context } from './commands';
 import { exitCodes } from './exit-codes';
-import { readEndpoints } from './state-dir';
+import { readEndpoints, signingKeysFile } from './state-dir';
 import { sentences } from '../domain/sentences';
 
 /** Tokens, people and the audit trail, on the command line. */
@@ -121,9 +122,15 @@ export async function verifyAudit(options: {
   const heads = existsSync(file) ? readHeads(file) : [];
   const { verifyAudit: verify } = await import('../db/audit.js');
   const { withDatabase } = await import('./database.js');
-  const found = await withDatabase(url, (db) => verify(db, heads));
+  const keys = signingKeysFile(resolve(options.state));
+  const keyring = existsSync(keys) ? openKeyring(keys, false) : undefined;
+  const found = await withDatabase(url, (db) =>
+    verify(db, heads, keyring && ((said) => keyring.whyForged('restored', 'audit', said))),
+  );
   if (options.json) console.log(JSON.stringify({ ...found, heads: heads.length }));
-  else if (found.broken)
+  else for (const one of found.restored) console.log(restoredInWords(one));
+  if (options.json) return found.broken ? exitCodes.refused : exitCodes.done;
+  if (found.broken)
     console.log(
       sentences(
         `The audit trail is broken at entry ${found.broken.seq}: ${found.broken.why}`,
@@ -132,9 +139,17 @@ export async function verifyAudit(options: {
     );
   else
     console.log(
-      `The audit trail is whole: ${found.entries} entries without a gap, head ${found.head?.hash.slice(0, 16) ?? 'none'}; ${heads.length} exported heads are in it; ${found.unsealed} entries wait for their seal.`,
+      `The audit trail is whole: ${found.entries} entries without a gap, head ${found.head?.hash.slice(0, 16) ?? 'none'}; ${heads.length} exported heads are in it${found.restored.length > 0 ? ', or were lost as said above' : ''}; ${found.unsealed} entries wait for their seal.`,
     );
   return found.broken ? exitCodes.refused : exitCodes.done;
+}
+
+function restoredInWords({ seq, at, incarnation, head, lost, unsigned, why }: RestoredAt): string {
+  const from = `The database was restored at entry ${seq}, ${at.slice(0, 19)}Z; it goes on from entry ${head?.seq ?? 0}, as incarnation ${incarnation}`;
+  const gone = lost
+    ? `. Entries ${(head?.seq ?? 0) + 1} to ${lost.seq} of before were exported and are gone`
+    : '';
+  return `${from}${gone}.${unsigned ? ` Nobody can tell that a worker said so: ${unsigned}.` : ''} ${why}`;
 }
 
 function readHeads(file: string): Head[] {

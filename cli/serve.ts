@@ -22,6 +22,7 @@ import { rebindAll } from '../db/change-content';
 import { keepAudit } from '../worker/audit-keeper';
 import { keepWorkflowHistories } from '../worker/history-keeper';
 import { startNotifier } from '../worker/notifier';
+import { createStocktaking } from '../worker/stocktaking';
 import { keepSchedules } from '../worker/schedules';
 import { startWorker, type SignalboxWorker } from '../worker/worker';
 import { migrateAsOwner, operator } from './database';
@@ -205,6 +206,16 @@ export async function serveWorker(options: {
 }): Promise<SignalboxWorker> {
   const { temporal, stateDir } = options;
   await demandTools(options.targets());
+  const headsFile = options.config.audit.exportFile ?? join(stateDir, 'audit-heads.jsonl');
+  const stock = createStocktaking({
+    db: options.db,
+    temporal: temporal.client,
+    file: headsFile,
+    keyring: options.keyring,
+    log: options.log,
+  });
+  // Before this process does anything: what follows depends on which database this is.
+  await stock.take();
   const windows = createWindows(options.db);
   const source = createSource(join(stateDir, 'mirrors', 'worker'));
   const worker = await startWorker({
@@ -237,7 +248,8 @@ export async function serveWorker(options: {
   const histories = keepWorkflowHistories({ db: options.db, temporal: temporal.client, log: options.log });
   const keeper = keepAudit({
     db: options.db,
-    file: options.config.audit.exportFile ?? join(stateDir, 'audit-heads.jsonl'),
+    file: headsFile,
+    stock,
     config: options.config.audit,
     log: options.log,
   });

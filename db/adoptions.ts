@@ -69,7 +69,9 @@ export const endAdoption = (db: Db, { id, target }: Adoption, found: Observed | 
     const { fence: now } = (await tx('targets').where({ name: target }).forNoKeyUpdate().first('fence')) as {
       fence: number;
     };
-    const row = (await findAdoption(tx, id))!;
+    const row = await findAdoption(tx, id);
+    if (!row)
+      return `Nothing was adopted. The record has no such adoption: the database was restored from before it. Adopt again.`;
     if (row.outcome !== null) return row.outcome;
     const refused =
       'refused' in found

@@ -45,6 +45,7 @@ export const isComplete = (row: Governed, approvals: Approval[], overriders: str
 export interface Voided {
   id: number;
   submission: number;
+  incarnation: string;
 }
 
 /** Sends back for approval what lost an approval that it needs. What is executing is looked at by its swap. */
@@ -57,13 +58,14 @@ export async function voidLapsedApprovals(tx: Tx, move: Move): Promise<Voided[]>
     .select(
       'promotions.id',
       'submission',
+      'incarnation',
       'policy',
       tx.raw('standing_approvals(promotions.id) AS approvals'),
     )) as (Voided & Governed & { approvals: Approval[] })[];
   const lapsed = approved.filter((row) => !chainOf(row, row.approvals).complete);
   for (const { id } of lapsed)
     await backToSubmitted(tx, id, { ...move, why: `the approval does not count any more: ${move.why}` });
-  return lapsed.map(({ id, submission }) => ({ id, submission }));
+  return lapsed.map(({ id, submission, incarnation }) => ({ id, submission, incarnation }));
 }
 
 /** Deadlines of asking count from now. */

@@ -51,7 +51,7 @@ export async function sealAudit(db: Db): Promise<number> {
   }
 }
 
-export const auditHead = async (db: Db): Promise<Head | undefined> =>
+export const auditHead = async (db: Tx): Promise<Head | undefined> =>
   (await db('audit').whereNotNull('seq').orderBy('seq', 'desc').first('seq', 'hash')) as Head | undefined;
 
 /** What comes before the first entry. */
@@ -59,50 +59,112 @@ export const genesis = '0'.repeat(64);
 export const linkOf = (before: string, seq: number, entry: string): string =>
   createHash('sha256').update(`${before}\n${seq}\n${entry}`).digest('hex');
 
+export const restoredAction = 'database.restored';
+/** What the trail says of a restore; signed, so that nobody who merely reaches the database can explain a cut tail. */
+export interface Restored {
+  installation: string;
+  incarnation: string;
+  /** The last sealed entry that was restored; null: none. */
+  head: Head | null;
+  /** The last entry that is known to have been exported before and is gone; null: none. */
+  lost: Head | null;
+}
+/** A restore, as an entry says it. */
+export interface RestoredAt extends Restored {
+  seq: number;
+  at: string;
+  why: string;
+  /** Why nobody can tell that a worker said so; undefined when one did. */
+  unsigned?: string;
+}
+
 export interface Verdict {
   /** Sealed entries that were checked. */
   entries: number;
   /** Entries that wait for their seal. */
   unsealed: number;
   head: Head | undefined;
+  /** Where the database was restored, in order. */
+  restored: RestoredAt[];
   /** The first thing that is wrong, in plain words; undefined when the chain is whole. */
   broken?: { seq: number; why: string };
 }
 
-/** Walks the whole chain. @param exported heads that were exported earlier; each has to be in it. */
-export async function verifyAudit(db: Db, exported: Head[] = []): Promise<Verdict> {
-  const expected = new Map(exported.map(({ seq, hash }) => [seq, hash]));
+/**
+ * Walks the whole chain.
+ * @param exported heads that were exported earlier; each must be in it, or among those that a restore says it lost.
+ * @param whyForged why a worker did not sign what an entry says of a restore; undefined when it did.
+ */
+export async function verifyAudit(
+  db: Db,
+  exported: Head[] = [],
+  whyForged: (said: unknown) => string | undefined = () => 'there are no signing keys to check it with',
+): Promise<Verdict> {
+  // Every one of them: of two with the same number the second must not excuse the first.
+  const expected = new Map<number, Set<string>>();
+  for (const { seq, hash } of exported) expected.set(seq, (expected.get(seq) ?? new Set()).add(hash));
   const { count } = (await db('audit').whereNull('seq').count('* as count').first()) as { count: number };
   const unsealed = Number(count);
+  const restored: RestoredAt[] = [];
+  const others: number[] = [];
   let head: Head = { seq: 0, hash: genesis };
-  const bad = (seq: number, why: string): Verdict => ({
+  const found = (broken?: Verdict['broken']): Verdict => ({
     entries: head.seq,
     unsealed,
     head: head.seq > 0 ? head : undefined,
-    broken: { seq, why },
+    restored,
+    ...(broken ? { broken } : {}),
   });
   for (;;) {
     const rows = (await db('audit')
       .where('seq', '>', head.seq)
       .orderBy('seq')
       .limit(batch)
-      .select('id', 'seq', 'hash', 'entry')) as { id: number; seq: number; hash: string; entry: string }[];
-    for (const { seq, hash, entry } of rows) {
+      .select('id', 'seq', 'hash', 'entry', 'action')) as (Head & { entry: string; action: string })[];
+    for (const { seq, hash, entry, action } of rows) {
       if (seq !== head.seq + 1)
-        return bad(head.seq + 1, `entry ${head.seq + 1} is missing; the next one is ${seq}`);
+        return found({
+          seq: head.seq + 1,
+          why: `entry ${head.seq + 1} is missing; the next one is ${seq}`,
+        });
       if (hash !== linkOf(head.hash, seq, entry))
-        return bad(seq, `entry ${seq} was changed, added or moved: its hash is not that of its content`);
-      if (expected.has(seq) && expected.get(seq) !== hash)
-        return bad(seq, `entry ${seq} is not the one whose hash was exported: the chain was written anew`);
+        return found({
+          seq,
+          why: `entry ${seq} was changed, added or moved: its hash is not that of its content`,
+        });
+      if ([...(expected.get(seq) ?? [])].some((other) => other !== hash)) others.push(seq);
+      if (action === restoredAction) restored.push(restoredOf(seq, entry, whyForged));
       head = { seq, hash };
     }
     if (rows.length < batch) break;
   }
-  const beyond = exported.map(({ seq }) => seq).filter((seq) => seq > head.seq);
-  if (beyond.length > 0)
-    return bad(
-      head.seq + 1,
-      `the chain ends at entry ${head.seq}, but entry ${Math.max(...beyond)} was exported: its tail was cut off`,
+  const explained = (seq: number) =>
+    restored.some(
+      ({ unsigned, head: from, lost }) =>
+        unsigned === undefined && lost !== null && seq > (from?.seq ?? 0) && seq <= lost.seq,
     );
-  return { entries: head.seq, unsealed, head: head.seq > 0 ? head : undefined };
+  const doubts = restored
+    .filter(({ unsigned }) => unsigned !== undefined)
+    .map(({ seq, unsigned }) => `; entry ${seq} says that the database was restored, but ${unsigned}`)
+    .join('');
+  const other = others.find((seq) => !explained(seq));
+  if (other !== undefined)
+    return found({
+      seq: other,
+      why: `entry ${other} is not the one whose hash was exported: the chain was written again${doubts}`,
+    });
+  const beyond = exported.map(({ seq }) => seq).filter((seq) => seq > head.seq && !explained(seq));
+  if (beyond.length > 0)
+    return found({
+      seq: head.seq + 1,
+      why: `the chain ends at entry ${head.seq}, but entry ${Math.max(...beyond)} was exported: its tail was cut off${doubts}`,
+    });
+  return found();
+}
+
+function restoredOf(seq: number, text: string, whyForged: (said: unknown) => string | undefined): RestoredAt {
+  const { at, why, after } = JSON.parse(text) as { at: string; why: string; after: Restored };
+  const { installation, incarnation, head, lost } = after;
+  const unsigned = whyForged(after);
+  return { seq, at, why, installation, incarnation, head, lost, ...(unsigned ? { unsigned } : {}) };
 }

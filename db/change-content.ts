@@ -4,7 +4,7 @@ import type { Db, Tx } from './connect';
 import { bindsTo, boundTo, contentDigest, type Bound } from './digest';
 import { actsOf } from './runners';
 import { contentOf, locked, tell, touch, type ChangeRequestRow } from './change-requests';
-import { askedAnew, backToSubmitted, promotionFollows, standingApprovals } from './approvals';
+import { askedAnew, backToSubmitted, promotionFollows, standingApprovals, type Voided } from './approvals';
 import { openAttempt, type ChangeType, type Risk } from '../domain/machines';
 import { higher } from '../domain/risk';
 import { policyFor } from '../domain/policy';
@@ -229,21 +229,18 @@ export async function rebind(
 }
 
 /** The same for every open request, when the targets file was read, or a runner says that it acts otherwise. @returns which were void. */
-export async function rebindAll(db: Db, targets: Targets): Promise<{ id: number; submission: number }[]> {
+export async function rebindAll(db: Db, targets: Targets): Promise<Voided[]> {
   const open = (await db('change_requests')
     .join('promotions', 'promotions.id', 'change_requests.id')
     .whereIn('change_requests.status', ['submitted', 'approved'])
     .whereNot('recipe', '')
-    .select('change_requests.id', 'submission', 'target', 'recipe', 'acts')) as ({
-    id: number;
-    submission: number;
-    target: string;
-  } & Bound)[];
-  const found = [];
-  for (const { id, submission, target, ...bound } of open) {
+    .select('change_requests.id', 'submission', 'incarnation', 'target', 'recipe', 'acts')) as (Voided &
+    Bound & { target: string })[];
+  const found: Voided[] = [];
+  for (const { id, submission, incarnation, target, ...bound } of open) {
     const config = targets.get(target);
     if (!config || bindsTo(bound, config, await actsOf(db, config))) continue;
-    if (await db.transaction((tx) => rebind(tx, id, config))) found.push({ id, submission });
+    if (await db.transaction((tx) => rebind(tx, id, config))) found.push({ id, submission, incarnation });
   }
   return found;
 }

@@ -30,6 +30,8 @@ export interface ChangeRequestRow {
   requester: string;
   status: ChangeRequestStatus;
   submission: number;
+  /** Of the database, when it was last submitted: its workflow's id carries it. */
+  incarnation: string;
   outcome: string | null;
   /** `committedAt` is missing in what a version before wrote. */
   commits: { commit: string; subject: string; author: string; committedAt?: string }[];
@@ -137,6 +139,7 @@ export const submit = (
     const content = contentOf({ ...row, ...bound }, promotion);
     const set = {
       submission,
+      incarnation: tx.raw('current_incarnation()'),
       followed_at: null,
       outcome: null,
       ...bound,

@@ -11,6 +11,7 @@ import * as retention from './migrations/007-retention';
 import * as runners from './migrations/008-runners';
 import * as observed from './migrations/010-observed';
 import * as troubles from './migrations/014-troubles';
+import * as installation from './migrations/012-installation';
 import * as inbox from './migrations/011-inbox';
 import * as idempotency from './migrations/013-idempotency';
 import * as decisionsHeard from './migrations/015-decisions-heard';
@@ -111,6 +112,7 @@ const migrations: Record<string, Knex.Migration> = {
   '013-idempotency': idempotency,
   '015-decisions-heard': decisionsHeard,
   '017-runner-acts': runnerActs,
+  '012-installation': installation,
 };
 
 const migrationLock = 4_600_001;

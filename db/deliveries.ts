@@ -15,6 +15,10 @@ export interface DeliveryRow {
   payload: object;
   status: State<'delivery'>;
   round: number;
+  /** Of the database, when it was last to be sent: its workflow's id carries it. */
+  incarnation: string;
+  /** When it was written. */
+  born_in: string;
   handed_over: boolean;
   attempts: number;
   last_error: string | null;
@@ -91,7 +95,13 @@ export const resend = async (tx: Tx, id: number): Promise<boolean> =>
   (await tx('deliveries')
     .where({ id })
     .whereIn('status', predecessorsOf('delivery', 'pending'))
-    .update({ status: 'pending', round: tx.raw('round + 1'), handed_over: false, ended_at: null })) === 1;
+    .update({
+      status: 'pending',
+      round: tx.raw('round + 1'),
+      incarnation: tx.raw('current_incarnation()'),
+      handed_over: false,
+      ended_at: null,
+    })) === 1;
 
 export const findDelivery = async (tx: Tx, id: number) =>
   (await tx('deliveries').where({ id }).first()) as DeliveryRow | undefined;

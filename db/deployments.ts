@@ -15,7 +15,8 @@ import { recordAudit } from './audit';
 import { deliverItems, takeItemsBack } from './backlog/delivery';
 import type { Db, Tx } from './connect';
 import { deployed } from './change-requests';
-import { bySignalbox, transition, tryTransition, type Move } from './transition';
+import { knownIncarnation, originOf } from './installation';
+import { bySignalbox, NotMoved, transition, tryTransition, type Move } from './transition';
 
 /**
  * The attempts of promotions, from the lane to their end. What is written here is written in one transaction and
@@ -32,6 +33,8 @@ export interface DeploymentRow {
   reason: string | null;
   owner: string;
   run_id: string;
+  /** Of the database, when it was started: its workflow's id carries it. */
+  incarnation: string;
   fence: number | null;
   from_deployment: number | null;
   from_release: string | null;
@@ -78,8 +81,16 @@ export const findDeployment = async (tx: Tx, promotion: number, attempt: number)
 /** Undefined when there is none with this internal number. */
 export const findDeploymentById = async (tx: Tx, id: number) =>
   (await tx('deployments').where({ id }).first()) as DeploymentRow | undefined;
-export const deploymentById = async (tx: Tx, id: number): Promise<DeploymentRow> =>
-  (await tx('deployments').where({ id }).first()) as DeploymentRow;
+/** @throws NotOwner when there is none: its workflow began before the database was restored. */
+export async function deploymentById(tx: Tx, id: number): Promise<DeploymentRow> {
+  const row = await findDeploymentById(tx, id);
+  if (!row) throw gone(id);
+  return row;
+}
+const gone = (id: number) =>
+  new NotOwner(
+    `The record has no deployment ${id}: the database was restored from before it. What was begun stays as it is on the target; look what it runs, and deploy again or "signalbox adopt" it.`,
+  );
 
 /** The attempt whose success made the promotion deployed. */
 export async function attemptThatDeployed(tx: Tx, promotion: number): Promise<number> {
@@ -167,7 +178,8 @@ export async function stillUndecided(db: Db, id: number, owner: string, why: str
 
 /** Locks the attempt. @throws NotOwner when a recovery has taken it over: its former workflow may not write. */
 async function lockOwned(tx: Tx, id: number, owner: string): Promise<DeploymentRow> {
-  const row = (await tx('deployments').where({ id }).forNoKeyUpdate().first()) as DeploymentRow;
+  const row = (await tx('deployments').where({ id }).forNoKeyUpdate().first()) as DeploymentRow | undefined;
+  if (!row) throw gone(id);
   if (row.owner !== owner) throw new NotOwner(`${rowKey(row)} belongs to ${row.owner} now, not to ${owner}`);
   return row;
 }
@@ -199,6 +211,7 @@ export async function recordEnd(
   const { live, accepted, reviewMs = 72 * 3_600_000, itemsDone = false } = more;
   return db.transaction(async (tx) => {
     const row = await lockOwned(tx, id, owner);
+    if (to === 'succeeded' && row.to_release === null) await demandRelease(tx, row);
     const move = accepted ?? bySignalbox(outcome, row.request_id);
     if (
       !(await tryTransition(tx, 'deployment', id, to, move, {
@@ -230,6 +243,12 @@ export async function recordEnd(
     await failpoint('record/middle');
     return { ...row, status: to, outcome };
   });
+}
+
+/** @throws NotMoved when the database lost the release that was built, in a restore or a failover since. */
+async function demandRelease(tx: Tx, row: DeploymentRow): Promise<void> {
+  if ((await knownIncarnation(tx)) === row.incarnation) return;
+  throw new NotMoved(`The record has no release of ${rowKey(row)}, which was deployed; nothing was changed.`);
 }
 
 /** The deployment whose release the target runs. */
@@ -300,7 +319,13 @@ export async function takeOver(db: Db, id: number, owner: string, runId: string,
     row: await deploymentById(db, id),
     began: steps.map((step) => step.name as string),
     round: Math.max(0, ...steps.map((step) => step.round as number)) + 1,
+    origin: await originOfDeployment(db, id),
   };
+}
+
+async function originOfDeployment(db: Db, id: number): Promise<string> {
+  const { rows } = await db.raw(`SELECT ${originOf('d')} AS origin FROM deployments d WHERE id = ?`, [id]);
+  return (rows[0] as { origin: string }).origin;
 }
 
 /** What `reconcile` looks at: attempts that hold a lane, and of those that wait the ones it has not seen for longest. */

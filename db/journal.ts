@@ -66,6 +66,8 @@ export interface Version {
 }
 /** What a step may know of its attempt. */
 export interface Attempt {
+  /** Which Signalbox it belongs to, in which incarnation of its database; not told by the previous version. */
+  origin?: string;
   trigger: Trigger;
   commit: string;
   /** Digest of what is deployed; null until it is built. */

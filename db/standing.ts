@@ -43,7 +43,7 @@ export async function askedOf(
   if (!found) return undefined;
   const { standing, ...more } = found;
   const acts = there?.acts ? [there.acts] : config ? await actsOf(tx, config) : [];
-  const schedule = config && (await windows.current(standing.windowRevision, tx));
+  const schedule = config && (await windows.current(standing.windowStamp, tx));
   return {
     ...standing,
     ...more,
@@ -90,6 +90,7 @@ async function read(tx: Tx, promotion: number, starter = '', related: string[] =
                                         ORDER BY started_at DESC LIMIT 1) AS latest ON true
               WHERE targets.name = p.target) AS "returnsTo",
             (SELECT revision FROM window_revision) AS "windowRevision",
+            (SELECT stamp FROM window_revision) AS "windowStamp",
             (SELECT coalesce(json_agg(json_build_object('window', deployment_window,
                       'until', extract(epoch FROM expires_at) * 1000, 'by', ARRAY[requested_by, seconded_by])), '[]')
                FROM window_overrides

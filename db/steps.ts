@@ -2,6 +2,7 @@ import { predecessorsOf, type DeploymentStatus } from '../domain/machines';
 import type { Db, Tx } from './connect';
 import type { DeploymentRow } from './deployments';
 import { raiseFence, type Held } from './fences';
+import { knownIncarnation, originOf } from './installation';
 import type { Attempt } from './journal';
 import type { Observed } from '../domain/observed';
 
@@ -58,7 +59,7 @@ export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt
                      CASE WHEN deployment_steps.scheduled IS NULL THEN 0 ELSE coalesce(EXCLUDED.scheduled, 0) END,
                      EXCLUDED.attempt)
               RETURNING deployment)
-       SELECT opened.deployment IS NOT NULL AS opened, d.trigger, p.commit, d.to_release AS release, d.from_release AS before, d.migration_began AS "migrationBegan",
+       SELECT ${originOf('d')} AS origin, opened.deployment IS NOT NULL AS opened, d.trigger, p.commit, d.to_release AS release, d.from_release AS before, d.migration_began AS "migrationBegan",
               d.observed, d.drifted, EXISTS (SELECT 1 FROM deployment_steps WHERE deployment = d.id AND name = 'take-out') AS "tookOut",
               (SELECT digest FROM builds WHERE target = d.target AND commit = p.commit AND recipe = ?) AS built,
               (SELECT json_build_object('reference', reference, 'sha256', sha256, 'bytes', bytes, 'entries', entries)
@@ -82,6 +83,7 @@ export async function takeFence(db: Db, t: Try, held?: Held): Promise<number | u
     .transaction(async (tx) => {
       const row = await stillOurs(tx, t);
       if (!row) throw new NotHeld();
+      await knownIncarnation(tx);
       const fence = await raiseFence(tx, row.target, held);
       // Nothing of it stands when a newer try has the step.
       if ((await tx('deployment_steps').where(lease(t)).update({ fence })) !== 1) throw new NotHeld();

@@ -142,24 +142,33 @@ export const windowRevision = async (tx: Tx): Promise<number> =>
 
 /** The windows as they stand, read again only when one of them changed. */
 export interface Windows {
-  /** @param revision what the caller knows to be there at least; left out: the present one is asked for. @param tx reads by it. */
-  current(revision?: number, tx?: Tx): Promise<WindowSchedule>;
+  /**
+   * @param stamp what the caller has read to be there; left out: the present one is asked for.
+   * @param tx reads by it.
+   */
+  current(stamp?: string, tx?: Tx): Promise<WindowSchedule>;
 }
 export function createWindows(db: Db): Windows {
-  let known: WindowSchedule | undefined;
+  let known: { stamp: string; schedule: WindowSchedule } | undefined;
   let compiled = new Map<string, Compiled>();
   return {
-    async current(revision, tx = db) {
-      // Read before the rows: rows that are newer than their number are only read once more.
-      const now = revision ?? (await windowRevision(tx));
-      if (known && known.revision >= now) return known;
+    async current(stamp, tx = db) {
+      if (known && known.stamp === stamp) return known.schedule;
+      // Read before the rows: rows that are newer than their stamp are only read once more.
+      const now = (await tx('window_revision').first('revision', 'stamp')) as {
+        revision: number;
+        stamp: string;
+      };
+      // Never by the number, which comes again after a restore and then stands for other windows.
+      if (known && known.stamp === now.stamp) return known.schedule;
       const rows = (await liveWindows(tx).orderBy('id')) as WindowRow[];
       const kept = compiled;
-      known = scheduleOf(rows.map(windowOf), now, kept);
+      const schedule = scheduleOf(rows.map(windowOf), now.revision, kept);
+      known = { stamp: now.stamp, schedule };
       // What no window uses any more is forgotten.
-      const used = new Set(known.windows.map((window) => JSON.stringify(window)));
+      const used = new Set(schedule.windows.map((window) => JSON.stringify(window)));
       compiled = new Map([...kept].filter(([key]) => used.has(key)));
-      return known;
+      return schedule;
     },
   };
 }

@@ -36,6 +36,8 @@ export interface Standing {
   overridden: { window: number; until: number }[];
   /** Revision of the windows at this moment. */
   windowRevision: number;
+  /** What tells these windows from any others, also from others of the same revision. */
+  windowStamp: string;
   /** Digests of how the target builds and acts that its approval binds to; empty and null: none was noted. */
   recipe: string;
   acts: string | null;

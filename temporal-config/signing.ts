@@ -11,15 +11,17 @@ import { z } from 'zod';
  * old one is dropped when nothing that it signed is on its way any more.
  */
 export type Purpose = 'start' | 'submit' | 'decision' | 'cancel' | 'resolve' | 'adopt';
+/** What a worker says in the audit trail, which is signed in the same way. */
+export type Said = Purpose | 'restored';
 export interface Signature {
   key: string;
   mac: string;
 }
 export type Signed<T> = T & { signature: Signature };
 export interface Keyring {
-  sign<T extends object>(purpose: Purpose, workflowId: string, message: T): Signed<T>;
+  sign<T extends object>(purpose: Said, workflowId: string, message: T): Signed<T>;
   /** Why a message is not what the API said to this workflow; undefined when it is. */
-  whyForged(purpose: Purpose, workflowId: string, message: unknown): string | undefined;
+  whyForged(purpose: Said, workflowId: string, message: unknown): string | undefined;
 }
 
 const key = z.strictObject({
@@ -39,7 +41,7 @@ export const newKey = (now: Date): Keys['keys'][number] => ({
 
 /** @param keys reads the keys as they are now, so that a rotation counts at once. */
 export function createKeyring(keys: () => Keys): Keyring {
-  const mac = (secret: string, purpose: Purpose, workflowId: string, message: object) =>
+  const mac = (secret: string, purpose: Said, workflowId: string, message: object) =>
     createHmac('sha256', Buffer.from(secret, 'base64url'))
       .update(canonical(['signalbox', 1, purpose, workflowId, message]))
       .digest();

@@ -3,7 +3,9 @@ import type { Logger } from 'pino';
 import type { Service } from '../domain/service-config';
 import { auditHead, sealAudit, type Head } from '../db/audit';
 import type { Db } from '../db/connect';
+import type { Mark } from '../db/installation';
 import { repeat, type Repeated } from './repeat';
+import type { Stocktaking } from './stocktaking';
 
 const sealEveryMs = 1_000;
 const webhookTimeoutMs = 10_000;
@@ -17,20 +19,28 @@ export function keepAudit(options: {
   db: Db;
   file: string;
   config: Service['audit'];
+  stock: Stocktaking;
   log: Logger;
 }): Repeated {
-  const { db, file, config, log } = options;
+  const { db, file, config, stock, log } = options;
   let exported: Head | undefined;
   let exportAt = -Infinity;
 
-  const pass = async () => {
+  const seal = async () => {
+    // Sealed first, what a restored database lacks would be taken for something that was written over.
+    if (!(await stock.take())) exportAt = -Infinity;
     await sealAudit(db);
-    if (performance.now() < exportAt) return;
+  };
+  const exportNow = async () => {
     exportAt = performance.now() + config.everySeconds * 1000;
     const head = await auditHead(db);
     if (!head || head.hash === exported?.hash) return;
-    await exportHead(head, file, config.exportWebhook);
+    await exportHead(await stock.mark(head), file, config.exportWebhook);
     exported = head;
+  };
+  const pass = async () => {
+    await seal();
+    if (performance.now() >= exportAt) await exportNow();
   };
   // Entries wait, unsealed, until it goes again.
   const failed = 'the audit trail could not be sealed or exported; trying again';
@@ -38,13 +48,15 @@ export function keepAudit(options: {
   return {
     async stop() {
       await sealing.stop();
-      // What was written until now gets its seal, so that the next start finds a closed book.
-      await sealAudit(db).catch(() => undefined);
+      // What was written until now gets its seal and is exported, so that the next start finds a closed book.
+      await seal()
+        .then(exportNow)
+        .catch(() => undefined);
     },
   };
 }
 
-async function exportHead(head: Head, file: string, webhook: string | undefined): Promise<void> {
+async function exportHead(head: Mark, file: string, webhook: string | undefined): Promise<void> {
   const line = JSON.stringify({ at: new Date().toISOString(), ...head });
   await appendFile(file, `${line}\n`, { mode: 0o600 });
   if (!webhook) return;

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { Db } from '../db/connect';
 import type { DeploymentRow } from '../db/deployments';
 import { historiesToKeep, keepHistories, type HistoryRow } from '../db/retention';
-import { deployWorkflowId, recoverWorkflowId } from '../workflows/messages';
+import { deployWorkflowId } from '../workflows/messages';
 import { repeat, type Repeated } from './repeat';
 
 const lookEveryMs = 1_000;
@@ -38,10 +38,15 @@ export function keepWorkflowHistories(options: { db: Db; temporal: Client; log: 
   }
 
   /** @returns undefined while one of its workflows still runs. */
-  async function closedHistories({ promotion, attempt, owner }: DeploymentRow): Promise<Kept[] | undefined> {
-    const mine = deployWorkflowId(promotion, attempt);
+  async function closedHistories({
+    promotion,
+    attempt,
+    incarnation,
+    owner,
+  }: DeploymentRow): Promise<Kept[] | undefined> {
+    const mine = deployWorkflowId(promotion, attempt, incarnation);
     const kept: Kept[] = [];
-    for (const workflowId of owner === mine ? [mine] : [mine, recoverWorkflowId(promotion, attempt)]) {
+    for (const workflowId of owner === mine ? [mine] : [mine, owner]) {
       const runs = await runsOf(workflowId, owner !== mine);
       if (!runs) return undefined;
       for (const runId of runs) kept.push(await historyOf(workflowId, runId));

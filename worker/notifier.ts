@@ -44,7 +44,7 @@ export async function startNotifier(options: {
     };
     await temporal.workflow
       .start('deliverNotification', {
-        workflowId: deliverWorkflowId(row.id, row.round),
+        workflowId: deliverWorkflowId(row.id, row.round, row.incarnation),
         // One whose workflow was terminated, say, is told by another run of it.
         workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
         taskQueue: controlQueue,

@@ -11,7 +11,7 @@ import { controlQueue } from '../temporal-config/names';
 import { setUpTemporal } from '../temporal-config/setup';
 
 const everyMs = 30_000;
-const scheduleId = 'signalbox-reconcile';
+export const reconcileSchedule = 'signalbox-reconcile';
 const lookEveryMs = 10_000;
 
 /**
@@ -26,14 +26,14 @@ export async function keepSchedules(temporal: Temporal, log: Logger): Promise<{ 
       await sleep(lookEveryMs, undefined, { signal: stopping.signal }).catch(() => undefined);
       if (stopping.signal.aborted) return;
       try {
-        await temporal.client.schedule.getHandle(scheduleId).describe();
+        await temporal.client.schedule.getHandle(reconcileSchedule).describe();
       } catch (thrown) {
         // Any other error says that Temporal is away; then there is nothing to keep.
         if (!(thrown instanceof ScheduleNotFoundError)) continue;
         log.warn("Temporal lost Signalbox's schedule; setting everything up again and comparing the record");
         await setUpTemporal(temporal)
           .then(() => registerSchedules(temporal.client))
-          .then(() => temporal.client.schedule.getHandle(scheduleId).trigger())
+          .then(() => temporal.client.schedule.getHandle(reconcileSchedule).trigger())
           .catch((again: unknown) => log.warn({ err: again }, 'Temporal could not be set up; trying again'));
       }
     }
@@ -49,7 +49,7 @@ export async function keepSchedules(temporal: Temporal, log: Logger): Promise<{ 
 /** What runs by itself, and how often. */
 const schedules = [
   {
-    scheduleId,
+    scheduleId: reconcileSchedule,
     workflowType: 'reconcile',
     everyMs,
     summary: 'Compare the record with Temporal and mend what drifted apart',

@@ -1,18 +1,23 @@
 import { defineQuery, defineSignal } from '@temporalio/workflow';
+import { idIn } from '../domain/incarnation';
 import { changeRequestKey, deploymentKey } from '../domain/keys';
 import type { Trigger } from '../domain/machines';
 import type { Signed } from '../temporal-config/signing';
 
-/** Everything that is said to a workflow, and the ids under which they are found. */
-export const deployWorkflowId = (promotion: number, attempt: number) =>
-  `deploy/${deploymentKey(promotion, attempt).replace('.', '/')}`;
-export const recoverWorkflowId = (promotion: number, attempt: number) =>
-  `recover/${deploymentKey(promotion, attempt).replace('.', '/')}`;
+/**
+ * Everything that is said to a workflow, and the ids under which they are found. An id carries the incarnation of the
+ * database in which its number was given out: after a restore a number comes again, and means something else.
+ */
+export const deployWorkflowId = (promotion: number, attempt: number, incarnation: string) =>
+  idIn(`deploy/${deploymentKey(promotion, attempt).replace('.', '/')}`, incarnation);
+export const recoverWorkflowId = (promotion: number, attempt: number, incarnation: string) =>
+  idIn(`recover/${deploymentKey(promotion, attempt).replace('.', '/')}`, incarnation);
 /** Wakes whoever waits for a window, after it was changed. */
 export const wakeWorkflowId = (revision: number) => `windows/${revision}`;
-export const deliverWorkflowId = (delivery: number, round: number) => `notify/${delivery}/${round}`;
-export const changeRequestWorkflowId = (id: number, submission: number) =>
-  `rfc/${changeRequestKey(id)}/${submission}`;
+export const deliverWorkflowId = (delivery: number, round: number, incarnation: string) =>
+  idIn(`notify/${delivery}/${round}`, incarnation);
+export const changeRequestWorkflowId = (id: number, submission: number, incarnation: string) =>
+  idIn(`rfc/${changeRequestKey(id)}/${submission}`, incarnation);
 
 export interface DeploymentRequest {
   promotion: number;

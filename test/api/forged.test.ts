@@ -42,7 +42,7 @@ async function submitted(): Promise<{ id: number; key: string; rfc: string; work
   const ship = { target: 'shop', revision: 'v1', title: 'a change', submit: true };
   const { key } = (await api.post('contributor', '/api/promotions', ship)).body as { key: string };
   const id = Number(key.slice(3));
-  return { id, key, rfc: `RFC-${id}`, workflow: changeRequestWorkflowId(id, 1) };
+  return { id, key, rfc: `RFC-${id}`, workflow: changeRequestWorkflowId(id, 1, '') };
 }
 const decisions = (id: number) => world.db('decisions').where({ change_request: id });
 const status = async (key: string) => (await api.get(`/api/promotions/${key}`)).body.status as string;
@@ -143,8 +143,8 @@ describe('a start by hand', () => {
   it('of a deployment is refused at admission; the number stays free', async () => {
     const { id, key, rfc } = await submitted();
     await approve(rfc);
-    const workflowId = deployWorkflowId(id, 1);
-    const elsewhere = world.keyring.sign('start', deployWorkflowId(id, 2), asked(id, 2));
+    const workflowId = deployWorkflowId(id, 1, '');
+    const elsewhere = world.keyring.sign('start', deployWorkflowId(id, 2, ''), asked(id, 2));
     const attempts: string[][] = [
       json(asked(id)),
       json({ ...asked(id), signature: { key: 'k', mac: 'm' } }),
@@ -175,7 +175,7 @@ describe('a start by hand', () => {
     const ship = { target: 'shop', revision: 'v1', title: 'a draft' };
     const { key } = (await api.post('contributor', '/api/promotions', ship)).body as { key: string };
     const id = Number(key.slice(3));
-    const workflow = changeRequestWorkflowId(id, 1);
+    const workflow = changeRequestWorkflowId(id, 1, '');
     await start('changeRequest', workflow, ...json({ changeRequest: id, submission: 1, by: 'carla' }));
     expect(await ended(workflow)).toMatch(/only Signalbox's API starts/);
     expect((await api.get(`/api/change-requests/RFC-${id}`)).body.status).toBe('draft');
@@ -187,7 +187,7 @@ describe('a start by hand', () => {
   it('in the name of somebody who may not, is refused in the record', async () => {
     const { id, rfc } = await submitted();
     await approve(rfc);
-    const workflowId = deployWorkflowId(id, 1);
+    const workflowId = deployWorkflowId(id, 1, '');
     const signed = world.keyring.sign('start', workflowId, { ...asked(id), startedBy: 'carla' });
     await start('deployPromotion', workflowId, ...json(signed));
     expect(await ended(workflowId)).toBe('completed');

@@ -354,7 +354,9 @@ describe('time', () => {
     const row = await world.db('change_requests').where({ id }).first();
     expect(row.reminded_at).not.toBeNull();
     expect(row.escalated_at).not.toBeNull();
-    const { events } = await world.client.workflow.getHandle(changeRequestWorkflowId(id, 1)).fetchHistory();
+    const { events } = await world.client.workflow
+      .getHandle(changeRequestWorkflowId(id, 1, ''))
+      .fetchHistory();
     const summaries = events!
       .filter((e) => e.timerStartedEventAttributes)
       .map((e) => Buffer.from(e.userMetadata!.summary!.data!).toString());
@@ -434,7 +436,7 @@ describe('by signal', () => {
   it('a decision that the API signed counts the same, whoever sends it', async () => {
     const { rfc, id } = await ship();
     const { digest } = await request(rfc);
-    const workflowId = changeRequestWorkflowId(id, 1);
+    const workflowId = changeRequestWorkflowId(id, 1, '');
     const said = world.keyring.sign('decision', workflowId, {
       id: randomUUID(),
       approver: 'anna',
@@ -449,7 +451,7 @@ describe('by signal', () => {
   it('more signals than fit into a run continue as new without losing one', async () => {
     const { rfc, id } = await ship({}, { risk: 'critical' });
     const { digest } = await request(rfc);
-    const workflowId = changeRequestWorkflowId(id, 1);
+    const workflowId = changeRequestWorkflowId(id, 1, '');
     const handle = world.client.workflow.getHandle(workflowId);
     const count = 1_500;
     const ids = Array.from({ length: count }, () => randomUUID());

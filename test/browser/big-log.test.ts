@@ -114,7 +114,7 @@ it('stays bounded, is followed while it is written, and its first error is found
   const sizes = await Promise.all(
     [1, 2].map(async (promotion) => {
       const { historyLength, historySize } = await workflow
-        .getHandle(deployWorkflowId(promotion, 1))
+        .getHandle(deployWorkflowId(promotion, 1, ''))
         .describe();
       return { events: historyLength, bytes: historySize! };
     }),

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
-import { auditHead, genesis, linkOf, recordAudit, sealAudit, verifyAudit } from '../../db/audit';
+import { auditHead, genesis, linkOf, recordAudit, sealAudit, verifyAudit, type Head } from '../../db/audit';
 import { decide, submit } from '../../db/change-requests';
 import { setDisabled } from '../../db/people';
 import { ship, withdraw } from '../../db/promotions';
@@ -227,7 +227,7 @@ describe('the chain', () => {
     },
   );
 
-  it('shows a cut tail, and a chain written anew from the start, against a head that was exported', async () => {
+  it('shows a cut tail, and a chain written again from the start, against a head that was exported', async () => {
     const first = await sealedTen();
     const exported = [(await auditHead(database.db))!];
     expect((await verifyAudit(database.db, exported)).broken).toBeUndefined();
@@ -243,7 +243,7 @@ describe('the chain', () => {
     expect((await verifyAudit(database.db)).broken).toBeUndefined();
     expect((await verifyAudit(database.db, exported)).broken).toMatchObject({
       seq: exported[0]!.seq,
-      why: expect.stringContaining('written anew'),
+      why: expect.stringContaining('written again'),
     });
   });
 
@@ -304,7 +304,11 @@ describe('the keeper', () => {
     const exportWebhook = `http://127.0.0.1:${(hook.address() as { port: number }).port}/`;
     const config = { everySeconds: 0.01, exportWebhook };
     await write(1);
-    const keeper = keepAudit({ db: database.db, file, config, log: pino({ level: 'silent' }) });
+    const stock = {
+      take: () => Promise.resolve(true),
+      mark: (head: Head) => Promise.resolve({ installation: 'one', incarnation: '', ...head }),
+    };
+    const keeper = keepAudit({ db: database.db, file, config, stock, log: pino({ level: 'silent' }) });
     try {
       await until('the file to hold a head', () => {
         try {
@@ -317,7 +321,7 @@ describe('the keeper', () => {
       status = 200;
       await until('the webhook to have it', () => posted.length === 1);
       const head = await auditHead(database.db);
-      expect(posted).toEqual([{ at: expect.any(String), ...head }]);
+      expect(posted).toEqual([{ at: expect.any(String), installation: 'one', incarnation: '', ...head }]);
       await write(2);
       await until('the webhook to have the next', () => posted.length === 2);
     } finally {

@@ -17,7 +17,9 @@ export async function interrupt(
   chance: Chance,
   open: () => void,
 ): Promise<Struck> {
-  const handle = stack.temporal.client.workflow.getHandle(deployWorkflowId(Number(promotion.slice(3)), 1));
+  const handle = stack.temporal.client.workflow.getHandle(
+    deployWorkflowId(Number(promotion.slice(3)), 1, ''),
+  );
   const attempt = `${promotion}.1`;
   const struck = (): Struck => ({ healedAt: Date.now(), wrong: [], afterwards: () => Promise.resolve() });
   // Before its row is there, and while it is undone, only Temporal can be asked.

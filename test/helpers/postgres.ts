@@ -12,11 +12,12 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-export async function testDatabase(): Promise<TestDatabase> {
+/** @param template what it is a copy of. */
+export async function testDatabase(template = 'template_signalbox'): Promise<TestDatabase> {
   const server = new URL(process.env.TEST_POSTGRES!);
   const name = `test_${randomBytes(6).toString('hex')}`;
   const admin = connectOwner(server.href);
-  await admin.raw(`CREATE DATABASE ${name} TEMPLATE template_signalbox`);
+  await admin.raw(`CREATE DATABASE ${name} TEMPLATE ${template}`);
   const url = Object.assign(new URL(server), { pathname: `/${name}` }).href;
   const db = connect(url, 20);
   const owner = connectOwner(url);

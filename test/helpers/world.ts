@@ -27,6 +27,7 @@ import { isTerminal } from '../../domain/machines';
 import { decide } from '../../db/change-requests';
 import { standingOf } from '../../db/standing';
 import { findDeployment, type DeploymentRow } from '../../db/deployments';
+import { readInstallation } from '../../db/installation';
 import { readLog } from '../../db/log';
 import { ship } from '../../db/promotions';
 import { submit } from '../../db/change-requests';
@@ -209,7 +210,7 @@ export async function makeWorld(
     },
     async start(promotion: number, trigger: Trigger = 'deploy', more: { whenOpen?: boolean } = {}) {
       const attempt = (await standingOf(db, promotion))!.lastAttempt + 1;
-      const workflowId = deployWorkflowId(promotion, attempt);
+      const workflowId = deployWorkflowId(promotion, attempt, (await readInstallation(db)).incarnation);
       const handle = await client.workflow.start('deployPromotion', {
         taskQueue: controlQueue,
         workflowId,

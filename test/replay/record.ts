@@ -131,8 +131,8 @@ export async function recordHistories(folder: string): Promise<void> {
       workflowId: 'reconcile-recorded',
     });
     const { promotion, attempt } = await lost.row();
-    await world.client.workflow.getHandle(recoverWorkflowId(promotion, attempt)).result();
-    await save('recovered', recoverWorkflowId(promotion, attempt));
+    await world.client.workflow.getHandle(recoverWorkflowId(promotion, attempt, '')).result();
+    await save('recovered', recoverWorkflowId(promotion, attempt, ''));
     await save('reconciled', 'reconcile-recorded');
     await world.client.workflow.execute('pruneBackups', {
       taskQueue: controlQueue,
@@ -152,7 +152,7 @@ export async function recordHistories(folder: string): Promise<void> {
       workflowId: 'reconcile-again',
     });
     const stuck = await beaten.row();
-    const recovery = recoverWorkflowId(stuck.promotion, stuck.attempt);
+    const recovery = recoverWorkflowId(stuck.promotion, stuck.attempt, '');
     const recovering = world.client.workflow.getHandle(recovery);
     await world.until('the recovery to have it', async () => (await beaten.row()).owner === recovery);
     await recovering.signal('resolveRollback', world.resolutionOf(recovery, 'retry'));
@@ -160,7 +160,7 @@ export async function recordHistories(folder: string): Promise<void> {
     await save('recovered-once-resolved', recovery);
 
     const request = await world.shipped('v3');
-    const id = changeRequestWorkflowId(request, 1);
+    const id = changeRequestWorkflowId(request, 1, '');
     const handle = await world.client.workflow.start('changeRequest', {
       workflowId: id,
       taskQueue: controlQueue,
@@ -183,7 +183,7 @@ export async function recordHistories(folder: string): Promise<void> {
 
     // Several that came while no worker was there.
     const flooded = await world.shipped('v3');
-    const floodedId = changeRequestWorkflowId(flooded, 1);
+    const floodedId = changeRequestWorkflowId(flooded, 1, '');
     const crowd = await world.client.workflow.start('changeRequest', {
       workflowId: floodedId,
       taskQueue: controlQueue,
@@ -251,7 +251,7 @@ export async function recordHistories(folder: string): Promise<void> {
 
     shop.approval = [{ levels: [...defaultChain] as never, remindHours: 0.0002, expireHours: 0.0005 }];
     const expiring = await world.shipped('v3');
-    const expires = changeRequestWorkflowId(expiring, 1);
+    const expires = changeRequestWorkflowId(expiring, 1, '');
     await world.client.workflow.execute('changeRequest', {
       workflowId: expires,
       taskQueue: controlQueue,

@@ -18,6 +18,7 @@ const asked: Asked = {
   approvalStands: true,
   overridden: [],
   windowRevision: 1,
+  windowStamp: '',
   recipe: '',
   acts: null,
   recipeBinds: true,

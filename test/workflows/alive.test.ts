@@ -99,7 +99,7 @@ it('a run that continued and was terminated before it was admitted is found lost
   delete world.faults.admit;
   expect((await reconcile()).join()).toContain('ended as terminated');
   const row = await second.row();
-  await world.client.workflow.getHandle(recoverWorkflowId(row.promotion, row.attempt)).result();
+  await world.client.workflow.getHandle(recoverWorkflowId(row.promotion, row.attempt, '')).result();
   expect(await second.row()).toMatchObject({ status: 'cancelled' });
   held.go();
   await first.handle.result();

@@ -180,7 +180,7 @@ describe('a change request', () => {
     const shop = world.targets.get('shop')!;
     shop.approval = [{ levels: [...defaultChain] as never, expireHours: 1 }];
     const id = await world.shipped('v2');
-    const workflowId = changeRequestWorkflowId(id, 1);
+    const workflowId = changeRequestWorkflowId(id, 1, '');
     const handle = await world.client.workflow.start('changeRequest', {
       workflowId,
       taskQueue: controlQueue,

@@ -234,7 +234,7 @@ it('a cancel that was said to a lost workflow is heard by its recovery, although
   expect(said).toMatchObject({ status: 202, body: { words: [{ kind: 'cancel', status: 'waiting' }] } });
   await reconcile();
   const { promotion, attempt } = await d.row();
-  await world.client.workflow.getHandle(recoverWorkflowId(promotion, attempt)).result();
+  await world.client.workflow.getHandle(recoverWorkflowId(promotion, attempt, '')).result();
   expect(await d.row()).toMatchObject({
     status: 'rolled-back',
     outcome: expect.stringContaining('Cancelled by rosa: stop it.'),
@@ -311,7 +311,7 @@ describe('a word that has no row, of an older API or typed into the Temporal UI'
     await check.there;
     await d.handle.terminate('by hand');
     const { promotion, attempt } = await d.row();
-    const recovery = recoverWorkflowId(promotion, attempt);
+    const recovery = recoverWorkflowId(promotion, attempt, '');
     const again = hold('healthCheck');
     await reconcile();
     await again.there;
@@ -373,7 +373,7 @@ describe('a decision on a change request that was accepted', () => {
       body: { status: 'submitted', unheard: [{ approver: 'amir', decision: 'approve' }] },
     });
     expect(answer.body.unheard[0].outcome).toMatch(/waits to be recorded/);
-    await world.client.workflow.getHandle(changeRequestWorkflowId(id, 1)).terminate('by hand');
+    await world.client.workflow.getHandle(changeRequestWorkflowId(id, 1, '')).terminate('by hand');
     return id;
   }
 

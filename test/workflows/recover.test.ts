@@ -65,9 +65,9 @@ it.each([
     const mended = await reconcile();
     expect(mended.join()).toContain('ended as terminated');
     const row = await d.row();
-    await world.client.workflow.getHandle(recoverWorkflowId(row.promotion, row.attempt)).result();
+    await world.client.workflow.getHandle(recoverWorkflowId(row.promotion, row.attempt, '')).result();
     const after = await d.row();
-    expect(after).toMatchObject({ status, owner: recoverWorkflowId(row.promotion, row.attempt) });
+    expect(after).toMatchObject({ status, owner: recoverWorkflowId(row.promotion, row.attempt, '') });
     expect(after.outcome).toContain('ended as terminated');
     expect(world.version()).toBe(version);
     await world.checkEnded(after);
@@ -92,7 +92,7 @@ it('its rollback had failed when it was terminated: the recovery waits for an SR
   await d.handle.terminate('by hand');
   await reconcile();
   const { promotion, attempt } = await d.row();
-  const recovery = recoverWorkflowId(promotion, attempt);
+  const recovery = recoverWorkflowId(promotion, attempt, '');
   const handle = world.client.workflow.getHandle(recovery);
   await world.until('the recovery to have it', async () => (await d.row()).owner === recovery);
   // Its first task is over: whatever it wanted to do by itself it has asked for.
@@ -168,7 +168,7 @@ it('terminated while it waited: nothing was touched, and the next one gets the l
   // The signal went to the terminated one, which is still first in line until it is reconciled.
   await reconcile();
   const row = await second.row();
-  await world.client.workflow.getHandle(recoverWorkflowId(row.promotion, row.attempt)).result();
+  await world.client.workflow.getHandle(recoverWorkflowId(row.promotion, row.attempt, '')).result();
   expect(await second.row()).toMatchObject({ status: 'cancelled' });
   await third.handle.result();
   expect(await third.row()).toMatchObject({ status: 'succeeded' });

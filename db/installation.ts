@@ -1,0 +1,146 @@
+import { randomBytes } from 'node:crypto';
+import { incarnationNumber, nextIncarnation, whyMoved, type Place } from '../domain/incarnation';
+import { auditHead, recordAudit, restoredAction, type Head, type Restored } from './audit';
+import type { Db, Tx } from './connect';
+import { leap } from './fences';
+
+/**
+ * Whether the database is still the one that it was. Signalbox also keeps outside of it how far the audit trail had
+ * come (in the state directory and in Temporal); a database that is behind that was restored, whatever it says itself.
+ */
+export interface Installation {
+  id: string;
+  incarnation: string;
+  place: Place | null;
+  since: Date;
+  /** Where its rows are now. */
+  now: Place;
+}
+
+/** What was exported last: the trail's head, and in which incarnation of which installation. */
+export interface Mark extends Head {
+  installation: string;
+  incarnation: string;
+}
+
+export type SignRestored = (what: Restored) => object;
+
+/** The database is not where it was, and no worker has taken note of that yet: nothing begins until then. */
+export class DatabaseMoved extends Error {
+  constructor(why: string) {
+    super(`PostgreSQL was restored or failed over (${why}); a worker takes note of it within seconds.`);
+  }
+}
+
+export async function readInstallation(tx: Tx): Promise<Installation> {
+  const { rows } = await tx.raw(
+    'SELECT id, incarnation, place, since, place_of_rows() AS now FROM installation',
+  );
+  return rows[0] as Installation;
+}
+
+/** Which Signalbox an attempt belongs to, in which incarnation of its database: the target's journal says it. */
+export const originOf = (deployment: string) =>
+  `(SELECT left(id::text, 8) || CASE ${deployment}.incarnation WHEN '' THEN '' ELSE '~' || ${deployment}.incarnation END FROM installation)`;
+
+/** The incarnation under which something begins now. @throws DatabaseMoved */
+export async function knownIncarnation(tx: Tx): Promise<string> {
+  const { incarnation, place, now } = await readInstallation(tx);
+  const moved = place && whyMoved(place, now);
+  if (moved) throw new DatabaseMoved(moved);
+  return incarnation;
+}
+
+/**
+ * Looks whether the database is the one that it was, and begins another incarnation when it is not: numbers given out
+ * before are passed, what was to be sent is handed over again, and the audit trail says from where it goes on.
+ * @param mark what this process knows to have been exported.
+ * @returns why it is another one, in plain words; undefined when it is the same.
+ */
+export async function takeStock(
+  db: Db,
+  mark: Mark | undefined,
+  sign: SignRestored,
+): Promise<string | undefined> {
+  const before = await readInstallation(db);
+  if (before.place && !whyMoved(before.place, before.now) && !(await isBehind(db, mark))) return undefined;
+  return db.transaction(async (tx) => {
+    await tx('installation').forUpdate().first('only_row');
+    const found = await readInstallation(tx);
+    const behind = await isBehind(tx, mark);
+    const moved = found.place && whyMoved(found.place, found.now);
+    const explained = mark && incarnationNumber(mark.incarnation) < incarnationNumber(found.incarnation);
+    if (!moved && (!behind || explained)) {
+      await tx('installation').update({ place: JSON.stringify(found.now) });
+      if (behind) await noteLost(tx, mark!, sign);
+      return undefined;
+    }
+    const lost = behind ? `it lacks entry ${mark!.seq} of the audit trail, which was exported` : undefined;
+    const why = [moved, lost].filter(Boolean).join('; ');
+    const incarnation = nextIncarnation(
+      randomBytes(3).toString('hex'),
+      found.incarnation,
+      mark?.incarnation ?? found.incarnation,
+    );
+    await tx('installation').update({
+      incarnation,
+      place: JSON.stringify(found.now),
+      since: tx.fn.now(),
+    });
+    // Who still acts under a number from before has lost, also if it has not shown itself at its target yet.
+    await tx('targets').update({ fence: tx.raw('fence + ?', [leap]) });
+    await tx('deliveries').where({ status: 'pending' }).update({ handed_over: false, incarnation });
+    await tx('window_revision').update({ stamp: tx.raw('gen_random_uuid()') });
+    const head = (await auditHead(tx)) ?? null;
+    await say(
+      tx,
+      { installation: found.id, incarnation, head, lost: behind ? headOf(mark!) : null },
+      sign,
+      `The database is not what it was: ${why}. From here on it is incarnation ${incarnation}.`,
+      { incarnation: found.incarnation, place: found.place },
+    );
+    return why;
+  });
+}
+
+const headOf = ({ seq, hash }: Head): Head => ({ seq, hash });
+
+/** Whether the trail lacks what was exported. */
+async function isBehind(tx: Tx, mark: Mark | undefined): Promise<boolean> {
+  if (!mark) return false;
+  const row = (await tx('audit').where({ seq: mark.seq }).first('hash')) as { hash: string } | undefined;
+  return row?.hash !== mark.hash;
+}
+
+/** Another worker noted the restore, and knew of fewer entries that are gone than this one. */
+async function noteLost(tx: Tx, mark: Mark, sign: SignRestored): Promise<void> {
+  const noted = await restores(tx);
+  const last = noted.at(-1);
+  if (!last || noted.some(({ lost }) => lost && lost.seq >= mark.seq)) return;
+  await say(
+    tx,
+    { ...last, lost: headOf(mark) },
+    sign,
+    `Of what the database lacks since incarnation ${last.incarnation}, entry ${mark.seq} had been exported too.`,
+  );
+}
+
+const say = (tx: Tx, what: Restored, sign: SignRestored, why: string, before?: object) =>
+  recordAudit(tx, {
+    actor: 'signalbox',
+    action: restoredAction,
+    subject: 'database',
+    before,
+    after: sign(what),
+    why,
+  });
+
+async function restores(tx: Tx): Promise<Restored[]> {
+  const rows = (await tx('audit').where({ action: restoredAction }).orderBy('id').select('entry')) as {
+    entry: string;
+  }[];
+  return rows.map(({ entry }) => {
+    const { installation, incarnation, head, lost } = (JSON.parse(entry) as { after: Restored }).after;
+    return { installation, incarnation, head, lost };
+  });
+}
