@@ -137,7 +137,13 @@ export async function runTargetCommand(
   await context.goesOn();
   let lastError = '';
   let fault: { cause: FaultCause; line: string } | undefined;
-  const number = { room: context.driver.room, fence, by: `${context.key} ${context.step}`, ...more };
+  const number = {
+    room: context.driver.room,
+    fence,
+    by: `${context.key} ${context.step}`,
+    origin: context.attempt?.origin,
+    ...more,
+  };
   const end = await runCommand({
     argv:
       fence === undefined

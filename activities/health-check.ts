@@ -4,6 +4,7 @@ import { messageOf } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { inWords } from '../domain/observed';
 import type { Version } from '../db/journal';
+import { releaseOf } from './build';
 import { scarcity, verdict } from './causes';
 import { cancelled, type RunStep, type StepContext, type StepInput } from './step';
 import { restored } from './undo';
@@ -13,6 +14,8 @@ export const createHealthCheck =
   (runStep: RunStep) =>
   (input: StepInput): Promise<void> =>
     runStep('health-check', ['running'], input, async (context) => {
+      // A database that went back may have lost it.
+      releaseOf(context);
       // Rolling back by hand deploys what another promotion built; that one's commit and revision count.
       return { value: undefined, detail: await untilHealthy(context, context.attempt.version!) };
     });

@@ -17,6 +17,7 @@ import { createLifecycle } from './lifecycle';
 import { createNotifyActivities } from './notify';
 import { createRetention } from './retention';
 import { createStepRunner } from './step';
+import { createTraces } from './traces';
 import { createWindowActivities } from './windows';
 import { createMigrate, createSwap } from './swap';
 import { createTakeOut, createUndoSwap } from './undo';
@@ -34,6 +35,7 @@ export function createSteps(deps: TargetDeps) {
     undoMigrate: createRestoreData(runStep),
     takeOut: createTakeOut(runStep),
     verifyRollback: createVerifyRollback(runStep),
+    tracesOf: createTraces(deps),
   };
 }
 export type Steps = ReturnType<typeof createSteps>;

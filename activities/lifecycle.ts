@@ -9,6 +9,7 @@ import { inWords, releaseOr, type Observed } from '../domain/observed';
 import type { WordKind } from '../domain/words';
 import { backupRemoved, backupsToRemove } from '../db/backups';
 import { acquireLane, admit, type LaneAnswer } from '../db/admission';
+import { amend, type Amended, type Traces } from '../db/amend';
 import {
   beginRollback,
   currentOf,
@@ -377,6 +378,10 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       const words = await waitingWords(db, deployment);
       return { plan: planOf(row, promotion), status: row.status, began, round, origin, words };
     },
+
+    /** Takes into the record what the target shows and the record has lost. */
+    amend: (deployment: number, seen: Traces, why: string): Promise<Amended> =>
+      owned((owner) => amend(db, deployment, owner, seen, why)),
   };
 }
 

@@ -6,7 +6,7 @@ import { failpoint } from '../domain/failpoint';
 import { inWords, isRestorable, isSame, releaseOr, type Observed, type Restorable } from '../domain/observed';
 import { archiveOf, runTargetCommand } from './build';
 import type { Hook, Switched } from './drivers/driver';
-import { heldIn, switchesIn } from './drivers/numbers';
+import { actsIn, heldIn, switchesIn } from './drivers/numbers';
 import { fenced, underFence } from './fence';
 import { judge, verdict } from './causes';
 import type { StepContext } from './step';
@@ -53,7 +53,9 @@ export async function lookBefore(context: StepContext): Promise<Restorable> {
 export function foundBefore({ attempt, driver, key }: StepContext): Restorable | undefined {
   if (attempt.observed) return attempt.observed;
   const all = switchesIn(driver.room);
-  const mine = all.slice(all.findLastIndex(({ by }) => !by.startsWith(`${key} `)) + 1);
+  const isMine = ({ by, origin = attempt.origin }: (typeof all)[number]) =>
+    by.startsWith(`${key} `) && origin === attempt.origin;
+  const mine = all.slice(all.findLastIndex((entry) => !isMine(entry)) + 1);
   // Another attempt may have had this key before the database was restored.
   const swap = mine.find(({ by, to }) => by === `${key} swap` && to === attempt.release);
   if (!swap) return undefined;
@@ -94,9 +96,12 @@ export async function makeReady(context: StepContext, to: Restorable): Promise<v
   await driver.install(to.release, () => archiveOf(context, to.release), key, note);
 }
 
-/** What this attempt made live, if it came so far. */
-export const ownOf = ({ attempt }: StepContext): Restorable[] =>
-  attempt.release === null ? [] : [releaseOr(attempt.release)];
+/** What this attempt made live, if it came so far; the target's own journal has it also when the record has lost it. */
+export function ownOf({ attempt, driver, key }: StepContext): Restorable[] {
+  const acts = actsIn(driver.room, key, attempt.origin ?? '').filter(({ step }) => step === 'swap');
+  const own = new Set([attempt.release, ...acts.map(({ to }) => to)]);
+  return [...own].filter((release) => typeof release === 'string').map(releaseOr);
+}
 
 /** Switches under a new fencing number. @throws a verdict when a newer number has acted. */
 export const switchTo = (
@@ -107,7 +112,13 @@ export const switchTo = (
 ): Promise<Switched> =>
   underFence(context, async (fence) => {
     await failpoint(`${context.step}/middle`);
-    const switching = { fence, by: `${context.key} ${context.step}`, over, undo };
+    const switching = {
+      fence,
+      by: `${context.key} ${context.step}`,
+      origin: context.attempt.origin,
+      over,
+      undo,
+    };
     const switched = await context.driver.switchTo(to, switching, hookOf(context, fence));
     await failpoint(`${context.step}/switched`);
     if (switched.result === 'refused') throw fenced(context.target.name, fence, switched.fence);

@@ -22,6 +22,7 @@ const recordSummaries = {
   beginAdoption: 'Record that what is live is to be adopted, or why not',
   endAdoption: 'Record what was adopted, or why nothing was',
   takeOver: 'Take the attempt over from the workflow that was lost',
+  amend: 'Take into the record what the target shows and the record has lost',
   heard: 'Verify what was said to this workflow; record it as refused if the API did not say it',
   submitChangeRequest: 'Record that the request is submitted',
   changeRequestStatus: 'Read how the request stands',

@@ -1,5 +1,7 @@
 import { ActivityFailure, proxyActivities, TemporalFailure, TimeoutFailure } from '@temporalio/workflow';
 import type { Ended, OnHost, Plan, Seen } from '../activities/lifecycle';
+import type { Activities } from '../activities';
+import type { Traces } from '../activities/traces';
 import type { RunnerActivities } from '../activities/runner';
 import { runnerQueue, targetQueue } from '../temporal-config/names';
 import { record, retry } from './activities';
@@ -62,6 +64,26 @@ export function whyNotObserved(plan: Plan, thrown: unknown): string | undefined 
   const { activityType, cause } = thrown;
   if (activityType !== 'observe' && activityType !== 'claimRunner') return undefined;
   return `${plan.target} could not be asked what it runs: ${cause?.message.replace(/(?<![.!?])$/, '.')} ${instead}`;
+}
+
+/** What the target shows of an attempt, on whichever host it is; when no runner is there to look, it says so. */
+export async function tracesOf(plan: Plan, origin: string): Promise<Traces> {
+  try {
+    plan.place = await claimed(plan);
+    return await proxyActivities<Activities>({
+      ...plan.place,
+      // A runner of the previous version cannot look, and nothing waits until there is another.
+      ...(plan.place ? { scheduleToCloseTimeout: '25 minutes' } : {}),
+      retry: { ...retry, nonRetryableErrorTypes: plan.place ? ['NotFoundError'] : [] },
+      summary: `Look what ${plan.target} shows of ${plan.key}`,
+      startToCloseTimeout: '11 minutes',
+      heartbeatTimeout: '10 seconds',
+    }).tracesOf({ target: plan.target, key: plan.key, origin });
+  } catch (thrown) {
+    if (!(thrown instanceof TemporalFailure)) throw thrown;
+    plan.place = undefined;
+    return { acts: [], unseen: `No runner of ${plan.target} is there that can look at it.` };
+  }
 }
 
 /** Records the end, and has the runner tidy up if one did the steps; that is never worth the outcome. */

@@ -1,13 +1,15 @@
 import {
   CancellationScope,
+  patched,
   setCurrentDetails,
   setWorkflowOptions,
   TemporalFailure,
 } from '@temporalio/workflow';
+import { textOf } from '../domain/observed';
 import { onTarget, record } from './activities';
 import { openInbox } from './inbox';
 import type { DeploymentOutcome, RecoveryRequest } from './messages';
-import { claimed, recordEnd } from './place';
+import { claimed, recordEnd, tracesOf } from './place';
 import { rootMessage, undosOf, unwind } from './saga';
 import { staysOnItsVersion } from './versioning';
 
@@ -16,8 +18,8 @@ setWorkflowOptions(staysOnItsVersion, recoverDeployment);
 /**
  * Finishes or undoes an attempt whose workflow ended without recording an end (terminated, timed out, failed
  * or vanished). It takes the attempt over first, so that nothing of the old workflow can act any more, then
- * looks at the target: a swap that is done and healthy is finished, everything else is undone. One whose rollback had
- * failed waits for an SRE again.
+ * looks at the target, which may show more than the record has: a swap that is done and healthy is finished, everything
+ * else is undone. One whose rollback had failed waits for an SRE again.
  */
 export async function recoverDeployment(request: RecoveryRequest): Promise<DeploymentOutcome> {
   return CancellationScope.nonCancellable(async () => {
@@ -25,9 +27,23 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
     // Its rollback may have failed already: an SRE may answer from the moment on at which this has the attempt.
     inbox.asks();
     setCurrentDetails(`**Recovering ${request.key}.** ${request.why}`);
-    const { plan, status, began, round, words } = await record.takeOver(request.deployment, request.why);
-    inbox.take(words);
+    const taken = await record.takeOver(request.deployment, request.why);
+    const { plan, round } = taken;
+    let { status, began } = taken;
+    inbox.take(taken.words);
     void inbox.hear(plan.deployment);
+    let isLive = false;
+    let unseen: string | undefined;
+    if (patched('look-at-target')) {
+      const seen = await tracesOf(plan, taken.origin ?? '');
+      const amended = await record.amend(request.deployment, seen, request.why);
+      ({ status, began } = amended);
+      if (amended.doubtful) unseen = seen.unseen;
+      // Its commands are in the journal, too; only a switch says what it made live.
+      const last = seen.acts.findLast(({ to }) => to !== undefined);
+      isLive =
+        amended.wentBack && last?.step === 'swap' && seen.live !== undefined && last.to === textOf(seen.live);
+    }
     const outcome = await settle();
     // What was said is answered, or recorded as refused, before the workflow is gone.
     await inbox.drained();
@@ -36,17 +52,18 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
 
     async function settle(): Promise<DeploymentOutcome> {
       if (status === 'queued' || status === 'waiting-for-window')
-        return recordEnd(plan, 'cancelled', `${request.why} It had not begun; nothing was touched.`);
+        return recordEnd(plan, 'cancelled', `${request.why} ${notBegun()}`);
       // What people asked for stands, whichever workflow they said it to.
       const cancelled = () => inbox.drained().then(inbox.why);
-      const undos = undosOf(plan, began);
+      // Undoing looks again, and asks an SRE while nobody can tell what the target runs.
+      const undos = undosOf(plan, unseen ? [...began, 'swap'] : began);
       // Its undo failed before its workflow was lost: whether to try again is still a person's to say.
       if (status === 'rollback-failed') return unwind(plan, undos, request.why, round, inbox, true);
-      if (status === 'running' && began.includes('health-check')) {
+      if (status === 'running' && (began.includes('health-check') || isLive)) {
         const unasked = await cancelled();
         if (unasked) return unwind(plan, undos, `${request.why} ${unasked}`, round, inbox);
         try {
-          plan.place = await claimed(plan);
+          plan.place ??= await claimed(plan);
           const check = onTarget(
             'Observe: is the new release current and healthy?',
             plan.limits.healthMs,
@@ -62,6 +79,16 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
         }
       }
       return unwind(plan, undos, request.why, round, inbox);
+    }
+
+    /** The record says that it waited. */
+    function notBegun(): string {
+      if (unseen)
+        return `By the record it had not begun, and nothing was touched; nobody could look at ${plan.target} for what the record may have lost: ${unseen}`;
+      const acted = began.filter((step) => step === 'swap' || step === 'migrate');
+      return acted.length === 0
+        ? 'It had not begun; nothing was touched.'
+        : `The record has it as waiting, but ${plan.target} shows that it did ${acted.join(' and ')}, and another deployment holds the target now. Look what it runs, and deploy again or \`signalbox adopt\` it.`;
     }
   });
 }

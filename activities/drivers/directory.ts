@@ -22,10 +22,10 @@ export function directoryDriver({ root, reload }: Pick<DirectoryConfig, 'root' |
     install,
     prune,
     observe,
-    async switchTo(to, { fence, by, over }, hook) {
+    async switchTo(to, { fence, by, origin, over }, hook) {
       const switched = await runShort<Switched>(
         switcher,
-        { root, to, over, fence, by },
+        { root, to, over, fence, by, origin },
         'switching the current link',
       );
       if (reload && ['switched', 'already'].includes(switched.result))

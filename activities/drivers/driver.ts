@@ -43,6 +43,8 @@ export interface Switching {
   fence: number;
   /** The attempt and its step, for the journal. */
   by: string;
+  /** Which Signalbox it is, in which incarnation of its database. */
+  origin?: string;
   /** What may be replaced. */
   over: Observed[];
   /** Whether it undoes a swap. */

@@ -100,12 +100,8 @@ const unreadable = (file, journal, how) =>
       `Write {"fence": N} into it, with N as high as the highest "fence" in ${journal} or higher; then it goes on`,
   );
 
-/**
- * Every switch of what is live in a room, oldest first, by the texts of what was live before and after it.
- * @param {string} room
- * @returns {{ by: string, from: string | null, to: string | null }[]}
- */
-function switchesIn(room) {
+/** What the journal of a room holds, oldest first. */
+function entriesIn(room) {
   const file = path.join(room, 'journal.jsonl');
   if (!fs.existsSync(file)) return [];
   return (
@@ -121,9 +117,16 @@ function switchesIn(room) {
           return [];
         }
       })
-      .filter((entry) => entry.to !== undefined)
+      .filter((entry) => typeof entry?.by === 'string')
   );
 }
+
+/**
+ * Every switch of what is live in a room, oldest first, by the texts of what was live before and after it.
+ * @param {string} room
+ * @returns {{ by: string, origin?: string, from: string | null, to: string | null }[]}
+ */
+const switchesIn = (room) => entriesIn(room).filter(({ to }) => to !== undefined);
 
 /** The highest number that acted in a room. */
 const highestIn = (room) => heldIn(room).fence;
@@ -139,4 +142,17 @@ function note(room, fence, entry) {
   fs.appendFileSync(path.join(room, 'journal.jsonl'), `${line}\n`);
 }
 
-module.exports = { lock, heldIn, highestIn, note, switchesIn, sync };
+/**
+ * What an attempt did in a room, in order.
+ * @param {string} room
+ * @param {string} key of the attempt, CP-7.1
+ * @param {string} origin of which Signalbox, in which incarnation of its database: a key alone comes again. Entries of
+ *   earlier versions do not say it, and count for nobody.
+ * @returns {{ at: string, fence: number, step: string, from?: string | null, to?: string | null }[]}
+ */
+const actsIn = (room, key, origin) =>
+  entriesIn(room)
+    .filter((entry) => entry.origin === origin && entry.by.startsWith(`${key} `))
+    .map(({ at, fence, by, from, to }) => ({ at, fence, step: by.slice(key.length + 1), from, to }));
+
+module.exports = { lock, actsIn, heldIn, highestIn, note, switchesIn, sync };

@@ -4,7 +4,7 @@
  * compares fencing numbers, looks at what is live, notes its own number, and renames; each state in between is finished by
  * the next switch.
  *
- * Input (argv[2], JSON): {root, to, over, fence, by}: `to` and what it may replace (`over`) as they are observed. Output
+ * Input (argv[2], JSON): {root, to, over, fence, by, origin}: `to` and what it may replace (`over`) as they are observed. Output
  * (JSON): {result: "switched" | "already" | "refused" | "drifted", from, fence}. Exit 0 for each of these, 1 for a fault.
  */
 const fs = require('node:fs');
@@ -13,7 +13,7 @@ const { isDeepStrictEqual: isSame } = require('node:util');
 const { observeLink } = require('./link');
 const { highestIn, lock, note, sync } = require('./numbers');
 
-const { root, to, over, fence, by } = JSON.parse(process.argv[2]);
+const { root, to, over, fence, by, origin } = JSON.parse(process.argv[2]);
 const room = path.join(root, '.signalbox');
 const current = path.join(root, 'current');
 const textOf = (live) => live.release ?? live.link ?? live.what ?? null;
@@ -27,7 +27,7 @@ if (fence < highest) answer('refused');
 // What somebody else put there since it was observed is theirs.
 else if (!isSame(from, to) && !over.some((live) => isSame(from, live))) answer('drifted');
 else {
-  note(room, fence, { by, from: textOf(from), to: textOf(to) });
+  note(room, fence, { by, origin, from: textOf(from), to: textOf(to) });
   if (isSame(from, to)) answer('already');
   else {
     if (to.kind === 'nothing') fs.unlinkSync(current);

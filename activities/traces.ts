@@ -1,0 +1,58 @@
+import { Context } from '@temporalio/activity';
+import type { Traces } from '../db/amend';
+import { judge } from './causes';
+import type { TargetDeps } from './deps';
+import { createDriver, type Driver } from './drivers/driver';
+import { actsIn } from './drivers/numbers';
+import { targetOf } from './step';
+
+export type { Traces };
+
+/** Which attempt is looked for at its target. */
+export interface LookedFor {
+  target: string;
+  /** CP-7.1 */
+  key: string;
+  /** Of which Signalbox, in which incarnation of its database: a key comes again after a restore. */
+  origin: string;
+}
+
+/** After so many tries what cannot be seen is said, so that nothing waits for a target that does not answer. */
+const tries = 4;
+const heartbeatMs = 1_000;
+
+/**
+ * Looks at a target, on whichever host it is: what is live, and what the target's own journal has of an attempt.
+ * @throws while it is worth another try.
+ */
+export const createTraces =
+  (deps: Pick<TargetDeps, 'targets'>) =>
+  async ({ target, key, origin }: LookedFor): Promise<Traces> => {
+    const activity = Context.current();
+    const beat = setInterval(() => activity.heartbeat(), heartbeatMs);
+    const unlessAgain = (thrown: unknown): string => {
+      const { is, message } = judge(thrown);
+      if (is === 'fault' && activity.info.attempt < tries) throw thrown;
+      return message;
+    };
+    try {
+      const driver = createDriver(targetOf(deps, target).driver);
+      const acts = actsIn(driver.room, key, origin);
+      const live = await liveOn(driver);
+      return { acts, ...(live ? { live } : {}) };
+    } catch (thrown) {
+      return { acts: [], unseen: unlessAgain(thrown) };
+    } finally {
+      clearInterval(beat);
+    }
+
+    async function liveOn(driver: Driver) {
+      try {
+        return await driver.observe();
+      } catch (thrown) {
+        // What it did is known all the same; whatever undoes it looks again.
+        unlessAgain(thrown);
+        return undefined;
+      }
+    }
+  };

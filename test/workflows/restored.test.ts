@@ -1,0 +1,302 @@
+import { Context } from '@temporalio/activity';
+import type { WorkflowFailedError } from '@temporalio/client';
+import { rootCause } from '@temporalio/common';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { takeStock } from '../../db/installation';
+import type { Activities } from '../../activities';
+import { controlQueue } from '../../temporal-config/names';
+import { adoptWorkflowId } from '../../workflows/messages';
+import { makeWorld, type World } from '../helpers/world';
+
+/** The database loses what was written last, as when a replica that lagged takes over, or a dump is restored. */
+let world: World;
+beforeAll(async () => {
+  world = await makeWorld({ targets: ['shop', 'bare'] });
+  // Its command is in the target's journal, too.
+  const shop = world.targets.get('shop')!;
+  const reload = { argv: ['true'], timeoutSeconds: 10 };
+  const driver = { ...shop.driver, reload } as typeof shop.driver;
+  world.targets = new Map([...world.targets, ['shop', { ...shop, driver }]]);
+  await stock();
+});
+afterAll(() => world.stop());
+beforeEach(async () => {
+  world.faults = {};
+  if (world.version() !== 'v1') await world.deploy('v1');
+});
+
+const stock = () => takeStock(world.db, undefined, (what) => world.keyring.sign('restored', 'audit', what));
+/** Runs as the owner of the tables, past every trigger and reference. */
+const lose = (work: (tx: any) => Promise<unknown>) =>
+  world.owner.transaction(async (tx) => {
+    await tx.raw("SET LOCAL session_replication_role = 'replica'");
+    await work(tx);
+    // The same database, on the timeline of another server.
+    await tx.raw(`UPDATE installation SET place = place || '{"timeline": "FFFFFFFF"}'`);
+  });
+/** Stops the next try of a step, after its effect, until it is let go. */
+function hold(name: keyof Activities, effectFirst: boolean) {
+  let reached!: () => void;
+  let release!: () => void;
+  const there = new Promise<void>((resolve) => (reached = resolve));
+  const letGo = new Promise<void>((resolve) => (release = resolve));
+  world.faults[name] = async (run) => {
+    delete world.faults[name];
+    const value = effectFirst ? await run() : undefined;
+    const beat = setInterval(() => Context.current().heartbeat(), 50);
+    reached();
+    await Promise.race([letGo, Context.current().cancelled]).finally(() => clearInterval(beat));
+    return effectFirst ? value : run();
+  };
+  return { there, release };
+}
+async function reconcile(): Promise<string[]> {
+  await world.db('deployments').update({ created_at: new Date(Date.now() - 60_000) });
+  return world.client.workflow.execute('reconcile', {
+    taskQueue: controlQueue,
+    workflowId: `reconcile-${Date.now()}`,
+  });
+}
+const ended = (row: () => Promise<{ status: string }>) =>
+  world.until('it to end', async () =>
+    ['succeeded', 'rolled-back', 'cancelled'].includes((await row()).status),
+  );
+
+const waited = { status: 'queued', fence: null, from_release: null, from_deployment: null, started_at: null };
+it.each([
+  ['its steps; it was terminated', { fence: 1 }, 'terminated'],
+  ['its steps and its release; it was terminated', { to_release: null }, 'terminated'],
+  ['that it held the lane; it goes on', { ...waited, to_release: null }, 'goes on'],
+])(
+  'the swap was done, and the database lost %s: recovery looks and finishes it',
+  async (_what, went, then) => {
+    const held = hold('swap', true);
+    const d = await world.start(await world.approved('v2'));
+    await held.there;
+    const { id, promotion } = await d.row();
+    if (then === 'terminated') await d.handle.terminate();
+    await lose(async (tx) => {
+      await tx('deployment_steps').where({ deployment: id }).delete();
+      await tx('deployments').where({ id }).update(went);
+      if ('status' in went) {
+        await tx('promotions').where({ id: promotion }).update({ status: 'approved' });
+        await tx('change_requests').where({ id: promotion }).update({ status: 'approved' });
+      }
+      await tx('targets').where({ name: 'shop' }).update({ fence: 1 });
+    });
+    await stock();
+    held.release();
+    await d.handle.result().catch(() => undefined);
+    await reconcile();
+    await ended(d.row);
+    const row = await d.row();
+    expect(row).toMatchObject({ status: 'succeeded', to_release: world.current() });
+    expect(world.version()).toBe('v2');
+    expect(row.owner).toMatch(/^recover\/CP-\d+\/1~\d+-[0-9a-f]{6}$/);
+    await world.checkEnded(row);
+    expect(
+      await world.db('audit').where({ action: 'deployment.amended', subject: `CP-${promotion}.1` }),
+    ).toHaveLength(1);
+  },
+);
+
+it('the release that was built is lost, and its workflow goes on: it is undone, and never succeeds without one', async () => {
+  const held = hold('swap', true);
+  const d = await world.start(await world.approved('v2'));
+  await held.there;
+  const { id } = await d.row();
+  await lose((tx) => tx('deployments').where({ id }).update({ to_release: null }));
+  await stock();
+  held.release();
+  await d.handle.result();
+  expect(await d.row()).toMatchObject({ status: 'rolled-back' });
+  expect(world.version()).toBe('v1');
+});
+
+it('the swap had not been done: recovery says that nothing was touched, because it looked', async () => {
+  const held = hold('build', false);
+  const d = await world.start(await world.approved('v2'));
+  await held.there;
+  const { id, promotion } = await d.row();
+  await lose(async (tx) => {
+    await tx('deployment_steps').where({ deployment: id }).delete();
+    await tx('deployments').where({ id }).update({ status: 'queued', fence: null, started_at: null });
+    await tx('promotions').where({ id: promotion }).update({ status: 'approved' });
+    await tx('change_requests').where({ id: promotion }).update({ status: 'approved' });
+  });
+  await stock();
+  held.release();
+  await d.handle.result().catch(() => undefined);
+  await reconcile();
+  await ended(d.row);
+  expect(await d.row()).toMatchObject({
+    status: 'cancelled',
+    outcome: expect.stringContaining('nothing was touched'),
+  });
+  expect(world.version()).toBe('v1');
+});
+
+it('what was started after the dump ends with the reason, and its number can be used again', async () => {
+  const held = hold('build', false);
+  const running = await world.start(await world.approved('v2'));
+  await held.there;
+  const waiting = await world.start(await world.approved('v3'));
+  await world.until('it to wait', async () => (await waiting.row())?.waiting_for?.includes('position 1'));
+  const lost = [await running.row(), await waiting.row()];
+  await lose(async (tx) => {
+    for (const { id } of lost) {
+      await tx('deployment_steps').where({ deployment: id }).delete();
+      await tx('deployments').where({ id }).delete();
+    }
+    for (const { promotion: id } of lost) {
+      await tx('promotions').where({ id }).update({ status: 'approved' });
+      await tx('change_requests').where({ id }).update({ status: 'approved' });
+    }
+  });
+  expect(await reconcileFails()).toMatch(/restored or failed over/);
+  await stock();
+  await world.until('visibility to show both', async () => {
+    await reconcile();
+    return (await waiting.handle.describe()).status.name === 'TERMINATED';
+  });
+  held.release();
+  await running.handle.result().catch(() => undefined);
+  expect((await running.handle.describe()).status.name).toMatch(/TERMINATED|FAILED/);
+  const told = await world.db('audit').where({ action: 'workflow.ended' });
+  expect(told.map(({ subject }) => subject)).toContain(`CP-${lost[1]!.promotion}.1`);
+  const again = await world.start(lost[1]!.promotion);
+  expect(again.attempt).toBe(1);
+  await again.handle.result();
+  expect(await again.row()).toMatchObject({ status: 'succeeded' });
+  expect((await again.row()).owner).toMatch(/~\d+-/);
+  expect(world.version()).toBe('v3');
+});
+
+/** Until it is known that it is another database, nothing is repaired by it. */
+const reconcileFails = () =>
+  reconcile().then(
+    () => 'it did not fail',
+    (thrown: { cause?: { cause?: Error } }) => String(thrown.cause?.cause ?? thrown.cause),
+  );
+
+it('a start from before that the record does not know begins nothing', async () => {
+  const promotion = await world.approved('v2');
+  await world.stopWorkers();
+  const d = await world.start(promotion);
+  await lose(() => Promise.resolve());
+  await stock();
+  await world.startWorkers();
+  const why = await d.handle.result().then(
+    () => undefined,
+    (thrown: WorkflowFailedError) => rootCause(thrown.cause),
+  );
+  expect(why).toContain('started before the database was restored');
+  expect(await d.row()).toBeUndefined();
+});
+
+describe('nobody can tell what the target did', () => {
+  const journal = () => join(world.root('shop'), '.signalbox', 'journal.jsonl');
+  const putBack = () => {
+    if (!existsSync(`${journal()}.kept`)) return;
+    rmSync(journal(), { recursive: true });
+    renameSync(`${journal()}.kept`, journal());
+  };
+  beforeEach(() => {
+    renameSync(journal(), `${journal()}.kept`);
+    mkdirSync(journal());
+  });
+  afterEach(putBack);
+
+  /** The record loses what an attempt did, and its workflow is gone. */
+  async function lostInBuild(went: object) {
+    const held = hold('build', false);
+    const d = await world.start(await world.approved('v2'));
+    await held.there;
+    const { id, promotion } = await d.row();
+    await d.handle.terminate();
+    held.release();
+    await lose(async (tx) => {
+      await tx('deployment_steps').where({ deployment: id }).delete();
+      if (!('status' in went)) return;
+      await tx('deployments').where({ id }).update(went);
+      await tx('promotions').where({ id: promotion }).update({ status: 'approved' });
+      await tx('change_requests').where({ id: promotion }).update({ status: 'approved' });
+    });
+    await stock();
+    await reconcile();
+    return d;
+  }
+
+  it('and the record has it as waiting: it ends, and says so', async () => {
+    const d = await lostInBuild(waited);
+    await ended(d.row);
+    const outcome = expect.stringContaining('nobody could look at shop');
+    expect(await d.row()).toMatchObject({ status: 'cancelled', outcome });
+  });
+
+  it('and the record has it as running: an SRE is asked, and what is live stays', async () => {
+    world.targets = new Map([
+      ...world.targets,
+      ['shop', { ...world.targets.get('shop')!, undoAlarmSeconds: 1 }],
+    ]);
+    const d = await lostInBuild({});
+    await world.until('an SRE to be asked', async () => (await d.row()).status === 'rollback-failed');
+    putBack();
+    const { id, owner } = await d.row();
+    await world.client.workflow
+      .getHandle(owner)
+      .signal('resolveRollback', world.resolutionOf(owner, 'retry'));
+    await ended(d.row);
+    expect(await d.row()).toMatchObject({ status: 'rolled-back' });
+    const undo = await world.db('deployment_steps').where({ deployment: id, name: 'undo-swap' }).first();
+    expect(undo.detail).toContain('was left as it is');
+    expect(world.version()).toBe('v1');
+  });
+});
+
+it('what only Temporal knows ends with the reason, whatever it is called; what began since goes on', async () => {
+  const start = (type: string, workflowId: string) =>
+    // A queue without a worker: it runs until somebody ends it.
+    world.client.workflow.start(type, { workflowId, taskQueue: 'nobody', args: [{}] });
+  const lost = await Promise.all([
+    start('changeRequest', 'rfc/RFC-900/1'),
+    start('changeRequest', 'rfc/some request/~'),
+    start('deliverNotification', 'notify/900/1'),
+    start('deployPromotion', 'deploy/CP-900/1'),
+    start('deployPromotion', `deploy/CP-${'9'.repeat(30)}/1`),
+    start('recoverDeployment', 'recover/CP-900/1'),
+  ]);
+  await lose(() => Promise.resolve());
+  await stock();
+  const { incarnation } = await world.db('installation').first('incarnation');
+  const since = await start('deployPromotion', `deploy/CP-901/1~${incarnation}`);
+  for (const handle of lost)
+    await world.until(`${handle.workflowId} to end`, async () => {
+      await reconcile();
+      return (await handle.describe()).status.name === 'TERMINATED';
+    });
+  expect((await since.describe()).status.name).toBe('RUNNING');
+  const told = await world.db('audit').where({ action: 'workflow.ended' });
+  const subjects = told.map(({ subject }) => subject as string);
+  expect(subjects).toEqual(expect.arrayContaining(['RFC-900', 'CP-900.1', 'notification 900']));
+  await since.terminate();
+});
+
+it('an adoption that the record has lost comes to its end', async () => {
+  const held = hold('adoptLive', true);
+  const id = randomUUID();
+  const workflowId = adoptWorkflowId('bare', id);
+  const asked = { id, target: 'bare', by: 'sven', reason: 'it moved here' };
+  const handle = await world.client.workflow.start('adoptTarget', {
+    workflowId,
+    taskQueue: controlQueue,
+    args: [world.keyring.sign('adopt', workflowId, asked)],
+  });
+  await held.there;
+  await lose((tx) => tx('adoptions').where({ id }).delete());
+  await stock();
+  held.release();
+  expect(await handle.result()).toContain('The record has no such adoption');
+});
