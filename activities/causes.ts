@@ -66,6 +66,10 @@ export const causes = {
     is: 'fault',
     then: 'It goes on when this host has processes, memory and open files to spare.',
   },
+  'no-place': {
+    is: 'fault',
+    then: 'It begins when one of them ends; the other slots are kept for undos and health checks.',
+  },
   killed: {
     is: 'fault',
     forMinutes: 15,

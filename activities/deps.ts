@@ -17,6 +17,8 @@ export interface TargetDeps {
   /** Workspaces, artifacts and backups lie here. */
   stateDir: string;
   log: Logger;
+  /** How many steps this worker does at once; left out: a hundred. */
+  slots?: number;
 }
 
 /** What the activities act through. Made once, by the worker. */

@@ -14,12 +14,13 @@ import type { Observed } from '../domain/observed';
 import type { Attempt, Journal, Made } from '../db/journal';
 import type { Try } from '../db/steps';
 import { removeTree } from './archive';
-import { FaultError, judge, ofCommands, ruleOf, verdict } from './causes';
+import { FaultError, judge, ofCommands, ruleOf, verdict, type FaultCause } from './causes';
 import type { TargetDeps } from './deps';
 import { createDriver, type Driver } from './drivers/driver';
 import { heldIn } from './drivers/numbers';
 import { openLog, type StepLog } from './log';
 import { stepSeconds } from './metrics';
+import { createPlaces } from './places';
 import { reap } from './process';
 import { redactor, type Redactor } from './redact';
 import { hiddenOf, readSecrets } from './secrets';
@@ -81,6 +82,7 @@ const heartbeatMs = 1_000;
 
 export function createStepRunner(deps: TargetDeps) {
   const journal = reaching(deps.journal);
+  const places = createPlaces(deps.slots);
   return async function runStep<T>(
     name: string,
     during: readonly DeploymentStatus[],
@@ -119,6 +121,7 @@ export function createStepRunner(deps: TargetDeps) {
       deps.log[result === 'fault' ? 'warn' : 'info']({ ...about, result, seconds }, `${name}: ${detail}`);
     };
     let log: StepLog | undefined;
+    let leavePlace: (() => void) | undefined;
     const note = (text: string) => log?.write('note', text);
     try {
       await failpoint(`${name}/asked`);
@@ -137,6 +140,9 @@ export function createStepRunner(deps: TargetDeps) {
         );
       };
       let attempt = await begin();
+      // Before its log is opened: waiting for a place is shown in the step, and not line by line.
+      leavePlace = places.take(name);
+      if ((trouble as { cause?: FaultCause } | undefined)?.cause === 'no-place') await goesOn();
       const secrets = readSecrets(target);
       const redact = redactor({ ...secrets, ...hiddenOf(target) });
       const driver = createDriver(target.driver);
@@ -187,10 +193,7 @@ export function createStepRunner(deps: TargetDeps) {
           const refusal = await journal.permit(mine, what, recipe, targetRecipe(target));
           if (refusal) throw verdict(refusal.type, refusal.message);
         },
-        async goesOn() {
-          trouble = undefined;
-          if (info.attempt > 1) await journal.overcame(mine, ofCommands).catch(() => undefined);
-        },
+        goesOn,
       });
       await failpoint(`${name}/effect-unreported`);
       const detail = log.clean(result.detail);
@@ -204,7 +207,13 @@ export function createStepRunner(deps: TargetDeps) {
       throw await failureOf(thrown);
     } finally {
       clearInterval(beat);
+      leavePlace?.();
       await leave(workplace, workspace);
+    }
+
+    async function goesOn(): Promise<void> {
+      trouble = undefined;
+      if (info.attempt > 1) await journal.overcame(mine, ofCommands).catch(() => undefined);
     }
 
     /** Records why this try did not succeed. @returns what Temporal learns of it. */

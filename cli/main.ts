@@ -21,6 +21,12 @@ const number = (text: string) => {
     throw new InvalidArgumentError('It has to be a number from 0 to 65535.');
   return port;
 };
+const slots = (text: string) => {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || count < 2 || count > 1_000)
+    throw new InvalidArgumentError('It must be a number from 2 to 1000: one of them is kept for undos.');
+  return count;
+};
 const buildId = (text: string) => {
   if (!/^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/.test(text))
     throw new InvalidArgumentError('It has to be of letters, digits and . _ + -, 100 at most.');
@@ -65,6 +71,11 @@ program
   .addOption(stateOption())
   .requiredOption('--config <file>', 'targets file')
   .option('--grace-seconds <n>', 'how long running steps may go on when it is stopped', number, 30)
+  .option(
+    '--slots <n>',
+    'how many steps it does at once (100); a part of them is kept for undos and health checks',
+    slots,
+  )
   .option(
     '--health-port <n>',
     'answer /health/live, /health/ready and /metrics here; 0: any free port',

@@ -86,11 +86,12 @@ export async function runApi(options: Alone & { port: number }): Promise<number>
 }
 
 export async function runWorker(
-  options: Alone & { graceSeconds: number; healthPort?: number; buildId?: string },
+  options: Alone & { graceSeconds: number; slots?: number; healthPort?: number; buildId?: string },
 ): Promise<number> {
   const { shared, sdkMetrics, tracing, say, reread, close } = await open('signalbox-worker', options);
-  const { buildId } = options;
-  const worker = await serveWorker({ ...shared, tracing, graceMs: options.graceSeconds * 1000, buildId });
+  const { buildId, slots } = options;
+  const graceMs = options.graceSeconds * 1000;
+  const worker = await serveWorker({ ...shared, tracing, graceMs, slots, buildId });
   const health =
     options.healthPort === undefined
       ? undefined

@@ -201,6 +201,8 @@ export async function serveWorker(options: {
   keyring: Keyring;
   config: Pick<Config, 'audit' | 'notifications' | 'retention'>;
   graceMs: number;
+  /** How many steps it does at once. */
+  slots?: number;
   tracing?: Tracing;
   buildId?: string;
 }): Promise<SignalboxWorker> {
@@ -236,6 +238,7 @@ export async function serveWorker(options: {
       temporal: temporal.client,
       keyring: options.keyring,
       log: options.log,
+      slots: options.slots,
     },
   });
   const schedules = await keepSchedules(temporal, options.log);

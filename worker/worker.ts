@@ -6,6 +6,7 @@ import {
 import type { Logger } from 'pino';
 import { collectDefaultMetrics } from 'prom-client';
 import { createActivities } from '../activities';
+import { defaultSlots } from '../activities/places';
 import type { Deps } from '../activities/deps';
 import { controlQueue } from '../temporal-config/names';
 import type { Temporal } from '../temporal-config/connection';
@@ -82,6 +83,7 @@ export async function startWorker({
     workflowBundle: { codePath: workflowBundle },
     dataConverter: { payloadConverterPath: require.resolve('../workflows/payload-converter') },
     activities: createActivities(deps),
+    maxConcurrentActivityTaskExecutions: deps.slots ?? defaultSlots,
     ...(buildId && { workerDeploymentOptions: versionOf(buildId) }),
     ...(tracing && {
       interceptors: {

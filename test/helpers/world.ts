@@ -54,6 +54,8 @@ export async function makeWorld(
     targets?: string[];
     extra?: string;
     top?: string;
+    /** How many steps its worker does at once. */
+    slots?: number;
     /** What lies between the steps and the record. */
     journal?: (real: Journal) => Journal;
   } = {},
@@ -134,6 +136,7 @@ export async function makeWorld(
     temporal: client,
     keyring,
     log: pino({ level: 'silent' }),
+    slots: options.slots,
   };
   const activities = createActivities(deps);
   const faulty = <A extends object>(activities: A): A =>
@@ -155,6 +158,7 @@ export async function makeWorld(
       taskQueue: controlQueue,
       workflowBundle: { codePath: process.env.TEST_WORKFLOWS! },
       activities: faulty(activities),
+      maxConcurrentActivityTaskExecutions: options.slots,
       dataConverter: { payloadConverterPath: require.resolve('../../workflows/payload-converter.ts') },
       maxHeartbeatThrottleInterval: 200,
       shutdownGraceTime: 100,
