@@ -51,8 +51,8 @@ export interface Stack {
   proxy?: DarkProxy;
   worker: Member;
   api: Member;
-  /** @param program of another version. */
-  startWorker(program?: string): Promise<Member>;
+  /** @param program of another version. @param more of its environment. */
+  startWorker(program?: string, more?: Record<string, string>): Promise<Member>;
   startApi(program?: string): Promise<Member>;
   /** Links that somebody made of `current`, past Signalbox. */
   byHand: string[];
@@ -82,6 +82,8 @@ export interface StackOptions {
   target?: string;
   /** The repository is reached over the network, through a gate that can be shut. */
   remote?: true;
+  /** How many steps a worker does at once. */
+  slots?: number;
   /** PostgreSQL is reached through a proxy that can go dark. */
   proxied?: true;
   /** More of the environment of API and worker. */
@@ -151,11 +153,11 @@ ${options.target ?? ''}`;
     ...options.env,
   };
   const places = ['--config', at('config.yaml'), '--state', state];
-  const start = (name: string, args: string[], program = options.program) =>
+  const start = (name: string, args: string[], program = options.program, more = {}) =>
     startMember({
       program,
       args: [name, ...args, ...places],
-      env,
+      env: { ...env, ...more },
       logFile: join(logs, `${name}.log`),
     });
   const apiPort = await ports.take('api');
@@ -172,8 +174,9 @@ ${options.target ?? ''}`;
     remote,
     proxy,
     byHand: [] as string[],
-    async startWorker(program) {
-      const worker = start('worker', ['--grace-seconds', graceSeconds], program);
+    async startWorker(program, more) {
+      const slots = options.slots === undefined ? [] : ['--slots', String(options.slots)];
+      const worker = start('worker', ['--grace-seconds', graceSeconds, ...slots], program, more);
       await worker.says(/polling/);
       return worker;
     },

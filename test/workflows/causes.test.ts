@@ -9,6 +9,7 @@ import { git } from '../../activities/git';
 import type { StepContext } from '../../activities/step';
 import { redactor } from '../../activities/redact';
 import { viewDeployment } from '../../db/views';
+import { isTerminal } from '../../domain/machines';
 import { nothing } from '../../domain/observed';
 import type { DeploymentRow } from '../../db/deployments';
 import { makeWorld, type World } from '../helpers/world';
@@ -48,7 +49,12 @@ const started = async (revision = 'v1') => {
 const troubleOf = async (row: DeploymentRow | undefined, step = 'build') =>
   row && (await viewDeployment(world.db, row, () => null)).steps.find(({ name }) => name === step)?.trouble;
 const shown = (d: { row: () => Promise<DeploymentRow> }) =>
-  world.until('the trouble to be shown', async () => (await troubleOf(await d.row())) ?? undefined);
+  world.until('the trouble to be shown', async () => {
+    const row = (await d.row()) as DeploymentRow | undefined;
+    if (row && isTerminal('deployment', row.status))
+      throw new Error(`it is over, ${row.status}: ${row.outcome}`);
+    return (await troubleOf(row)) ?? undefined;
+  });
 
 it('a git host that is away is a fault: shown in the step, over when it is back', async () => {
   const promotion = await started();
@@ -62,7 +68,7 @@ it('a git host that is away is a fault: shown in the step, over when it is back'
     tries: expect.any(Number),
     nextTryAt: expect.stringMatching(/^20/),
   });
-  await world.until('another try', async () => ((await troubleOf(await d.row()))?.tries ?? 0) > 1);
+  await world.until('another try', async () => (await shown(d)).tries > 1);
   const { raw } = await d.handle.describe();
   const details = raw.pendingActivities![0]!;
   expect(details.lastFailure?.message).toContain('The repository of shop could not be read');

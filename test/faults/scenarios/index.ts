@@ -1,12 +1,15 @@
 import type { Scenario } from '../scenario';
 import { backups } from './backups';
 import { builds } from './builds';
+import { clocks } from './clocks';
 import { disks } from './disks';
 import { health } from './health';
 import { hung } from './hung';
 import { lives } from './live';
 import { lost } from './lost';
 import { many } from './many';
+import { mistaken } from './mistaken';
+import { neighbours } from './neighbours';
 import { races } from './races';
 import { rules } from './rules';
 import { undos } from './undo';
@@ -26,6 +29,9 @@ export const scenarios: Scenario[] = [
   ...lost,
   ...rules,
   ...said,
+  ...clocks,
+  ...mistaken,
+  ...neighbours,
   ...many,
   ...upgrades,
 ];
