@@ -4,7 +4,7 @@ import { FaultError } from './causes';
  * A worker does a limited number of steps at once, and whoever has a slot keeps it: with a build in each of them an undo
  * would wait for the longest. Steps that go forward therefore share a part of the slots, and try again when it is full;
  * the rest is for undos and health checks. One queue serves them all, because a runner and a worker of the previous version
- * know no other; an order of importance within it would move no build out of its slot.
+ * know no other. Undos go first in it (their priority), which by itself would move no build out of its slot.
  */
 export const defaultSlots = 100;
 

@@ -74,6 +74,8 @@ export const onTarget = (summary: string, limitMs: number, place?: Plan['place']
 export const undoOnTarget = (summary: string, limitMs: number, place?: Plan['place']) =>
   proxyActivities<Steps>({
     summary,
+    // Before whatever waits in the queue beside it. That moves nothing out of its slot: activities/places.ts.
+    priority: { priorityKey: 1 },
     startToCloseTimeout: limitMs,
     ...place,
     heartbeatTimeout,

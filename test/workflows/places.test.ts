@@ -49,6 +49,12 @@ it('undoes while builds hang in every slot that they may have', async () => {
   go.open();
   await world.until('it to be undone', async () => (await sick.row()).status === 'rolled-back');
   expect(world.version()).toBe('v1');
+  const { events } = await sick.handle.fetchHistory();
+  const undos = events!.flatMap(({ activityTaskScheduledEventAttributes: asked }) =>
+    /undo|takeOut|verify/.test(asked?.activityType?.name ?? '') ? [asked!.priority?.priorityKey] : [],
+  );
+  expect(undos.length).toBeGreaterThan(0);
+  expect(new Set(undos)).toEqual(new Set([1]));
   expect(await hanging()).toBe(3);
 
   const waiting = await world.until('one to say what it waits for', async () => {
