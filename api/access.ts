@@ -2,6 +2,7 @@ import { badInput, notFound, SignalboxError } from '../domain/errors';
 import { listQuery, newTokenBody, newTokenView, personView, reasonBody, tokenView } from '../domain/schemas';
 import { databaseNow } from '../db/clock';
 import { findPerson, listPeople, setDisabled, type PersonRow } from '../db/people';
+import type { Voided } from '../db/approvals';
 import { mintToken, revokeToken, type TokenRow } from '../db/tokens';
 import { tellMoved } from './change-requests';
 import type { ApiDeps } from './deps';
@@ -21,7 +22,7 @@ export function accessRoutes(deps: ApiDeps, accessChanged: () => void): Route[] 
       permission: 'manage-access',
       body: reasonBody,
       answers: { status: 200, schema: personView },
-      async handle({ params, person, request, body }) {
+      async handle({ params, person, request, body, write }) {
         if (disabled && params.name === person)
           throw new SignalboxError('own-access', 'Nobody shuts themselves out; let another admin do it.');
         const move = {
@@ -29,11 +30,16 @@ export function accessRoutes(deps: ApiDeps, accessChanged: () => void): Route[] 
           why: body.reason ?? `${params.name} was ${disabled ? 'disabled' : 'enabled'}`,
           request,
         };
-        const voided = await db.transaction((tx) => setDisabled(tx, params.name!, disabled, move));
+        let voided: Voided[] = [];
+        const answer = await write(async (tx) => {
+          const found = await setDisabled(tx, params.name!, disabled, move);
+          if (found === false) throw notFound(`person ${params.name!.slice(0, 80)}`);
+          voided = found;
+          return { body: viewPerson((await findPerson(tx, params.name!))!) };
+        });
         accessChanged();
-        if (voided === false) throw notFound(`person ${params.name!.slice(0, 80)}`);
         for (const lapsed of voided) await tellMoved(deps, lapsed);
-        return { body: viewPerson((await findPerson(db, params.name!))!) };
+        return answer;
       },
     });
   return [
@@ -56,10 +62,9 @@ export function accessRoutes(deps: ApiDeps, accessChanged: () => void): Route[] 
       summary: 'Make an API token; its value is in this answer and nowhere else',
       permission: 'manage-access',
       body: newTokenBody,
-      // A remembered answer would keep the token's value.
-      remember: false,
+      secret: true,
       answers: { status: 201, schema: newTokenView },
-      async handle({ body, person, request }) {
+      async handle({ body, person, request, write }) {
         const expiresAt = body.expiresAt === null ? undefined : new Date(body.expiresAt);
         if (expiresAt && expiresAt.getTime() <= (await databaseNow(db)))
           throw badInput(
@@ -72,11 +77,11 @@ export function accessRoutes(deps: ApiDeps, accessChanged: () => void): Route[] 
           mintedBy: person,
           expiresAt,
         };
-        const made = (await db.transaction((tx) =>
-          mintToken(tx, token, { by: person, why: body.label, request }),
-        ))!;
-        const row = (await db('tokens').where({ id: made.id }).first()) as TokenRow;
-        return { body: { ...viewToken(row), token: made.value } };
+        return write(async (tx) => {
+          const made = (await mintToken(tx, token, { by: person, why: body.label, request }))!;
+          const row = (await tx('tokens').where({ id: made.id }).first()) as TokenRow;
+          return { body: { ...viewToken(row), token: made.value } };
+        });
       },
     }),
     route({
@@ -86,15 +91,19 @@ export function accessRoutes(deps: ApiDeps, accessChanged: () => void): Route[] 
       permission: 'manage-access',
       body: reasonBody,
       answers: { status: 200, schema: tokenView },
-      async handle({ params, person, request, body }) {
+      async handle({ params, person, request, body, write }) {
         const id = /^[1-9][0-9]{0,8}$/.test(params.id!) ? Number(params.id) : 0;
         const row = (await db('tokens').where({ id }).first()) as TokenRow | undefined;
         if (!row) throw notFound(`token ${params.id!.slice(0, 80)}`);
         const move = { by: person, why: body.reason ?? `token ${id} of ${row.person} was revoked`, request };
-        const voided = await db.transaction((tx) => revokeToken(tx, id, move));
+        let voided: Voided[] = [];
+        const answer = await write(async (tx) => {
+          voided = (await revokeToken(tx, id, move)) ?? [];
+          return { body: viewToken((await tx('tokens').where({ id }).first()) as TokenRow) };
+        });
         accessChanged();
-        for (const lapsed of voided ?? []) await tellMoved(deps, lapsed);
-        return { body: viewToken((await db('tokens').where({ id }).first()) as TokenRow) };
+        for (const lapsed of voided) await tellMoved(deps, lapsed);
+        return answer;
       },
     }),
     route({

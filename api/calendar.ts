@@ -142,16 +142,16 @@ export function calendarRoutes(deps: ApiDeps): Route[] {
       summary:
         'A new address under which a calendar program reads the calendar; it can be revoked like a token',
       permission: 'read',
-      // A remembered answer would keep the token's value.
-      remember: false,
+      secret: true,
       body: feedBody,
       answers: { status: 201, schema: feedView },
-      async handle({ person, request, body }) {
+      async handle({ person, request, body, write }) {
         const move = { by: person, why: 'a calendar feed', request };
-        const token = await deps.db.transaction((tx) =>
-          mintToken(tx, { person, grants: [], label: `calendar feed: ${body.label}`, kind: 'feed' }, move),
-        );
-        return { status: 201, body: { url: `${deps.origins()[0]}/api/calendar.ics?token=${token!.value}` } };
+        const feed = { person, grants: [], label: `calendar feed: ${body.label}`, kind: 'feed' as const };
+        return write(async (tx) => {
+          const { value } = (await mintToken(tx, feed, move))!;
+          return { status: 201, body: { url: `${deps.origins()[0]}/api/calendar.ics?token=${value}` } };
+        });
       },
     }),
   ];

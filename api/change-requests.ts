@@ -19,6 +19,7 @@ import {
 } from '../domain/schemas';
 import { carriedItems, whyItemsBlocked } from '../db/backlog/delivery';
 import { edit, revise } from '../db/change-content';
+import type { Tx } from '../db/connect';
 import {
   findChangeRequest,
   findDecision,
@@ -56,6 +57,8 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
   const target = async ({ params }: { params: Record<string, string> }) =>
     (await findPromotion(db, parseChangeRequestKey(params.key!)))?.target;
   const view = (row: ChangeRequestRow) => viewChangeRequest(db, row, deps.targets());
+  const viewNow = async (tx: Tx, id: number) =>
+    viewChangeRequest(tx, (await findChangeRequest(tx, id))!, deps.targets());
   return [
     route({
       method: 'get',
@@ -171,9 +174,12 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
             : undefined;
         const wanted = { ...rest, ...(code ? { code } : {}), ...(items ? { backlogItems: items } : {}) };
         const move = { by: call.person, request: call.request };
-        const voided = await edit(db, row.id, wanted, config, move, call.ifMatch);
+        const answer = await call.write(async (tx) => {
+          const voided = await edit(tx, row.id, wanted, config, move, call.ifMatch);
+          return { body: { ...(await viewNow(tx, row.id)), voided } };
+        });
         await tellMoved(deps, row);
-        return { body: { ...(await view(await find(call.params.key!))), voided } };
+        return answer;
       },
     }),
     route({
@@ -184,10 +190,12 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
       target,
       body: reasonBody,
       answers: { status: 200, schema: changeRequestView },
-      async handle({ params, person, request, body }) {
-        const row = await find(params.key!);
-        await revise(db, row.id, { by: person, why: body.reason, request });
-        return { body: await view(await find(params.key!)) };
+      async handle({ params, person, request, body, write }) {
+        const { id } = await find(params.key!);
+        return write(async (tx) => {
+          await revise(tx, id, { by: person, why: body.reason, request });
+          return { body: await viewNow(tx, id) };
+        });
       },
     }),
     route({
@@ -198,10 +206,14 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
       target,
       body: reasonBody,
       answers: { status: 200, schema: changeRequestView },
-      async handle({ params, person, request, body }) {
+      async handle({ params, person, request, body, write }) {
         const row = await find(params.key!);
-        await withdrawPromotion(deps, row, { by: person, why: body.reason, request });
-        return { body: await view(await find(params.key!)) };
+        const answer = await write(async (tx) => {
+          await withdrawPromotion(tx, row.id, { by: person, why: body.reason, request });
+          return { body: await viewNow(tx, row.id) };
+        });
+        await tellMoved(deps, row);
+        return answer;
       },
     }),
   ];
@@ -317,16 +329,15 @@ export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow, 
   return { status: 202, body: { ...body, accepted } };
 }
 
-/** Withdraws a promotion with its change request and tells the request's workflow. */
-export async function withdrawPromotion(deps: ApiDeps, row: ChangeRequestRow, move: Move): Promise<void> {
+/** Withdraws a promotion with its change request; the request's workflow is to be told then. */
+export async function withdrawPromotion(tx: Tx, id: number, move: Move): Promise<void> {
   const outcome = `withdrawn by ${move.by}${move.why ? `: ${move.why}` : ''}`;
-  const refused = await withdraw(deps.db, row.id, outcome, move);
+  const refused = await withdraw(tx, id, outcome, move);
   if (refused)
     throw new SignalboxError(
       'illegal-transition',
-      sentences(`${promotionKey(row.id)} cannot be withdrawn: ${refused}`),
+      sentences(`${promotionKey(id)} cannot be withdrawn: ${refused}`),
     );
-  await tellMoved(deps, row);
 }
 
 /** Tells a request's workflow to look at the record; when that is lost, `reconcile` says it again. */

@@ -149,7 +149,7 @@ export function windowRoutes(deps: ApiDeps): Route[] {
       path: '/deployment-windows/preview',
       summary: 'What a proposed window or freeze would hold; changes nothing',
       permission: 'read',
-      remember: false,
+      readsOnly: true,
       body: windowBody,
       query: previewQuery,
       answers: { status: 200, schema: previewView },
@@ -201,11 +201,14 @@ export function windowRoutes(deps: ApiDeps): Route[] {
         const next = edited(windowOf(row), call.body);
         allowScope(call, next.scope);
         check(next);
-        const changed = await changeWindow(db, row.id, next, moveOf(call), call.ifMatch);
-        if (changed === undefined) throw taken(next.name);
-        if (!changed) throw await stale(row.id, call.ifMatch ?? row.version);
+        const answer = await call.write(async (tx) => {
+          const changed = await changeWindow(tx, row.id, next, moveOf(call), call.ifMatch);
+          if (changed === undefined) throw taken(next.name);
+          if (!changed) throw await stale(row.id, call.ifMatch ?? row.version);
+          return { body: viewWindow((await findWindow(tx, row.id))!) };
+        });
         await wakeSleepers(deps);
-        return view(row.id);
+        return answer;
       },
     }),
     route({
@@ -219,10 +222,13 @@ export function windowRoutes(deps: ApiDeps): Route[] {
       answers: { status: 200, schema: windowView },
       async handle(call) {
         const row = await find(call.params.id!);
-        if (!(await removeWindow(db, row.id, moveOf(call, call.body.reason), call.ifMatch)))
-          throw await stale(row.id, call.ifMatch ?? row.version);
+        const answer = await call.write(async (tx) => {
+          if (!(await removeWindow(tx, row.id, moveOf(call, call.body.reason), call.ifMatch)))
+            throw await stale(row.id, call.ifMatch ?? row.version);
+          return { body: viewWindow(row) };
+        });
         await wakeSleepers(deps);
-        return { body: viewWindow(row) };
+        return answer;
       },
     }),
     route({
@@ -290,13 +296,16 @@ export function windowRoutes(deps: ApiDeps): Route[] {
         if (promotion.shipped_by === call.person) throw own(`shipped ${key}`);
         if (call.mintedBy === row.requested_by || call.mintedBy === promotion.shipped_by)
           throw own(`acts by a token that ${call.mintedBy} made`);
-        if (!(await secondOverride(db, row.id, moveOf(call, row.reason))))
-          throw new SignalboxError(
-            'illegal-transition',
-            'This override is in force already, was revoked or has run out; ask for a new one.',
-          );
+        const answer = await call.write(async (tx) => {
+          if (!(await secondOverride(tx, row.id, moveOf(call, row.reason))))
+            throw new SignalboxError(
+              'illegal-transition',
+              'This override is in force already, was revoked or has run out; ask for a new one.',
+            );
+          return { body: (await viewOverrides(tx, [(await findOverride(tx, row.id))!]))[0] };
+        });
         await wakeSleepers(deps);
-        return { body: (await viewOverrides(db, [await overrideOf(call.params.id!)]))[0] };
+        return answer;
       },
     }),
     route({
@@ -309,10 +318,13 @@ export function windowRoutes(deps: ApiDeps): Route[] {
       answers: { status: 200, schema: overrideView },
       async handle(call) {
         const row = await overrideOf(call.params.id!);
-        if (!(await revokeOverride(db, row.id, moveOf(call, call.body.reason))))
-          throw new SignalboxError('illegal-transition', 'This override was revoked already.');
+        const answer = await call.write(async (tx) => {
+          if (!(await revokeOverride(tx, row.id, moveOf(call, call.body.reason))))
+            throw new SignalboxError('illegal-transition', 'This override was revoked already.');
+          return { body: (await viewOverrides(tx, [(await findOverride(tx, row.id))!]))[0] };
+        });
         await wakeSleepers(deps);
-        return { body: (await viewOverrides(db, [await overrideOf(call.params.id!)]))[0] };
+        return answer;
       },
     }),
   ];

@@ -17,7 +17,7 @@ export function openApiDocument(routes: Route[]) {
         description: `Permission \`${r.permission}\`: ${permissions[r.permission].roles.join(', ')}.`,
         parameters: [
           ...names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } })),
-          ...(r.method !== 'get' && r.remember !== false
+          ...(r.method !== 'get' && !r.readsOnly
             ? [
                 {
                   name: 'Idempotency-Key',

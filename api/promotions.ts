@@ -18,7 +18,7 @@ import { chosenRisk } from '../db/change-content';
 import { findPromotion, ship, type PromotionRow } from '../db/promotions';
 import { liveOn } from '../db/targets';
 import { viewPromotion, viewPromotions } from '../db/views';
-import { submitChangeRequest, withdrawPromotion } from './change-requests';
+import { submitChangeRequest, tellMoved, withdrawPromotion } from './change-requests';
 import type { ApiDeps } from './deps';
 import { commitOf, draftFacts, itemsMentioned } from './draft';
 import { page, pageView } from './page';
@@ -176,14 +176,14 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
       target,
       body: reasonBody,
       answers: { status: 200, schema: promotionView },
-      async handle({ params, person, request, body }) {
+      async handle({ params, person, request, body, write }) {
         const { id } = await find(params.key!);
-        await withdrawPromotion(deps, (await findChangeRequest(db, id))!, {
-          by: person,
-          why: body.reason,
-          request,
+        const answer = await write(async (tx) => {
+          await withdrawPromotion(tx, id, { by: person, why: body.reason, request });
+          return { body: await viewPromotion(tx, (await findPromotion(tx, id))!, runUrl) };
         });
-        return { body: await viewPromotion(db, await find(params.key!), runUrl) };
+        await tellMoved(deps, (await findChangeRequest(db, id))!);
+        return answer;
       },
     }),
   ];

@@ -31,6 +31,11 @@ export interface Call<B, Q> extends Person {
    * @param plain it is one statement: without a key it needs no transaction.
    */
   once(make: (tx: Tx) => Promise<string>, plain?: boolean): Promise<string>;
+  /**
+   * Writes, and remembers its answer in the same transaction: a repeat is answered from memory, and nothing of this
+   * handler runs again. For all that is written here; what a workflow writes is decided by `once`.
+   */
+  write(make: (tx: Tx) => Promise<Answer>): Promise<Answer>;
   /** What this request made when it was sent before; nothing slow is done again for it. */
   made?: string;
   /** When it was first sent, in milliseconds of this process's clock. */
@@ -63,8 +68,10 @@ export interface Route<B = unknown, Q = unknown> {
   target?(call: { params: Record<string, string>; body: B }): Promise<string | undefined>;
   /** Bytes that a body may have; 256 KiB when left out. */
   bodyLimit?: number;
-  /** False: an answer is not remembered under an Idempotency-Key, because it must not be kept. */
-  remember?: false;
+  /** Its answer holds a secret, which must not be kept: a repeat under an Idempotency-Key is refused. */
+  secret?: true;
+  /** It changes nothing, so that there is nothing to remember of it. */
+  readsOnly?: true;
   body?: z.ZodType<B>;
   query?: z.ZodType<Q>;
   /** Whether it honours If-Match. */
@@ -113,15 +120,12 @@ export function register(router: Router, db: Db, definition: Route): void {
       ifMatch: ifMatch(request),
       plainText: request.accepts(['application/json', 'text/plain']) === 'text/plain',
     };
-    const key =
-      definition.method === 'get' || definition.remember === false ? undefined : idempotencyKey(request);
+    const key = definition.method === 'get' || definition.readsOnly ? undefined : idempotencyKey(request);
     if (key === undefined) {
       const once: Call<never, never>['once'] = (make, plain) => (plain ? make(db) : db.transaction(make));
-      return await send(
-        response,
-        definition,
-        await definition.handle({ ...call, since: performance.now(), once }),
-      );
+      const write: Call<never, never>['write'] = (make) => db.transaction(make);
+      const answer = await definition.handle({ ...call, since: performance.now(), once, write });
+      return await send(response, definition, answer);
     }
 
     const digest = createHash('sha256')
@@ -134,8 +138,26 @@ export function register(router: Router, db: Db, definition: Route): void {
         'idempotency-key-reused',
         'This Idempotency-Key was used with another request; use a new key for a new request.',
       );
-    if (known.status !== null)
-      return await send(response, definition, { status: known.status, body: known.response });
+    const remembered = ({ status, response }: Pick<Remembered, 'status' | 'response'>): Answer => {
+      if (definition.secret)
+        throw new SignalboxError(
+          'illegal-transition',
+          'The request with this Idempotency-Key was carried out before, and its answer held a secret that is not kept. Was it lost, revoke what was made, and make another with a new key.',
+        );
+      return { status: status!, body: response };
+    };
+    if (known.status !== null) return await send(response, definition, remembered(known));
+    const kept = ({ status = definition.answers.status, body }: Answer) =>
+      [status, definition.secret ? null : body] as const;
+    const write: Call<never, never>['write'] = (make) =>
+      db.transaction(async (tx) => {
+        const where = { person: person.person, key };
+        const row = (await tx('idempotency_keys').where(where).forNoKeyUpdate().first()) as Remembered;
+        if (row.status !== null) return remembered(row);
+        const answer = await make(tx);
+        await remember(tx, person.person, key, ...kept(answer));
+        return answer;
+      });
     const once = (make: (tx: Tx) => Promise<string>) =>
       db.transaction(async (tx) => {
         const where = { person: person.person, key };
@@ -150,10 +172,10 @@ export function register(router: Router, db: Db, definition: Route): void {
     }, renewEveryMs);
     try {
       const since = performance.now() - known.age;
-      const answer = await definition.handle({ ...call, since, made: known.resource ?? undefined, once });
+      const made = known.resource ?? undefined;
+      const answer = await definition.handle({ ...call, since, made, once, write });
       clearInterval(renewing);
-      if (answer.retryAfterSeconds === undefined)
-        await remember(db, person.person, key, answer.status ?? definition.answers.status, answer.body);
+      if (answer.retryAfterSeconds === undefined) await remember(db, person.person, key, ...kept(answer));
       else await release(db, person.person, key, holder, false);
       await send(response, definition, answer);
     } catch (thrown) {

@@ -56,12 +56,14 @@ export function blockerRoutes({ db }: ApiDeps): Route[] {
         const id = parseNumber(call.params.id!, 'blocker');
         const row = await findBlocker(db, id);
         if (!row) throw notFound(`blocker ${id}`);
-        if ((await resolveBlockers(db, { id: row.id }, call.body.resolution, moveOf(call))) === 0)
-          throw new SignalboxError(
-            'illegal-transition',
-            `Blocker ${id} of ${itemKey(row.item)} was resolved before.`,
-          );
-        return view(row.id);
+        return call.write(async (tx) => {
+          if ((await resolveBlockers(tx, { id: row.id }, call.body.resolution, moveOf(call))) === 0)
+            throw new SignalboxError(
+              'illegal-transition',
+              `Blocker ${id} of ${itemKey(row.item)} was resolved before.`,
+            );
+          return { body: viewBlocker((await findBlocker(tx, id))!) };
+        });
       },
     }),
   ];

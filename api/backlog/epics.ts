@@ -92,8 +92,10 @@ export function epicRoutes({ db }: ApiDeps): Route[] {
       async handle(call) {
         const id = parseEpicKey(call.params.key!);
         const before = await view(call.params.key!);
-        await db.transaction((tx) => removeEpic(tx, id, moveOf(call, call.body.reason), call.ifMatch));
-        return before;
+        return call.write(async (tx) => {
+          await removeEpic(tx, id, moveOf(call, call.body.reason), call.ifMatch);
+          return before;
+        });
       },
     }),
   ];

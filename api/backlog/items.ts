@@ -114,8 +114,9 @@ export function itemRoutes({ db }: ApiDeps): Route[] {
         const id = parseItemKey(call.params.key!);
         const { before, after } = call.body;
         const place = before ? { before: parseItemKey(before) } : { after: parseItemKey(after!) };
-        const moved = await moveItem(db, id, place, moveOf(call), call.ifMatch);
-        return moved ? { body: moved } : view(id, call.params.key!);
+        return call.write(async (tx) => ({
+          body: (await moveItem(tx, id, place, moveOf(call), call.ifMatch)) ?? (await itemById(tx, id))!,
+        }));
       },
     }),
     route({
@@ -129,8 +130,10 @@ export function itemRoutes({ db }: ApiDeps): Route[] {
       async handle(call) {
         const id = parseItemKey(call.params.key!);
         const before = await view(id, call.params.key!);
-        await db.transaction((tx) => removeItem(tx, id, call.ifMatch, moveOf(call, call.body.reason)));
-        return before;
+        return call.write(async (tx) => {
+          await removeItem(tx, id, call.ifMatch, moveOf(call, call.body.reason));
+          return before;
+        });
       },
     }),
   ];

@@ -590,6 +590,14 @@ export const mutants: Mutant[] = [
     killer: { test: 'test/api/runners', named: 'binds to how the runner acts' },
   },
   {
+    name: 'answer-with-its-write',
+    without: 'remembering the answer in the transaction of the write',
+    file: 'api/route.ts',
+    from: '        await remember(tx, person.person, key, ...kept(answer));\n',
+    to: '',
+    killer: { test: 'test/api/once-died', named: 'delete /epics/:key' },
+  },
+  {
     name: 'fence-that-cannot-be-read',
     without: 'refusing to act where the number that acted last cannot be read',
     file: 'activities/drivers/numbers.js',
