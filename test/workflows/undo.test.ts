@@ -12,6 +12,12 @@ const undos = [
   'undoSwap',
   'verifyRollback',
 ] as const satisfies (keyof Activities)[];
+const steps = {
+  takeOut: 'take-out',
+  undoMigrate: 'undo-migrate',
+  undoSwap: 'undo-swap',
+  verifyRollback: 'verify-rollback',
+};
 let orders: string;
 
 beforeAll(async () => {
@@ -19,6 +25,9 @@ beforeAll(async () => {
   await world.deploy('v1');
 });
 afterAll(() => world.stop());
+afterEach(() => {
+  delete (globalThis as { signalboxBarrier?: unknown }).signalboxBarrier;
+});
 beforeEach(() => {
   for (const name of Object.keys(world.faults)) delete world.faults[name as keyof Activities];
   orders = world.orders();
@@ -67,7 +76,11 @@ describe.each(undos)('%s', (undo) => {
     const shop = world.targets.get('shop')!;
     const { undoAlarmSeconds } = shop;
     shop.undoAlarmSeconds = 2;
-    const d = await rollBackWith(undo, () => Promise.reject(new Error('the disk stays away')));
+    // Within the step, so that its row says that it runs.
+    (globalThis as { signalboxBarrier?: unknown }).signalboxBarrier = async (name: string) => {
+      if (name === `${steps[undo]}/before`) throw new Error('the disk stays away');
+    };
+    const d = await world.start(await world.approved('sick'));
     const failed = await world.until('the alarm', async () => {
       const row = await d.row();
       return row?.status === 'rollback-failed' && row;
@@ -76,9 +89,9 @@ describe.each(undos)('%s', (undo) => {
     expect(failed.waiting_for).toMatch(/an SRE.*retry.*accept/);
     expect(failed.waiting_for).not.toMatch(/[.!?]\./);
     // The alarm ended the try: nothing of it reads as if it still ran.
-    expect(await world.db('deployment_steps').where({ deployment: failed.id, status: 'running' })).toEqual(
-      [],
-    );
+    const tried = await world.db('deployment_steps').where({ deployment: failed.id });
+    expect(tried.find(({ name }) => name === steps[undo])).toMatchObject({ status: 'failed' });
+    expect(tried.filter(({ status }) => status === 'running')).toEqual([]);
     expect((await world.db('promotions').where({ id: failed.promotion }).first()).status).toBe('executing');
 
     // The lane is held: the next deployment waits, and says behind whom.
@@ -95,7 +108,7 @@ describe.each(undos)('%s', (undo) => {
 
     // A cancel, from wherever, does not skip the undo that is left.
     await d.handle.cancel();
-    world.faults[undo] = undefined;
+    delete (globalThis as { signalboxBarrier?: unknown }).signalboxBarrier;
     await d.handle.signal(
       'resolveRollback',
       world.resolutionOf(d.handle.workflowId, 'retry', 'the disk is back'),
