@@ -1,4 +1,5 @@
 import { noteSeen } from '../db/deployments';
+import type { TargetConfig } from '../domain/config';
 import type { Observed } from '../domain/observed';
 import type { Deps } from './deps';
 import { createDriver } from './drivers/driver';
@@ -17,11 +18,18 @@ export async function look(deps: Pick<Deps, 'targets'>, target: string): Promise
     );
   });
   try {
-    return await Promise.race([createDriver(targetOf(deps, target).driver).observe(), late]);
+    return await Promise.race([createDriver(ended(targetOf(deps, target).driver)).observe(), late]);
   } finally {
     clearTimeout(timer);
   }
 }
+
+/** A command that nobody waits for any more is ended, too: the next pass asks again, and they would pile up. */
+const ended = (driver: TargetConfig['driver']): TargetConfig['driver'] => {
+  if (driver.kind !== 'command') return driver;
+  const timeoutSeconds = Math.min(driver.observe.timeoutSeconds, lookMs / 1000 + 1);
+  return { ...driver, observe: { ...driver.observe, timeoutSeconds } };
+};
 
 /**
  * Records what is live on a target of which nobody vouches for what the record says. What cannot be looked at now is
