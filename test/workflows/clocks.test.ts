@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createActivities, type Activities } from '../../activities';
 import { findChangeRequest } from '../../db/change-requests';
+import type { DeploymentRow } from '../../db/deployments';
 import { addWindow, removeWindow } from '../../db/windows';
 import { defaultChain } from '../../domain/approval';
 import { controlQueue } from '../../temporal-config/names';
@@ -61,7 +62,11 @@ const eventsOf = async (handle: { fetchHistory(): Promise<unknown> }) =>
   ).events;
 const asleep = async () => {
   const d = await world.start(await world.approved('v1'), 'deploy', { whenOpen: true });
-  await world.until('it to sleep', async () => (await d.row())?.status === 'waiting-for-window');
+  await world.until('it to sleep', async () => {
+    const status = ((await d.row()) as DeploymentRow | undefined)?.status;
+    if (status && !['queued', 'waiting-for-window'].includes(status)) throw new Error(`it is ${status}`);
+    return status === 'waiting-for-window';
+  });
   return d;
 };
 const timersOf = async (d: Started) =>
