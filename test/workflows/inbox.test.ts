@@ -183,6 +183,12 @@ it('an answer to an earlier question does not answer the next', async () => {
     api.post('sre', `/api/deployments/${await keyOf(d)}/resolve`, { action, reason: action });
   await say('retry');
   await say('accept');
+  // Both are heard before the first of them is recorded.
+  let heard = 0;
+  const both = gate();
+  world.faults.heard = (run) =>
+    run().finally(() => setTimeout(() => void (++heard === 2 && both.open()), 300));
+  world.faults.resumeRollback = (run) => both.opened.then(run);
   await world.startWorkers();
   await world.until('the undo to fail again, or it to end', async () => {
     const now = await d.row();
