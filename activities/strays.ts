@@ -3,7 +3,7 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import { recordAudit } from '../db/audit';
 import { findChangeRequest } from '../db/change-requests';
 import { findDelivery } from '../db/deliveries';
-import { ownedBy } from '../db/deployments';
+import { owns } from '../db/deployments';
 import { readInstallation } from '../db/installation';
 import { firstIncarnation, incarnationOf } from '../domain/incarnation';
 import { changeRequestWorkflowId, deliverWorkflowId } from '../workflows/messages';
@@ -20,16 +20,26 @@ export interface Stray {
   subject: string;
 }
 
-/** @returns those that run, while the database is not in its first incarnation. */
-export async function strays({ db, temporal }: Pick<Deps, 'db' | 'temporal'>): Promise<Stray[]> {
-  const { incarnation } = await readInstallation(db);
+/** @returns those that run and were started before the database that is there now. */
+export async function strays(deps: Pick<Deps, 'db' | 'temporal'>): Promise<Stray[]> {
+  const { incarnation } = await readInstallation(deps.db);
   if (incarnation === firstIncarnation) return [];
+  return withoutRow(deps, ({ workflowId }) => incarnationOf(workflowId) !== incarnation);
+}
+
+const atOnce = 1_000;
+/** @param counts which of the running workflows are looked for in the record. @returns those that it does not know. */
+export async function withoutRow(
+  { db, temporal }: Pick<Deps, 'db' | 'temporal'>,
+  counts: (workflow: { workflowId: string; startTime: Date }) => boolean,
+): Promise<Stray[]> {
   const found: Stray[] = [];
   const query = `ExecutionStatus = 'Running' AND WorkflowType IN ('deployPromotion', 'recoverDeployment', 'changeRequest', 'deliverNotification')`;
-  for await (const { workflowId } of temporal.workflow.list({ query, pageSize: 200 })) {
-    if (incarnationOf(workflowId) === incarnation || (await isKnown(workflowId))) continue;
+  for await (const workflow of temporal.workflow.list({ query, pageSize: 200 })) {
+    const { workflowId } = workflow;
+    if (!counts(workflow) || (await isKnown(workflowId))) continue;
     found.push({ workflowId, subject: subjectOf(workflowId) });
-    if (found.length === 1_000) break;
+    if (found.length === atOnce) break;
   }
   return found;
 
@@ -47,7 +57,7 @@ export async function strays({ db, temporal }: Pick<Deps, 'db' | 'temporal'>): P
       const row = await findDelivery(db, Number(number));
       return row !== undefined && deliverWorkflowId(row.id, row.round, row.incarnation) === workflowId;
     }
-    return (await ownedBy(db, [workflowId])).length > 0;
+    return owns(db, workflowId);
   }
 }
 

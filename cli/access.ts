@@ -152,7 +152,8 @@ function restoredInWords({ seq, at, incarnation, head, lost, unsigned, why }: Re
   return `${from}${gone}.${unsigned ? ` Nobody can tell that a worker said so: ${unsigned}.` : ''} ${why}`;
 }
 
-function readHeads(file: string): Head[] {
+/** Heads that a worker exported. */
+export function readHeads(file: string): Head[] {
   return readFileSync(file, 'utf8')
     .split('\n')
     .filter(Boolean)

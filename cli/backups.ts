@@ -1,7 +1,8 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { badInput, notFound } from '../domain/errors';
 import { parseDeploymentKey } from '../domain/keys';
-import type { TargetConfig } from '../domain/config';
+import type { TargetConfig, Targets } from '../domain/config';
 import type { BackupOf } from '../db/backups';
 import type { Db } from '../db/connect';
 import { table } from './commands';
@@ -40,13 +41,18 @@ async function backupOf(db: Db, key: string): Promise<BackupOf> {
   return found;
 }
 
-function targetOf({ state, config }: Where, name: string): TargetConfig {
+/** The targets of this host: those of the sample, and those of the file that is named. */
+export function targetsHere({ state, config }: Pick<Where, 'state' | 'config'>): Targets {
   const file = configFileOr(config);
-  const targets = new Map([
-    ...(readEndpoints(state) ? readTargets(sampleConfigFile(resolve(state))) : []),
+  const sample = sampleConfigFile(resolve(state));
+  return new Map([
+    ...(readEndpoints(state) && existsSync(sample) ? readTargets(sample) : []),
     ...(file ? readTargets(file) : []),
   ]);
-  const target = targets.get(name);
+}
+
+function targetOf(where: Where, name: string): TargetConfig {
+  const target = targetsHere(where).get(name);
   if (!target) throw badInput(`The targets file names no target ${name}; name the right file with --config.`);
   return target;
 }

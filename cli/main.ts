@@ -341,6 +341,10 @@ backups('restore', "put a target's data back as it was before a deployment")
     exit(await (await import('./backups.js')).restoreBackup(key, options)),
   );
 
+client('doctor', 'what does not fit between record, Temporal and targets, and what to do; it only reads')
+  .option('--config <file>', 'targets file')
+  .action(async (options) => exit(await (await import('./doctor.js')).doctor(options)));
+
 const temporal = program.command('temporal').description('the Temporal server that the environment names');
 const onTemporal = () => import('./temporal.js');
 temporal

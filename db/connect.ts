@@ -58,13 +58,19 @@ const acquireMs = 5_000;
  * @param told hears of connections that were lost or refused. What used one is rejected by itself.
  */
 export const connect = (url: string, poolSize = 10, told: Told = () => undefined): Db =>
-  open(url, poolSize, told, {
-    options: [
-      `-c role=${applicationRole}`,
-      ...Object.entries(sessionLimits).map(([name, limit]) => `-c ${name}=${limit}`),
-    ].join(' '),
-  });
+  open(url, poolSize, told, asApplication());
+const asApplication = (more: string[] = []) => ({
+  options: [
+    `-c role=${applicationRole}`,
+    ...Object.entries(sessionLimits).map(([name, limit]) => `-c ${name}=${limit}`),
+    ...more,
+  ].join(' '),
+});
 type Told = (message: string) => void;
+
+/** A connection that changes nothing: the server refuses whatever would. */
+export const connectReadOnly = (url: string): Db =>
+  open(url, 4, () => undefined, asApplication(['-c default_transaction_read_only=on']));
 
 /** A connection as the owner of the tables, for migrations. */
 export const connectOwner = (url: string): Db => open(url, 2, () => undefined);

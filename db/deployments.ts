@@ -368,6 +368,10 @@ export const endedOf = async (db: Db, owners: string[]): Promise<DeploymentRow[]
     .whereNotIn('status', [...openAttempt])
     .whereNotNull('finished_at')) as DeploymentRow[];
 
+/** Whether an attempt, also one that has ended, is a workflow's. */
+export const owns = async (db: Db, workflowId: string): Promise<boolean> =>
+  (await db('deployments').where({ owner: workflowId }).first('id')) !== undefined;
+
 /** Whether anything waits for a window by windows of an older revision. */
 export const anyStaleSleeper = async (db: Db, revision: number): Promise<boolean> =>
   (await db('deployments').where('window_revision', '<', revision).first('id')) !== undefined;

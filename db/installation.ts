@@ -51,6 +51,24 @@ export async function knownIncarnation(tx: Tx): Promise<string> {
   return incarnation;
 }
 
+interface Compared {
+  found: Installation;
+  /** Whether the audit trail lacks what was exported. */
+  behind: boolean;
+  /** Why the database is another one, in plain words, which no incarnation accounts for yet. */
+  why?: string;
+}
+/** Compares the database with what is known of it. @param mark what is known to have been exported. */
+export async function compare(tx: Tx, mark: Mark | undefined): Promise<Compared> {
+  const found = await readInstallation(tx);
+  const behind = await isBehind(tx, mark);
+  const moved = found.place && whyMoved(found.place, found.now);
+  const noted = mark && incarnationNumber(mark.incarnation) < incarnationNumber(found.incarnation);
+  if (!moved && (!behind || noted)) return { found, behind };
+  const lost = behind ? `it lacks entry ${mark!.seq} of the audit trail, which was exported` : undefined;
+  return { found, behind, why: [moved, lost].filter(Boolean).join('; ') };
+}
+
 /**
  * Looks whether the database is the one that it was, and begins another incarnation when it is not: numbers given out
  * before are passed, what was to be sent is handed over again, and the audit trail says from where it goes on.
@@ -62,21 +80,16 @@ export async function takeStock(
   mark: Mark | undefined,
   sign: SignRestored,
 ): Promise<string | undefined> {
-  const before = await readInstallation(db);
-  if (before.place && !whyMoved(before.place, before.now) && !(await isBehind(db, mark))) return undefined;
+  const before = await compare(db, mark);
+  if (before.found.place && !before.why && !before.behind) return undefined;
   return db.transaction(async (tx) => {
     await tx('installation').forUpdate().first('only_row');
-    const found = await readInstallation(tx);
-    const behind = await isBehind(tx, mark);
-    const moved = found.place && whyMoved(found.place, found.now);
-    const explained = mark && incarnationNumber(mark.incarnation) < incarnationNumber(found.incarnation);
-    if (!moved && (!behind || explained)) {
+    const { found, behind, why } = await compare(tx, mark);
+    if (!why) {
       await tx('installation').update({ place: JSON.stringify(found.now) });
       if (behind) await noteLost(tx, mark!, sign);
       return undefined;
     }
-    const lost = behind ? `it lacks entry ${mark!.seq} of the audit trail, which was exported` : undefined;
-    const why = [moved, lost].filter(Boolean).join('; ');
     const incarnation = nextIncarnation(
       randomBytes(3).toString('hex'),
       found.incarnation,

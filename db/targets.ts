@@ -4,7 +4,7 @@ import { switchedOff } from '../domain/admission';
 import type { TargetConfig } from '../domain/config';
 import { deploymentKey, promotionKey } from '../domain/keys';
 import { laneHolding } from '../domain/machines';
-import { inWords, type Observed } from '../domain/observed';
+import { inWords, nothing, releaseOr, type Observed } from '../domain/observed';
 import type { WindowSchedule } from '../domain/windows/status';
 import { recordAudit } from './audit';
 import { databaseNow } from './clock';
@@ -164,6 +164,14 @@ function observedOn(
         ? 'no promotion put it there'
         : `no promotion put it there; "signalbox adopt ${row.name}" takes it into the record`,
   };
+}
+
+/** What a target runs by the record, whoever put it there. */
+export async function recordedOn(tx: Tx, target: string): Promise<Observed> {
+  const live = await liveOn(tx, target);
+  if (live) return releaseOr(live.release);
+  const row = await tx('targets').where({ name: target }).first('observed');
+  return (row?.observed as Observed | null | undefined) ?? nothing;
 }
 
 export interface Live {

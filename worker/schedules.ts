@@ -10,7 +10,7 @@ import type { Temporal } from '../temporal-config/connection';
 import { controlQueue } from '../temporal-config/names';
 import { setUpTemporal } from '../temporal-config/setup';
 
-const everyMs = 30_000;
+export const reconcileEveryMs = 30_000;
 export const reconcileSchedule = 'signalbox-reconcile';
 const lookEveryMs = 10_000;
 
@@ -51,7 +51,7 @@ const schedules = [
   {
     scheduleId: reconcileSchedule,
     workflowType: 'reconcile',
-    everyMs,
+    everyMs: reconcileEveryMs,
     summary: 'Compare the record with Temporal and mend what drifted apart',
   },
   {

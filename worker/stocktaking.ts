@@ -34,7 +34,7 @@ export function createStocktaking(options: {
 
   return {
     async take() {
-      if (!looked) known = latest(await inFile(file), await inTemporal());
+      if (!looked) known = await knownMark(temporal, file);
       looked = true;
       const why = await takeStock(db, known, (what) => keyring.sign('restored', 'audit', what));
       if (why === undefined) return true;
@@ -56,14 +56,18 @@ export function createStocktaking(options: {
       return known;
     },
   };
+}
 
-  async function inTemporal(): Promise<Mark | undefined> {
-    try {
-      return markOf((await schedule.describe()).state.note ?? '');
-    } catch (thrown) {
-      if (thrown instanceof ScheduleNotFoundError) return undefined;
-      throw thrown;
-    }
+/** What is known outside of the database of how far its audit trail had come. */
+export const knownMark = async (temporal: Client, file: string): Promise<Mark | undefined> =>
+  latest(await inFile(file), await inTemporal(temporal));
+
+async function inTemporal(temporal: Client): Promise<Mark | undefined> {
+  try {
+    return markOf((await temporal.schedule.getHandle(reconcileSchedule).describe()).state.note ?? '');
+  } catch (thrown) {
+    if (thrown instanceof ScheduleNotFoundError) return undefined;
+    throw thrown;
   }
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from '../../db/connect';
 import { run } from '../../cli/embedded/fetch-part';
@@ -130,6 +130,24 @@ it('an SRE finds the deployment by target in Temporal', async () => {
   );
   const found = JSON.parse(stdout) as { execution: { workflowId: string } }[];
   expect(found.map(({ execution }) => execution.workflowId)).toContain('deploy/CP-2/1');
+});
+
+it('doctor finds that everything fits, and ends with 1 once something does not', async () => {
+  expect(await cli(up, 'doctor')).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('Record, Temporal and targets fit together.'),
+  });
+  const backup = JSON.parse((await cli(up, 'backup', 'list', '--json')).out)[0] as {
+    key: string;
+    reference: string;
+  };
+  renameSync(backup.reference, `${backup.reference}.away`);
+  const told = await cli(up, 'doctor', '--json');
+  renameSync(`${backup.reference}.away`, backup.reference);
+  expect(told.code).toBe(1);
+  expect(JSON.parse(told.out)).toMatchObject({
+    differences: [{ kind: 'backup-gone', subject: backup.key, todo: expect.stringContaining('copy') }],
+  });
 });
 
 it('stops in order on Ctrl-C, leaves no process, and its files say nothing to others', async () => {

@@ -1,0 +1,72 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { connectReadOnly } from '../db/connect';
+import { messageOf } from '../domain/errors';
+import { connectTemporal, isConfigured } from '../temporal-config/connection';
+import { openKeyring } from '../temporal-config/keys-file';
+import { examine, type Difference } from '../worker/doctor';
+import { readHeads } from './access';
+import { targetsHere } from './backups';
+import { exitCodes } from './exit-codes';
+import { configFileOr, readConfig } from './settings';
+import { readEndpoints, signingKeysFile } from './state-dir';
+
+/**
+ * `signalbox doctor`: prints what does not fit between record, Temporal and targets, and what to do about each. Run on the
+ * host of a worker, where targets and backups lie. It only reads.
+ * @returns 0: everything fits; 1: something does not; 6: database or Temporal do not answer.
+ */
+export async function doctor(options: { state: string; json: boolean; config?: string }): Promise<number> {
+  const stateDir = resolve(options.state);
+  const endpoints = readEndpoints(stateDir);
+  const url = process.env.DATABASE_URL ?? endpoints?.databaseUrl;
+  if (!url || !(isConfigured() || endpoints))
+    throw new Error(
+      'Nothing says where Signalbox is; set DATABASE_URL and TEMPORAL_ADDRESS, or name the folder of a running "signalbox up" with --state.',
+    );
+  const targets = targetsHere(options);
+  const file = configFileOr(options.config);
+  const exported = file && readConfig(file).audit.exportFile;
+  const headsFile = exported ?? join(stateDir, 'audit-heads.jsonl');
+  const keys = signingKeysFile(stateDir);
+  const keyring = existsSync(keys) ? openKeyring(keys, false) : undefined;
+  const db = connectReadOnly(url);
+  try {
+    await db.raw('SELECT 1');
+    const temporal = await connectTemporal(
+      isConfigured()
+        ? {}
+        : { address: endpoints!.temporalAddress, namespace: process.env.TEMPORAL_NAMESPACE },
+    );
+    try {
+      const { differences, elsewhere } = await examine({
+        db,
+        temporal: temporal.client,
+        targets,
+        headsFile,
+        heads: existsSync(headsFile) ? readHeads(headsFile) : [],
+        ...(keyring ? { whyForged: (said: unknown) => keyring.whyForged('restored', 'audit', said) } : {}),
+      });
+      if (options.json) console.log(JSON.stringify({ differences, elsewhere }));
+      else print(differences, elsewhere);
+      return differences.length > 0 ? exitCodes.refused : exitCodes.done;
+    } finally {
+      await temporal.connection.close();
+    }
+  } catch (thrown) {
+    console.error(`Nothing could be compared: ${messageOf(thrown)}`);
+    return exitCodes.unreachable;
+  } finally {
+    await db.destroy();
+  }
+}
+
+function print(differences: Difference[], elsewhere: string[]): void {
+  for (const { kind, what, todo } of differences) console.log(`${kind}: ${what}\n  What to do: ${todo}\n`);
+  for (const line of elsewhere) console.log(`Not compared: ${line}`);
+  console.log(
+    differences.length === 0
+      ? 'Record, Temporal and targets fit together.'
+      : `${differences.length} ${differences.length === 1 ? 'thing does' : 'things do'} not fit; nothing was changed.`,
+  );
+}

@@ -1,0 +1,252 @@
+import { Context } from '@temporalio/activity';
+import { mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Activities } from '../../activities';
+import { recordAudit, sealAudit } from '../../db/audit';
+import { connectReadOnly, type Db } from '../../db/connect';
+import { takeStock } from '../../db/installation';
+import { examine, type Difference } from '../../worker/doctor';
+import { registerSchedules, reconcileSchedule } from '../../worker/schedules';
+import { makeWorld, type World } from '../helpers/world';
+
+/** What does not fit between record, Temporal and targets is printed, each with what to do; nothing is changed. */
+let world: World;
+let db: Db;
+beforeAll(async () => {
+  world = await makeWorld({ targets: ['shop', 'other'] });
+  db = connectReadOnly(world.databaseUrl);
+  await takeStock(world.db, undefined, (what) => world.keyring.sign('restored', 'audit', what));
+  await registerSchedules(world.client);
+  await world.deploy('v1');
+  await world.deploy('v2');
+});
+afterAll(async () => {
+  await db.destroy();
+  await world.stop();
+});
+beforeEach(() => {
+  world.faults = {};
+});
+
+async function differences(): Promise<Difference[]> {
+  const found = await examine({
+    db,
+    temporal: world.client,
+    targets: world.targets,
+    headsFile: join(world.folder, 'no-heads.jsonl'),
+    heads: [],
+    settledMs: 0,
+  });
+  for (const { what, todo } of found.differences) {
+    expect(what).toMatch(/\.$/);
+    expect(todo).not.toBe('');
+  }
+  return found.differences;
+}
+const kinds = async () => (await differences()).map(({ kind, subject }) => `${kind} ${subject}`);
+/** Nobody repairs meanwhile. */
+const still = () => world.client.schedule.getHandle(reconcileSchedule).pause('an experiment');
+/** Besides that schedule, and requests, which have no workflow in this world. */
+const withoutSchedule = (found: Difference[]) =>
+  found.filter(({ kind, subject }) => kind !== 'schedule' && !subject.startsWith('RFC-'));
+/** Runs as the owner of the tables, past every trigger. */
+const force = (work: (tx: any) => Promise<unknown>) =>
+  world.owner.transaction(async (tx) => {
+    await tx.raw("SET LOCAL session_replication_role = 'replica'");
+    await work(tx);
+  });
+/** Stops the attempt in an activity. */
+function hold(name: keyof Activities) {
+  let reached!: () => void;
+  const there = new Promise<void>((resolve) => (reached = resolve));
+  world.faults[name] = async () => {
+    const beat = setInterval(() => Context.current().heartbeat(), 50);
+    reached();
+    await Context.current().cancelled.finally(() => clearInterval(beat));
+  };
+  return there;
+}
+
+it('after deployments that went well everything fits', async () => {
+  expect(await differences()).toEqual([]);
+});
+
+it('what it is given to read by refuses to write', async () => {
+  await expect(db('targets').update({ fence: 1 })).rejects.toThrow('read-only transaction');
+});
+
+it('a schedule that is paused, and from here on nobody repairs', async () => {
+  await still();
+  expect(await differences()).toMatchObject([
+    {
+      kind: 'schedule',
+      what: expect.stringContaining('an experiment'),
+      todo: expect.stringContaining('--unpause'),
+    },
+  ]);
+});
+
+it('a fencing number above those of the record, and one that cannot be read', async () => {
+  const room = join(world.root('other'), '.signalbox');
+  mkdirSync(room, { recursive: true });
+  writeFileSync(join(room, 'fence.json'), JSON.stringify({ fence: 260, by: 'CP-90.1 swap' }));
+  expect(withoutSchedule(await differences())).toMatchObject([
+    {
+      kind: 'fence',
+      subject: 'other',
+      what: expect.stringMatching(/260 \(CP-90.1 swap\).*only given out 0/),
+    },
+  ]);
+  writeFileSync(join(room, 'fence.json'), 'nonsense');
+  expect(withoutSchedule(await differences())).toMatchObject([
+    { kind: 'fence', subject: 'other', what: expect.stringContaining('holds no number') },
+  ]);
+  rmSync(room, { recursive: true });
+});
+
+it('another release is live than the record says', async () => {
+  const live = world.current()!;
+  const [other] = readdirSync(join(world.root('shop'), 'releases')).filter((name) => name !== live);
+  const point = (to: string) => {
+    symlinkSync(join('releases', to), join(world.root('shop'), 'by-hand'));
+    renameSync(join(world.root('shop'), 'by-hand'), join(world.root('shop'), 'current'));
+  };
+  point(other!);
+  expect(withoutSchedule(await differences())).toMatchObject([
+    {
+      kind: 'live',
+      subject: 'shop',
+      what: expect.stringMatching(
+        new RegExp(`${other!.slice(0, 12)}.*record says release ${live.slice(0, 12)}`),
+      ),
+      todo: expect.stringContaining('signalbox adopt shop'),
+    },
+  ]);
+  point(live);
+});
+
+it('a workflow without a row', async () => {
+  const handle = await world.client.workflow.start('deployPromotion', {
+    workflowId: 'deploy/CP-900/1',
+    taskQueue: 'nobody',
+    args: [{}],
+  });
+  await world.until('visibility to show it', async () =>
+    (await kinds()).includes('workflow-without-row CP-900.1'),
+  );
+  await handle.terminate();
+  await world.until(
+    'visibility to show its end',
+    async () => withoutSchedule(await differences()).length === 0,
+  );
+});
+
+it('an attempt that is paused, one whose workflow is gone, and one that waits for nothing', async () => {
+  const there = hold('build');
+  const running = await world.start(await world.approved('v1'));
+  await there;
+  const waiting = await world.start(await world.approved('v3'));
+  await world.until('it to wait', async () => (await waiting.row())?.waiting_for?.includes('position 1'));
+  expect(withoutSchedule(await differences())).toEqual([]);
+  const key = async ({ row }: typeof running) => `CP-${(await row()).promotion}.1`;
+
+  const { workflowId } = running.handle;
+  await world.byHand('workflow', 'pause', '--workflow-id', workflowId, '--reason', 'let me look');
+  expect(withoutSchedule(await differences())).toMatchObject([
+    {
+      kind: 'paused',
+      subject: await key(running),
+      todo: expect.stringContaining('temporal workflow unpause'),
+    },
+  ]);
+
+  await running.handle.terminate();
+  expect(withoutSchedule(await differences())).toMatchObject([
+    {
+      kind: 'row-without-workflow',
+      subject: await key(running),
+      what: expect.stringContaining('terminated'),
+    },
+  ]);
+
+  // Its row ends without a word to whoever waits behind it.
+  const { id } = await running.row();
+  await force((tx) => tx('deployments').where({ id }).update({ status: 'rolled-back' }));
+  expect(withoutSchedule(await differences())).toMatchObject([
+    { kind: 'waits-for-nothing', subject: await key(waiting), what: expect.stringContaining('lane is free') },
+  ]);
+  await waiting.handle.terminate();
+  const row = await waiting.row();
+  await force((tx) => tx('deployments').where({ id: row.id }).update({ status: 'cancelled' }));
+});
+
+it('a request whose workflow is gone', async () => {
+  const id = await world.approved('v1');
+  expect((await kinds()).filter((found) => found.startsWith('row'))).toContain(
+    `row-without-workflow RFC-${id}`,
+  );
+  await force((tx) => tx('change_requests').where({ id }).update({ status: 'cancelled' }));
+});
+
+it('a backup whose file is gone', async () => {
+  const { reference } = await world.db('backups').orderBy('deployment').first('reference');
+  renameSync(reference, `${reference}.elsewhere`);
+  expect(withoutSchedule(await differences())).toMatchObject([
+    { kind: 'backup-gone', subject: 'CP-1.1', what: expect.stringContaining(reference) },
+  ]);
+  renameSync(`${reference}.elsewhere`, reference);
+});
+
+it('a target that does not say what it runs, and one whose runner is not there', async () => {
+  const before = world.targets;
+  const [shop, other] = ['shop', 'other'].map((name) => world.targets.get(name)!);
+  const no = { argv: ['false'], timeoutSeconds: 5 };
+  const driver = { kind: 'command' as const, root: shop!.driver.root, swap: no, restore: no, observe: no };
+  world.targets = new Map([
+    ['shop', { ...shop!, driver: { ...driver, keepReleases: shop!.driver.keepReleases } }],
+    ['other', { ...other!, runner: { lostAfterSeconds: 60 } }],
+  ]) as World['targets'];
+  expect((await kinds()).filter((found) => !found.includes('RFC'))).toEqual([
+    'worker other',
+    expect.stringContaining('schedule'),
+    'not-observed shop',
+  ]);
+  world.targets = before;
+});
+
+it('a clock that is another one', async () => {
+  const now = Date.now;
+  const clock = jest.spyOn(Date, 'now').mockImplementation(() => now() + 5_000);
+  try {
+    const [found] = withoutSchedule(await differences());
+    expect(found).toMatchObject({ kind: 'clock', what: expect.stringMatching(/[45]\.\d s ahead of/) });
+  } finally {
+    clock.mockRestore();
+  }
+});
+
+it('a database that was restored, until a worker takes note of it', async () => {
+  await force((tx) => tx.raw(`UPDATE installation SET place = place || '{"timeline": "FFFFFFFF"}'`));
+  expect(withoutSchedule(await differences())).toMatchObject([
+    {
+      kind: 'database',
+      what: expect.stringContaining('another timeline'),
+      todo: expect.stringContaining('worker'),
+    },
+  ]);
+  await takeStock(world.db, undefined, (what) => world.keyring.sign('restored', 'audit', what));
+  expect(withoutSchedule(await differences())).toEqual([]);
+});
+
+it('an audit trail that was changed', async () => {
+  await recordAudit(world.db, { actor: 'rosa', action: 'test.wrote', subject: 'a' });
+  await sealAudit(world.db);
+  await force((tx) =>
+    tx('audit')
+      .where({ seq: 2 })
+      .update({ entry: tx.raw("replace(entry, 'actor', 'Actor')") }),
+  );
+  expect(withoutSchedule(await differences())).toMatchObject([
+    { kind: 'audit', subject: 'entry 2', what: expect.stringContaining('changed, added or moved') },
+  ]);
+});

@@ -1,0 +1,177 @@
+import { ScheduleNotFoundError, type Client } from '@temporalio/client';
+import { lost, workflowNow } from '../../activities/lost';
+import { withoutRow } from '../../activities/strays';
+import { followedRequests } from '../../db/change-requests';
+import { deliveriesUnderWay } from '../../db/deliveries';
+import { anyStaleSleeper, attemptsToLookAt, rowKey, type DeploymentRow } from '../../db/deployments';
+import { freeLanesWaitedFor } from '../../db/lane';
+import { databaseNow } from '../../db/clock';
+import { windowRevision } from '../../db/windows';
+import { changeRequestKey } from '../../domain/keys';
+import { controlQueue, targetQueue } from '../../temporal-config/names';
+import { changeRequestWorkflowId, deliverWorkflowId } from '../../workflows/messages';
+import { reconcileEveryMs, reconcileSchedule } from '../schedules';
+import { inSeconds } from './database';
+import { isSettled, type Difference, type Examined } from './difference';
+
+/** Record against Temporal, by the rules by which `reconcile` repairs. */
+export async function examineWorkflows(examined: Examined): Promise<Difference[]> {
+  const now = await databaseNow(examined.db);
+  const attempts = await attemptsToLookAt(examined.db, atOnce);
+  return [
+    await pollers(examined, now),
+    await schedule(examined, now),
+    await attemptsWithout(examined, attempts, now),
+    await othersWithout(examined, now),
+    await strangers(examined, now),
+    await waiting(examined, attempts, now),
+  ].flat();
+}
+
+const atOnce = 1_000;
+const byReconcile = 'Nothing, while a worker runs: within half a minute reconcile';
+
+/** Whether anybody takes what is to be done. */
+async function pollers({ temporal, targets }: Examined, now: number): Promise<Difference[]> {
+  const runners = [...targets.values()].filter(({ runner }) => runner);
+  const found: Difference[] = [];
+  if (!(await isPolled(temporal, controlQueue, now)))
+    found.push({
+      kind: 'worker',
+      subject: 'worker',
+      what: 'No worker answers: nothing begins, and nothing that waits goes on.',
+      todo: 'Start one with "signalbox worker", or look into its log if it runs; then everything goes on by itself.',
+    });
+  for (const { name } of runners)
+    if (!(await isPolled(temporal, targetQueue(name), now)))
+      found.push({
+        kind: 'worker',
+        subject: name,
+        what: `No runner of ${name} answers: its deployments wait for one.`,
+        todo: `Start "signalbox worker --runner ${name}" on its host, or look into its log if it runs.`,
+      });
+  return found;
+}
+
+/** A poll is answered within a minute, and asked again. */
+const polledMs = 90_000;
+async function isPolled(temporal: Client, name: string, now: number): Promise<boolean> {
+  const { namespace } = temporal.options;
+  const { pollers: known } = await temporal.workflowService.describeTaskQueue({
+    namespace,
+    taskQueue: { name },
+    // Activities.
+    taskQueueType: 2,
+  });
+  return (known ?? []).some(
+    ({ lastAccessTime }) => now - Number(lastAccessTime?.seconds ?? 0) * 1000 < polledMs,
+  );
+}
+
+const toleratedMs = 10_000;
+async function schedule({ temporal }: Examined, now: number): Promise<Difference[]> {
+  const subject = reconcileSchedule;
+  const found = (what: string, todo: string): Difference[] => [{ kind: 'schedule', subject, what, todo }];
+  try {
+    const { state, info } = await temporal.schedule.getHandle(subject).describe();
+    if (state.paused)
+      return found(
+        `The schedule that compares record and Temporal is paused${state.note ? ` (${state.note})` : ''}: nothing is repaired.`,
+        `temporal schedule toggle --unpause --schedule-id ${subject}`,
+      );
+    const [next] = info.nextActionTimes;
+    const until = next ? next.getTime() - now : 0;
+    if (until > -toleratedMs && until <= reconcileEveryMs + toleratedMs) return [];
+    return [
+      {
+        kind: 'clock',
+        subject: 'Temporal',
+        what: `Temporal plans the next comparison for ${next!.toISOString()}, ${inSeconds(until)} the database's now: its clock is another one, or its schedule stands still.`,
+        todo: 'Set both by NTP; if both are right, look into the log of the Temporal server.',
+      },
+    ];
+  } catch (thrown) {
+    if (!(thrown instanceof ScheduleNotFoundError)) throw thrown;
+    return found(
+      'Temporal does not have the schedule that compares it with the record: nothing is repaired.',
+      'Nothing, while a worker runs: it sets it up again within ten seconds. Else start one.',
+    );
+  }
+}
+
+async function attemptsWithout(
+  examined: Examined,
+  attempts: DeploymentRow[],
+  now: number,
+): Promise<Difference[]> {
+  const found: Difference[] = [];
+  for (const row of attempts) {
+    const workflow = await workflowNow(examined.temporal, row.owner, row.run_id);
+    if (workflow.paused)
+      found.push({
+        kind: 'paused',
+        subject: rowKey(row),
+        what: `${rowKey(row)} is ${workflow.paused.split('; ')[0]}.`,
+        todo: `Let it go on when it may: ${workflow.paused.split('; it goes on after: ')[1]}`,
+      });
+    if (workflow.lost && isSettled(examined, row.updated_at, now))
+      found.push({
+        kind: 'row-without-workflow',
+        subject: rowKey(row),
+        what: `${rowKey(row)} is ${row.status} in the record. ${workflow.lost}`,
+        todo: `${byReconcile} starts its recovery, which looks at ${row.target} first.`,
+      });
+  }
+  return found;
+}
+
+/** Change requests that are followed, and notifications that are under way. */
+async function othersWithout(examined: Examined, now: number): Promise<Difference[]> {
+  const { db, temporal } = examined;
+  const found: Difference[] = [];
+  for (const row of await followedRequests(db, atOnce, 0)) {
+    const why = await lost(temporal, changeRequestWorkflowId(row.id, row.submission, row.incarnation));
+    if (!why || !isSettled(examined, row.updated_at, now)) continue;
+    const subject = changeRequestKey(row.id);
+    const what = `${subject} is ${row.status} in the record. ${why}`;
+    found.push({ kind: 'row-without-workflow', subject, what, todo: `${byReconcile} starts another.` });
+  }
+  for (const row of await deliveriesUnderWay(db, atOnce, 0)) {
+    const why = await lost(temporal, deliverWorkflowId(row.id, row.round, row.incarnation));
+    if (!why || !isSettled(examined, row.created_at, now)) continue;
+    const subject = `notification ${row.id}`;
+    const what = `Notification ${row.id} (${row.event} of ${row.subject}) is to be sent. ${why}`;
+    found.push({ kind: 'row-without-workflow', subject, what, todo: `${byReconcile} sends it again.` });
+  }
+  return found;
+}
+
+async function strangers(examined: Examined, now: number): Promise<Difference[]> {
+  const unknown = await withoutRow(examined, ({ startTime }) => isSettled(examined, startTime, now));
+  return unknown.map(({ workflowId, subject }) => ({
+    kind: 'workflow-without-row',
+    subject,
+    what: `${workflowId} runs in Temporal, and the record has no row of it.`,
+    todo: `If no worker answers, start one: it is admitted, refused, or ended with the reason. If one does, end it with: temporal workflow terminate --workflow-id '${workflowId}' --reason "not in the record"`,
+  }));
+}
+
+/** Whoever could go on, and does not. */
+async function waiting(examined: Examined, attempts: DeploymentRow[], now: number): Promise<Difference[]> {
+  const { db, targets } = examined;
+  const free = new Set(await freeLanesWaitedFor(db, targets));
+  const revision = await windowRevision(db);
+  const stale = await anyStaleSleeper(db, revision);
+  return attempts.flatMap((row): Difference[] => {
+    if (!isSettled(examined, row.updated_at, now)) return [];
+    const key = rowKey(row);
+    const found = (what: string): Difference[] => [
+      { kind: 'waits-for-nothing', subject: key, what, todo: `${byReconcile} tells it to look again.` },
+    ];
+    if (row.status === 'queued' && free.has(row.owner))
+      return found(`${key} waits in the queue of ${row.target}, whose lane is free.`);
+    if (stale && row.window_revision !== null && row.window_revision < revision)
+      return found(`${key} waits for a window by windows that were changed since.`);
+    return [];
+  });
+}
