@@ -145,11 +145,12 @@ export async function verifyAudit(options: {
 }
 
 function restoredInWords({ seq, at, incarnation, head, lost, unsigned, why }: RestoredAt): string {
-  const from = `The database was restored at entry ${seq}, ${at.slice(0, 19)}Z; it goes on from entry ${head?.seq ?? 0}, as incarnation ${incarnation}`;
-  const gone = lost
-    ? `. Entries ${(head?.seq ?? 0) + 1} to ${lost.seq} of before were exported and are gone`
-    : '';
-  return `${from}${gone}.${unsigned ? ` Nobody can tell that a worker said so: ${unsigned}.` : ''} ${why}`;
+  return sentences(
+    `The database was restored at entry ${seq}, ${at.slice(0, 19)}Z; it goes on from entry ${head?.seq ?? 0}, as incarnation ${incarnation}`,
+    lost && `Entries ${(head?.seq ?? 0) + 1} to ${lost.seq} of before were exported and are gone`,
+    unsigned && `Nobody can tell that a worker said so: ${unsigned}`,
+    why,
+  );
 }
 
 /** Heads that a worker exported. */

@@ -3,6 +3,7 @@ import { incarnationNumber, nextIncarnation, whyMoved, type Place } from '../dom
 import { auditHead, recordAudit, restoredAction, type Head, type Restored } from './audit';
 import type { Db, Tx } from './connect';
 import { leap } from './fences';
+import { sentences } from '../domain/sentences';
 
 /**
  * Whether the database is still the one that it was. Signalbox also keeps outside of it how far the audit trail had
@@ -53,20 +54,27 @@ export async function knownIncarnation(tx: Tx): Promise<string> {
 
 interface Compared {
   found: Installation;
-  /** Whether the audit trail lacks what was exported. */
+  /** Whether the audit trail lacks what was exported, as it does after a restore. */
   behind: boolean;
+  /** Whether its server was started since somebody last looked. */
+  restarted: boolean;
   /** Why the database is another one, in plain words, which no incarnation accounts for yet. */
   why?: string;
 }
 /** Compares the database with what is known of it. @param mark what is known to have been exported. */
 export async function compare(tx: Tx, mark: Mark | undefined): Promise<Compared> {
   const found = await readInstallation(tx);
-  const behind = await isBehind(tx, mark);
   const moved = found.place && whyMoved(found.place, found.now);
-  const noted = mark && incarnationNumber(mark.incarnation) < incarnationNumber(found.incarnation);
-  if (!moved && (!behind || noted)) return { found, behind };
+  const noted =
+    mark !== undefined && incarnationNumber(mark.incarnation) < incarnationNumber(found.incarnation);
+  const restarted = found.place?.started !== found.now.started;
+  // A copy of the disk is put back while the server is stopped. What goes missing while it runs was deleted: no restore
+  // explains that, and `audit verify` says that the tail was cut off.
+  const behind = (moved || noted || restarted) && (await isBehind(tx, mark));
+  const known = { found, behind: Boolean(behind), restarted };
+  if (!moved && (!behind || noted)) return known;
   const lost = behind ? `it lacks entry ${mark!.seq} of the audit trail, which was exported` : undefined;
-  return { found, behind, why: [moved, lost].filter(Boolean).join('; ') };
+  return { ...known, why: [moved, lost].filter(Boolean).join('; ') };
 }
 
 /**
@@ -81,7 +89,7 @@ export async function takeStock(
   sign: SignRestored,
 ): Promise<string | undefined> {
   const before = await compare(db, mark);
-  if (before.found.place && !before.why && !before.behind) return undefined;
+  if (!before.restarted && !before.why && !before.behind) return undefined;
   return db.transaction(async (tx) => {
     await tx('installation').forUpdate().first('only_row');
     const { found, behind, why } = await compare(tx, mark);
@@ -109,7 +117,7 @@ export async function takeStock(
       tx,
       { installation: found.id, incarnation, head, lost: behind ? headOf(mark!) : null },
       sign,
-      `The database is not what it was: ${why}. From here on it is incarnation ${incarnation}.`,
+      sentences(`The database is not what it was: ${why}`, `From here on it is incarnation ${incarnation}`),
       { incarnation: found.incarnation, place: found.place },
     );
     return why;

@@ -19,8 +19,8 @@ export const idIn = (id: string, incarnation: string): string =>
 export const incarnationOf = (workflowId: string): string =>
   /~([1-9][0-9]*-[0-9a-f]+)$/.exec(workflowId)?.[1] ?? firstIncarnation;
 
-/** Where the rows of the database are; what its server does not tell is missing. */
-export type Place = Partial<Record<keyof typeof inWords, string>>;
+/** Where the rows of the database are, and since when their server runs; what the server does not tell is missing. */
+export type Place = Partial<Record<keyof typeof inWords | 'started', string>>;
 const inWords = {
   server: 'the database is on another server',
   database: 'the database was made again',
@@ -30,7 +30,7 @@ const inWords = {
 
 /** Why rows that were at one place are not the same at another, in plain words; undefined when it is the same place. */
 export function whyMoved(before: Place, now: Place): string | undefined {
-  const known = Object.keys(inWords) as (keyof Place)[];
+  const known = Object.keys(inWords) as (keyof typeof inWords)[];
   const moved = known.find((part) => before[part] && now[part] && before[part] !== now[part]);
   return moved && inWords[moved];
 }

@@ -35,7 +35,8 @@ export async function up(knex: Knex): Promise<void> {
       END;
       RETURN jsonb_strip_nulls(jsonb_build_object('server', server, 'timeline', timeline,
         'database', (SELECT oid::text FROM pg_database WHERE datname = current_database()),
-        'table', 'public.installation'::regclass::oid::text));
+        'table', 'public.installation'::regclass::oid::text,
+        'started', pg_postmaster_start_time()::text));
     END $$;
 
     CREATE FUNCTION current_incarnation() RETURNS text LANGUAGE sql STABLE SET search_path = public, pg_temp AS

@@ -57,11 +57,21 @@ const markAt = async (db: Db, head: Head): Promise<Mark> => {
   const { id: installation, incarnation } = await readInstallation(db);
   return { installation, incarnation, ...head };
 };
-/** The tail is gone, and the rows lie where they lay: as after a copy of the disk was put back. */
+/** The owner of the tables deletes the tail. */
 const cutAfter = (seq: number) =>
   database.owner.transaction(async (tx) => {
     await tx.raw("SET LOCAL session_replication_role = 'replica'");
     await tx('audit').where('seq', '>', seq).delete();
+  });
+/** The tail is gone, and the rows lie where they lay: as after a copy of the disk was put back and the server started. */
+async function putBack(seq: number): Promise<void> {
+  await cutAfter(seq);
+  await started();
+}
+/** Its server was stopped and started since. */
+const started = () =>
+  database.owner('installation').update({
+    place: database.owner.raw(`place || '{"started": "before"}'`),
   });
 
 it('at first sight, and whenever nothing was restored, it is the first incarnation', async () => {
@@ -100,7 +110,7 @@ it('cut back where it lay: what was exported says so, and the trail goes on from
   const kept = await write(db, 'a', 'b');
   const lost = await write(db, 'c', 'd', 'e');
   const mark = await markAt(db, lost);
-  await cutAfter(kept.seq);
+  await putBack(kept.seq);
   expect((await verifyAudit(db, [kept, lost], whyForged)).broken?.why).toMatch(/tail was cut off/);
   expect(await takeStock(db, mark, sign)).toMatch(/lacks entry/);
   expect(await knownIncarnation(db)).toMatch(/^2-/);
@@ -121,7 +131,7 @@ it('another worker had exported more of what is gone: it is noted too, without a
   const one = await write(db, 'b');
   const other = await write(db, 'c');
   const marks = [await markAt(db, one), await markAt(db, other)] as const;
-  await cutAfter(kept.seq);
+  await putBack(kept.seq);
   await takeStock(db, marks[0], sign);
   const incarnation = await knownIncarnation(db);
   expect(await takeStock(db, marks[1], sign)).toBeUndefined();
@@ -131,6 +141,30 @@ it('another worker had exported more of what is gone: it is noted too, without a
   const found = await verifyAudit(db, [kept, one, other], whyForged);
   expect(found.broken).toBeUndefined();
   expect(found.restored.map(({ lost }) => lost?.seq)).toEqual([one.seq, other.seq]);
+});
+
+it('a tail that goes missing while the server runs was cut off: no restore explains it, also after an earlier one', async () => {
+  const { db } = database;
+  await takeStock(db, undefined, sign);
+  const kept = await write(db, 'a');
+  const lost = await write(db, 'b');
+  const stays = async () => {
+    await cutAfter(kept.seq);
+    expect(await takeStock(db, await markAt(db, lost), sign)).toBeUndefined();
+    await sealAudit(db);
+    expect((await verifyAudit(db, [kept, lost], whyForged)).broken?.why).toMatch(/tail was cut off/);
+  };
+  await stays();
+  expect(await knownIncarnation(db)).toBe('');
+  const mark = await markAt(db, lost);
+  await putBack(kept.seq);
+  expect(await takeStock(db, mark, sign)).toMatch(/lacks entry/);
+  const later = await write(db, 'c');
+  const latest = await write(db, 'd');
+  const known = await markAt(db, latest);
+  await cutAfter(later.seq);
+  expect(await takeStock(db, known, sign)).toBeUndefined();
+  expect((await verifyAudit(db, [kept, later, latest], whyForged)).broken?.why).toMatch(/tail was cut off/);
 });
 
 it('an entry that was written over is no restore, whatever the trail says after it', async () => {
@@ -149,6 +183,7 @@ it('an entry that was written over is no restore, whatever the trail says after 
       await tx('audit').where({ id: row.id }).update({ entry, hash: before });
     }
   });
+  await started();
   await takeStock(db, mark, sign);
   const blessed = await write(db, 'd');
   const { broken, restored } = await verifyAudit(db, [honest, blessed], whyForged);

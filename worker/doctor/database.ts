@@ -17,7 +17,7 @@ async function moved({ db, temporal, headsFile }: Examined): Promise<Difference[
     {
       kind: 'database',
       subject: 'database',
-      what: `The database was restored or failed over, and no worker has taken note of it: ${why}.`,
+      what: sentences(`The database was restored or failed over, and no worker has taken note of it: ${why}`),
       todo: 'Start a worker before the API; it goes on from what was restored, and says so in the audit trail.',
     },
   ];
