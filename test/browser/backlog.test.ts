@@ -201,7 +201,7 @@ it('takes a change request through its course', async () => {
   const request = page.getByRole('region', { name: 'RFC-2', exact: true });
   await request.getByRole('heading', { name: 'RFC-2 · departures' }).waitFor();
   await button('Approve').click();
-  await request.getByRole('listitem').filter({ hasText: 'amir: approve' }).waitFor();
+  await request.getByRole('listitem').filter({ hasText: 'amir: approve', hasNotText: 'waits' }).waitFor();
   await button('Change what it says …').click();
   await request.getByText('This voids the approval of amir.').waitFor();
   await request.getByLabel('Rollback plan').fill('swap back');

@@ -16,6 +16,9 @@ export default async function setUp(): Promise<void> {
   const { databaseOwnerUrl: url } = await startPostgres(state, port, processes);
   const admin = connectOwner(url);
   await admin.raw('CREATE DATABASE template_signalbox');
+  // No test takes the power away, and each makes databases of its own.
+  await admin.raw('ALTER SYSTEM SET fsync = off');
+  await admin.raw('SELECT pg_reload_conf()');
   await admin.destroy();
   const template = connectOwner(Object.assign(new URL(url), { pathname: '/template_signalbox' }).href);
   await migrate(template);
