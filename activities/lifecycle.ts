@@ -15,7 +15,6 @@ import {
   currentOf,
   deploymentById,
   findDeploymentById,
-  NotOwner,
   recordEnd,
   releasesInUse,
   rowKey,
@@ -103,14 +102,7 @@ export type LaneNews =
 export function createLifecycle(deps: Deps, heard: Heard) {
   const { db } = deps;
   const me = () => Context.current().info.workflowExecution!.workflowId;
-  const owned = async <T>(work: (owner: string) => Promise<T>): Promise<T> => {
-    try {
-      return await work(me());
-    } catch (thrown) {
-      if (thrown instanceof NotOwner) throw ApplicationFailure.nonRetryable(thrown.message, 'Superseded');
-      throw thrown;
-    }
-  };
+  const owned = <T>(work: (owner: string) => Promise<T>): Promise<T> => work(me());
   /** Signals a workflow, if it is still there. */
   const signalled = (workflowId: string, signal: SignalDefinition) =>
     deps.temporal.workflow
