@@ -1,8 +1,8 @@
-import { WorkflowNotFoundError, type WorkflowExecutionInfo } from '@temporalio/client';
-import { recordAudit } from '../db/audit';
+import type { WorkflowExecutionInfo } from '@temporalio/client';
 import { databaseNow } from '../db/clock';
 import { endedOf, rowKey, type DeploymentRow } from '../db/deployments';
 import type { Deps } from './deps';
+import { endRun } from './end-run';
 
 /**
  * Runs that go on although the record has the end of their attempt: after a reset of one that had ended, say. Such a run
@@ -41,24 +41,9 @@ export async function endLeftRuns({ db, temporal }: Pick<Deps, 'db' | 'temporal'
   async function end({ workflowId, runId, startTime }: WorkflowExecutionInfo, row: DeploymentRow) {
     const key = rowKey(row);
     const why = `${key} ended as ${row.status} at ${row.finished_at!.toISOString()}. This run (begun ${startTime.toISOString()}, by a reset of its workflow, say) had nothing left to do and was ended; nothing was changed. To deploy again: signalbox retry or ship.`;
-    const there = await temporal.workflow
-      .getHandle(workflowId, runId)
-      .terminate(why)
-      .then(
-        () => true,
-        (thrown: unknown) => {
-          if (thrown instanceof WorkflowNotFoundError) return false;
-          throw thrown;
-        },
-      );
-    if (!there) return;
-    await recordAudit(db, {
-      actor: 'signalbox',
-      action: 'deployment.run-ended',
-      subject: key,
-      why,
-      before: { workflow: workflowId, run: runId },
-    });
+    const before = { workflow: workflowId, run: runId };
+    const entry = { action: 'deployment.run-ended', subject: key, why, before };
+    if (!(await endRun({ db, temporal }, { workflowId, runId }, entry))) return;
     done.push(`${key}: a run of ${workflowId} was ended, because the attempt had ended as ${row.status}.`);
   }
 }

@@ -1,6 +1,4 @@
 import { Context } from '@temporalio/activity';
-import { WorkflowNotFoundError } from '@temporalio/client';
-import { recordAudit } from '../db/audit';
 import { findChangeRequest } from '../db/change-requests';
 import { findDelivery } from '../db/deliveries';
 import { owns } from '../db/deployments';
@@ -8,6 +6,7 @@ import { readInstallation } from '../db/installation';
 import { firstIncarnation, incarnationOf } from '../domain/incarnation';
 import { changeRequestWorkflowId, deliverWorkflowId } from '../workflows/messages';
 import type { Deps } from './deps';
+import { endRun } from './end-run';
 
 /**
  * Workflows from before the database was restored or failed over, for which the record has no row any more: the promotion
@@ -74,14 +73,8 @@ export async function endStrays(deps: Deps): Promise<string[]> {
   for (const { workflowId, subject } of await strays(deps)) {
     Context.current().heartbeat();
     const why = `The database was restored or failed over, and the record does not have what ${workflowId} was started for.`;
-    try {
-      await deps.temporal.workflow.getHandle(workflowId).terminate(why);
-    } catch (thrown) {
-      if (thrown instanceof WorkflowNotFoundError) continue;
-      throw thrown;
-    }
-    await recordAudit(deps.db, { actor: 'signalbox', action: 'workflow.ended', subject, why });
-    ended.push(`${subject}: ${why} It was ended; ask for it again.`);
+    if (await endRun(deps, { workflowId }, { action: 'workflow.ended', subject, why }))
+      ended.push(`${subject}: ${why} It was ended; ask for it again.`);
   }
   return ended;
 }
