@@ -171,7 +171,6 @@ export function createHeard(deps: Deps) {
     kind: WordKind,
     deployment: number,
     message: unknown,
-    _repeated: boolean,
   ): Promise<CancelRequest | Resolution | null> {
     const word = await wordOf(kind, await deploymentById(deps.db, deployment), message);
     if (!word) return null;

@@ -1,6 +1,6 @@
 import { condition, patched, setHandler } from '@temporalio/workflow';
-import type { WaitingWord } from '../activities/lifecycle';
-import type { Plan } from '../activities/lifecycle';
+import type { Plan, WaitingWord } from '../activities/lifecycle';
+import { sentences } from '../domain/sentences';
 import type { WordKind } from '../domain/words';
 import { record } from './activities';
 import { cancelDeployment, resolveRollback, type CancelRequest, type Resolution } from './messages';
@@ -58,7 +58,7 @@ export function openInbox(resumes = false): Inbox {
     const { kind, message } = said.shift()!;
     const asked = question;
     hearing = true;
-    const word = await record.heard(kind, deployment, message, false);
+    const word = await record.heard(kind, deployment, message);
     hearing = false;
     if (!word) return;
     if (!('action' in word)) cancel ??= word;
@@ -84,9 +84,7 @@ export function openInbox(resumes = false): Inbox {
     idle: () => said.length === 0 && !hearing && !cancel,
     // One that was refused at admission has no row that anything could have been said to.
     drained: () => condition(() => !listening || (said.length === 0 && !hearing)),
-    why: () =>
-      cancel &&
-      `Cancelled by ${cancel.by}${cancel.reason ? `: ${cancel.reason.replace(/(?<![.!?])$/, '.')}` : '.'}`,
+    why: () => cancel && sentences(`Cancelled by ${cancel.by}${cancel.reason ? `: ${cancel.reason}` : ''}`),
     asks() {
       question += 1;
       asking = true;
@@ -101,7 +99,7 @@ export function openInbox(resumes = false): Inbox {
         await condition(() => answers.length > 0 || unheard.length > 0);
         const answer = answers.shift();
         if (answer) return answer;
-        const word = await record.heard('resolve', plan.deployment, unheard.shift(), false);
+        const word = await record.heard('resolve', plan.deployment, unheard.shift());
         if (word && 'action' in word) return word;
       }
     },

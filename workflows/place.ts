@@ -3,6 +3,7 @@ import type { Ended, OnHost, Plan, Seen } from '../activities/lifecycle';
 import type { Activities } from '../activities';
 import type { Traces } from '../activities/traces';
 import type { RunnerActivities } from '../activities/runner';
+import { sentences } from '../domain/sentences';
 import { runnerQueue, targetQueue } from '../temporal-config/names';
 import { record, retry } from './activities';
 import type { DeploymentOutcome } from './messages';
@@ -63,7 +64,7 @@ export function whyNotObserved(plan: Plan, thrown: unknown): string | undefined 
   if (!(thrown instanceof ActivityFailure)) return undefined;
   const { activityType, cause } = thrown;
   if (activityType !== 'observe' && activityType !== 'claimRunner') return undefined;
-  return `${plan.target} could not be asked what it runs: ${cause?.message.replace(/(?<![.!?])$/, '.')} ${instead}`;
+  return sentences(`${plan.target} could not be asked what it runs: ${cause?.message}`, instead);
 }
 
 /** What the target shows of an attempt, on whichever host it is; when no runner is there to look, it says so. */
