@@ -3,7 +3,15 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
-import { inWords, isRestorable, isSame, releaseOr, type Observed, type Restorable } from '../domain/observed';
+import {
+  inWords,
+  isDigest,
+  isRestorable,
+  isSame,
+  releaseOr,
+  type Observed,
+  type Restorable,
+} from '../domain/observed';
 import { archiveOf, runTargetCommand } from './build';
 import type { Hook, Switched } from './drivers/driver';
 import { actsIn, heldIn, switchesIn } from './drivers/numbers';
@@ -64,7 +72,6 @@ export function foundBefore({ attempt, driver, key }: StepContext): Restorable |
   // Of what was no release they wrote less than it takes to put it back; they returned to what the record had.
   return releaseOr(text === null || isDigest(text) ? text : attempt.before);
 }
-const isDigest = (text: string) => /^[0-9a-f]{64}$/.test(text);
 
 /** What is live is only looked at; it is made ready when it has to become live again. */
 async function isThere(context: StepContext, live: Restorable): Promise<void> {

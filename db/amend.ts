@@ -1,4 +1,4 @@
-import { nothing, type Observed } from '../domain/observed';
+import { isDigest, releaseOr, type Observed } from '../domain/observed';
 import { laneHolding, type DeploymentStatus } from '../domain/machines';
 import { recordAudit } from './audit';
 import type { Db } from './connect';
@@ -37,12 +37,8 @@ export interface Amended {
 }
 
 /** What was live before a switch, as the target's journal has it. */
-const observedBy = ({ from }: Act): Observed =>
-  from == null
-    ? nothing
-    : /^[0-9a-f]{64}$/.test(from)
-      ? { kind: 'release', release: from }
-      : { kind: 'foreign', link: from };
+const observedBy = ({ from = null }: Act): Observed =>
+  from === null || isDigest(from) ? releaseOr(from) : { kind: 'foreign', link: from };
 
 /**
  * Takes into the record what the target shows of an attempt and the record has lost, because the database was restored

@@ -5,11 +5,12 @@ import { strict } from './strict';
  * What is live on a target, exactly as it was found. An undo returns to what was observed before the attempt acted, never
  * to what the record believed: somebody may have switched the target by hand, or it was another tool's before.
  */
+const digest = /^[0-9a-f]{64}$/;
 const text = (max: number) => z.string('allowed: text').min(1).max(max);
 export const observedSchema = z.discriminatedUnion('kind', [
   strict({ kind: z.literal('nothing') }),
   /** One of Signalbox's releases, by its digest. */
-  strict({ kind: z.literal('release'), release: z.string().regex(/^[0-9a-f]{64}$/) }),
+  strict({ kind: z.literal('release'), release: z.string().regex(digest) }),
   /** A link to something that exists and is no release of Signalbox, by its text. */
   strict({ kind: z.literal('foreign'), link: text(4096) }),
   /** Whatever it is, it could not be put back. */
@@ -50,6 +51,9 @@ export function inWords(live: Observed): string {
       return live.what;
   }
 }
+
+/** Whether a text is the digest of a release. */
+export const isDigest = (text: string): boolean => digest.test(text);
 
 /** As short text for the target's journal and as the name in the record; null: nothing. */
 export const textOf = (live: Observed): string | null =>

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { TargetConfig } from '../../domain/config';
-import { inWords, isSame, nothing, textOf, type Observed } from '../../domain/observed';
+import { inWords, isDigest, isSame, nothing, releaseOr, textOf, type Observed } from '../../domain/observed';
 import type { Driver } from './driver';
 import { heldIn } from './numbers';
 import { releasesIn } from './releases';
@@ -75,7 +75,7 @@ export function commandDriver(config: CommandConfig): Driver {
 function liveOf(said: string): Observed {
   const text = said.trim().split('\n').at(-1)!;
   if (text === '') return nothing;
-  if (/^[0-9a-f]{64}$/.test(text)) return { kind: 'release', release: text };
+  if (isDigest(text)) return releaseOr(text);
   return {
     kind: 'unrestorable',
     what: text,
