@@ -1,11 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { badInput } from '../domain/errors';
 import type { Head, RestoredAt } from '../db/audit';
-import { openKeyring } from '../temporal-config/keys-file';
 import { table, type Context } from './commands';
 import { exitCodes } from './exit-codes';
-import { readEndpoints, signingKeysFile } from './state-dir';
+import { headsFileIn, readEndpoints, restoresSignedBy } from './state-dir';
 import { sentences } from '../domain/sentences';
 
 /** Tokens, people and the audit trail, on the command line. */
@@ -117,16 +116,13 @@ export async function verifyAudit(options: {
     throw new Error(
       `The audit trail is in the database; set DATABASE_URL, or name the folder of a running "signalbox up" with --state.`,
     );
-  const file = options.heads ?? join(resolve(options.state), 'audit-heads.jsonl');
+  const stateDir = resolve(options.state);
+  const file = options.heads ?? headsFileIn(stateDir);
   if (options.heads && !existsSync(file)) throw new Error(`There is no file ${file} with exported heads.`);
-  const heads = existsSync(file) ? readHeads(file) : [];
+  const heads = readHeads(file);
   const { verifyAudit: verify } = await import('../db/audit.js');
   const { withDatabase } = await import('./database.js');
-  const keys = signingKeysFile(resolve(options.state));
-  const keyring = existsSync(keys) ? openKeyring(keys, false) : undefined;
-  const found = await withDatabase(url, (db) =>
-    verify(db, heads, keyring && ((said) => keyring.whyForged('restored', 'audit', said))),
-  );
+  const found = await withDatabase(url, (db) => verify(db, heads, restoresSignedBy(stateDir)));
   if (options.json) console.log(JSON.stringify({ ...found, heads: heads.length }));
   else for (const one of found.restored) console.log(restoredInWords(one));
   if (options.json) return found.broken ? exitCodes.refused : exitCodes.done;
@@ -153,8 +149,9 @@ function restoredInWords({ seq, at, incarnation, head, lost, unsigned, why }: Re
   );
 }
 
-/** Heads that a worker exported. */
+/** Heads that a worker exported; none where it has not yet. */
 export function readHeads(file: string): Head[] {
+  if (!existsSync(file)) return [];
   return readFileSync(file, 'utf8')
     .split('\n')
     .filter(Boolean)

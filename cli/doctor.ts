@@ -1,15 +1,13 @@
-import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { connectReadOnly } from '../db/connect';
 import { messageOf } from '../domain/errors';
 import { connectTemporal, isConfigured } from '../temporal-config/connection';
-import { openKeyring } from '../temporal-config/keys-file';
 import { examine, type Difference } from '../worker/doctor';
 import { readHeads } from './access';
 import { targetsHere } from './backups';
 import { exitCodes } from './exit-codes';
 import { configFileOr, readConfig } from './settings';
-import { readEndpoints, signingKeysFile } from './state-dir';
+import { headsFileIn, readEndpoints, restoresSignedBy } from './state-dir';
 
 /**
  * `signalbox doctor`: prints what does not fit between record, Temporal and targets, and what to do about each. Run on the
@@ -27,9 +25,7 @@ export async function doctor(options: { state: string; json: boolean; config?: s
   const targets = targetsHere(options);
   const file = configFileOr(options.config);
   const exported = file && readConfig(file).audit.exportFile;
-  const headsFile = exported ?? join(stateDir, 'audit-heads.jsonl');
-  const keys = signingKeysFile(stateDir);
-  const keyring = existsSync(keys) ? openKeyring(keys, false) : undefined;
+  const headsFile = exported ?? headsFileIn(stateDir);
   const db = connectReadOnly(url);
   try {
     await db.raw('SELECT 1');
@@ -44,8 +40,8 @@ export async function doctor(options: { state: string; json: boolean; config?: s
         temporal: temporal.client,
         targets,
         headsFile,
-        heads: existsSync(headsFile) ? readHeads(headsFile) : [],
-        ...(keyring ? { whyForged: (said: unknown) => keyring.whyForged('restored', 'audit', said) } : {}),
+        heads: readHeads(headsFile),
+        whyForged: restoresSignedBy(stateDir),
       });
       if (options.json) console.log(JSON.stringify({ differences, elsewhere }));
       else print(differences, elsewhere);

@@ -26,6 +26,7 @@ import { createStocktaking } from '../worker/stocktaking';
 import { keepSchedules } from '../worker/schedules';
 import { startWorker, type SignalboxWorker } from '../worker/worker';
 import { migrateAsOwner, operator } from './database';
+import { headsFileIn } from './state-dir';
 import { pageDir, readReference, tracedWorkflowBundle, workflowBundle } from './settings';
 
 /** What `up`, `signalbox api` and `signalbox worker` are put together from. */
@@ -208,7 +209,7 @@ export async function serveWorker(options: {
 }): Promise<SignalboxWorker> {
   const { temporal, stateDir } = options;
   await demandTools(options.targets());
-  const headsFile = options.config.audit.exportFile ?? join(stateDir, 'audit-heads.jsonl');
+  const headsFile = options.config.audit.exportFile ?? headsFileIn(stateDir);
   const stock = createStocktaking({
     db: options.db,
     temporal: temporal.client,

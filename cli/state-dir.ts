@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -46,6 +47,16 @@ export const signingKeysFile = (stateDir: string) =>
 /** Opens them; those in the state directory are made when there are none. */
 export const signingKeys = (stateDir: string): Keyring =>
   openKeyring(signingKeysFile(stateDir), process.env.SIGNALBOX_SIGNING_KEYS_FILE === undefined);
+
+/** Where workers export heads of the audit trail to, unless the targets file says otherwise. */
+export const headsFileIn = (stateDir: string) => join(stateDir, 'audit-heads.jsonl');
+/** Tells why no worker signed what the audit trail says of a restore; undefined where there are no keys to tell by. */
+export function restoresSignedBy(stateDir: string): ((said: unknown) => string | undefined) | undefined {
+  const file = signingKeysFile(stateDir);
+  if (!existsSync(file)) return undefined;
+  const keyring = openKeyring(file, false);
+  return (said) => keyring.whyForged('restored', 'audit', said);
+}
 
 export interface StateDir {
   path: string;
