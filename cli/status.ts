@@ -1,4 +1,4 @@
-import { readsAs } from '../domain/reads-as';
+import { promotionReadsAs } from '../domain/reads-as';
 import type { ChangeRequestView, DeploymentView, PromotionView } from '../domain/schemas';
 import { troubleInWords } from '../domain/trouble';
 import { wordState, wordTitle } from '../domain/words';
@@ -56,7 +56,7 @@ export async function status({ client, json, show, say }: Context, key?: string)
 
 const short = (digest: string) => digest.slice(0, 12);
 const live = (p: PromotionView) => {
-  const { state } = readsAs(p.status, p.deployments.at(-1)?.status);
+  const { state } = promotionReadsAs(p);
   return p.live ? `${state}, live` : state;
 };
 const latest = (p: PromotionView) => {

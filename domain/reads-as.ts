@@ -12,3 +12,9 @@ export function readsAs(
     ? { machine: 'deployment', state: latest }
     : { machine: 'promotion', state: status };
 }
+
+/** The same of a promotion with its attempts. */
+export const promotionReadsAs = (p: {
+  status: PromotionStatus;
+  deployments: readonly { status: DeploymentStatus }[];
+}) => readsAs(p.status, p.deployments.at(-1)?.status);

@@ -1,4 +1,4 @@
-import { readsAs } from '../../../domain/reads-as';
+import { promotionReadsAs } from '../../../domain/reads-as';
 import type { PromotionView } from '../../../domain/schemas';
 import { Badge } from '../badge';
 
@@ -19,7 +19,7 @@ export function PromotionList(props: {
           >
             <span className="row">
               <strong>{p.key}</strong>
-              <Badge {...readsAs(p.status, p.deployments.at(-1)?.status)} />
+              <Badge {...promotionReadsAs(p)} />
               {p.live && <span className="live-mark">live</span>}
             </span>
             <span className="title">{p.title}</span>

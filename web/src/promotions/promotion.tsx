@@ -1,6 +1,6 @@
 import { useState } from 'react';
 import { isOpenAttempt } from '../../../domain/machines';
-import { readsAs } from '../../../domain/reads-as';
+import { promotionReadsAs } from '../../../domain/reads-as';
 import type { ChangesView, PromotionView, TargetView } from '../../../domain/schemas';
 import { useChangeRequest, useChanges, usePromotion, useTargets, useWindow } from '../api';
 import { Badge } from '../badge';
@@ -33,7 +33,7 @@ export function Promotion({ promotionKey }: { promotionKey: string }) {
         <h2>
           {p.key} · {p.title}
         </h2>
-        <Badge {...readsAs(p.status, p.deployments.at(-1)?.status)} />
+        <Badge {...promotionReadsAs(p)} />
         {p.live && <span className="live-mark">live on {p.target}</span>}
       </header>
       <dl className="facts">

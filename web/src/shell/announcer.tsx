@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'react';
-import { readsAs } from '../../../domain/reads-as';
+import { promotionReadsAs } from '../../../domain/reads-as';
 import type { PromotionView } from '../../../domain/schemas';
 import { useApi, useOpenPromotions } from '../api';
 import { labelOf } from '../format';
@@ -40,7 +40,7 @@ export function Announcer() {
 const statesIn = (promotions: PromotionView[]): Map<string, string> =>
   new Map(
     promotions.flatMap((p): [string, string][] => {
-      const { machine, state } = readsAs(p.status, p.deployments.at(-1)?.status);
+      const { machine, state } = promotionReadsAs(p);
       return [
         [`${p.key} for ${p.target}`, labelOf(machine, state)],
         ...p.deployments.map((d): [string, string] => [
