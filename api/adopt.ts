@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { notFound, SignalboxError } from '../domain/errors';
 import { findAdoption } from '../db/adoptions';
+import { databaseNow } from '../db/clock';
 import { viewTarget } from '../db/targets';
 import { attributes, controlQueue } from '../temporal-config/names';
 import { adoptWorkflowId, type AdoptRequest } from '../workflows/messages';
@@ -55,5 +56,8 @@ export async function adopt(deps: ApiDeps, call: Call<{ reason: string }, unknow
     if (why) throw why;
   }
   if (row && !row.adopted) throw new SignalboxError('illegal-transition', row.outcome!);
-  return { status: row ? 200 : 202, body: await viewTarget(db, config, await deps.windows.current()) };
+  return {
+    status: row ? 200 : 202,
+    body: await viewTarget(db, config, await deps.windows.current(), await databaseNow(db)),
+  };
 }

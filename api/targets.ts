@@ -1,5 +1,6 @@
 import { notFound } from '../domain/errors';
 import { adoptBody, meView, targetView } from '../domain/schemas';
+import { databaseNow } from '../db/clock';
 import type { Db } from '../db/connect';
 import { listPeople } from '../db/people';
 import { viewTarget } from '../db/targets';
@@ -13,8 +14,8 @@ import { route, type Route } from './route';
 export function targetRoutes(deps: ApiDeps): Route[] {
   const { db, targets, signIn, windows } = deps;
   const viewAll = async () => {
-    const schedule = await windows.current();
-    return Promise.all([...targets().values()].map((target) => viewTarget(db, target, schedule)));
+    const [schedule, now] = [await windows.current(), await databaseNow(db)];
+    return Promise.all([...targets().values()].map((target) => viewTarget(db, target, schedule, now)));
   };
   return [
     route({
@@ -39,7 +40,7 @@ export function targetRoutes(deps: ApiDeps): Route[] {
       async handle({ params }) {
         const target = targets().get(params.name!);
         if (!target) throw notFound(`target ${params.name!.slice(0, 80)}`);
-        return { body: await viewTarget(db, target, await windows.current()) };
+        return { body: await viewTarget(db, target, await windows.current(), await databaseNow(db)) };
       },
     }),
     route({

@@ -7,7 +7,6 @@ import { laneHolding } from '../domain/machines';
 import { inWords, nothing, releaseOr, type Observed } from '../domain/observed';
 import type { WindowSchedule } from '../domain/windows/status';
 import { recordAudit } from './audit';
-import { databaseNow } from './clock';
 import { usualDuration } from './conflicts';
 import { runnersOf, type RunnerRow } from './runners';
 import { viewWindowStatus } from './views';
@@ -64,8 +63,8 @@ export async function viewTarget(
   tx: Tx,
   config: TargetConfig,
   schedule: WindowSchedule,
+  now: number,
 ): Promise<TargetView> {
-  const now = await databaseNow(tx);
   const asked = {
     target: config.name,
     environment: config.environment,

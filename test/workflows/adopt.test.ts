@@ -3,6 +3,7 @@ import { lstatSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFil
 import { join } from 'node:path';
 import type { Activities } from '../../activities';
 import { findAdoption } from '../../db/adoptions';
+import { databaseNow } from '../../db/clock';
 import { viewTarget } from '../../db/targets';
 import { controlQueue } from '../../temporal-config/names';
 import { adoptWorkflowId } from '../../workflows/messages';
@@ -31,7 +32,12 @@ async function adopt(target: string, by = 'sven') {
 }
 const link = (target: string) => readlinkSync(join(world.root(target), 'current'));
 const view = async (target: string) =>
-  viewTarget(world.db, world.targets.get(target)!, await world.deps.windows.current());
+  viewTarget(
+    world.db,
+    world.targets.get(target)!,
+    await world.deps.windows.current(),
+    await databaseNow(world.db),
+  );
 /** A release that another tool made, live. */
 function moved(target: string): string {
   const folder = join(world.folder, 'elsewhere', target);
