@@ -230,6 +230,7 @@ async function decide(
   const submitting = row.status === 'draft' && (await isBeingSubmitted(deps, row));
   const digest = said.digest ?? row.digest;
   const { person: approver, mintedBy, request } = call;
+  const decisionOf = (id: string) => ({ id, approver, ...said, digest, mintedBy, request });
   // Recorded before it is sent: what is accepted here is heard, whatever becomes of the workflow or of Temporal.
   const id = await call.once(async (tx) => {
     if (submitting)
@@ -240,7 +241,7 @@ async function decide(
     const refusal = whyNotOpen(row, said.decision);
     if (refusal) throw refusal;
     const made = randomUUID();
-    await sayDecision(tx, row, { id: made, approver, ...said, digest, mintedBy, request });
+    await sayDecision(tx, row, decisionOf(made));
     return made;
   });
   const read = () => findDecision(db, id);
@@ -252,9 +253,7 @@ async function decide(
         // With a start, so that a workflow that was lost is there to hear it.
         ...startOptions(deps, row, { person: row.requester, request }),
         signal: approvalDecision,
-        signalArgs: [
-          deps.keyring.sign('decision', workflowId, { id, approver, ...said, digest, mintedBy, request }),
-        ],
+        signalArgs: [deps.keyring.sign('decision', workflowId, decisionOf(id))],
       })
       .catch((err: unknown) =>
         deps.log.warn(
