@@ -1,4 +1,3 @@
-import { Context } from '@temporalio/activity';
 import { raiseBlocker } from '../../db/backlog/blockers';
 import { resolveBlockers } from '../../db/backlog/items';
 import { rebindAll } from '../../db/change-content';
@@ -196,18 +195,8 @@ const ended = (row: () => Promise<DeploymentRow>) =>
 
 /** Something that holds the lane until it is let go. */
 async function laneHeld(): Promise<() => Promise<unknown>> {
-  let go!: () => void;
-  const gone = new Promise<void>((resolve) => (go = resolve));
+  const go = world.holdNextBackup();
   letGo.push(go);
-  let first = true;
-  world.faults.backup = async (run) => {
-    if (!first) return run();
-    first = false;
-    const beat = setInterval(() => Context.current().heartbeat(), 100);
-    await gone;
-    clearInterval(beat);
-    return run();
-  };
   const holder = await world.start(await world.approved('v1'));
   await world.until('the lane to be held', async () => (await holder.row())?.status === 'running');
   return async () => {

@@ -12,6 +12,7 @@ import {
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { Context } from '@temporalio/activity';
 import { Client } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
@@ -232,6 +233,21 @@ export async function makeWorld(
       return { promotion, ...started };
     },
     until,
+    /** Holds the next backup until it is let go. @returns what lets it go. */
+    holdNextBackup(): () => void {
+      let go!: () => void;
+      const gone = new Promise<void>((resolve) => (go = resolve));
+      let first = true;
+      world.faults.backup = async (run) => {
+        if (!first) return run();
+        first = false;
+        const beat = setInterval(() => Context.current().heartbeat(), 100);
+        await gone;
+        clearInterval(beat);
+        return run();
+      };
+      return go;
+    },
     current(target = names[0]!): string | null {
       return existsSync(join(root(target), 'current'))
         ? basename(readlinkSync(join(root(target), 'current')))

@@ -1,4 +1,3 @@
-import { Context } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { createReconcileActivities } from '../../activities/reconcile';
 import { addWindow, removeWindow } from '../../db/windows';
@@ -20,17 +19,7 @@ afterAll(() => world.stop());
 
 /** Something that runs on shop until it is let go. */
 async function shopHeld() {
-  let go!: () => void;
-  const gone = new Promise<void>((resolve) => (go = resolve));
-  let first = true;
-  world.faults.backup = async (run) => {
-    if (!first) return run();
-    first = false;
-    const beat = setInterval(() => Context.current().heartbeat(), 100);
-    await gone;
-    clearInterval(beat);
-    return run();
-  };
+  const go = world.holdNextBackup();
   const held = await world.start(await world.approved('v1', 'shop'));
   const { promotion } = await world.until('it to run', async () => {
     const row = await held.row();
