@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { ConfigError, parseConfig, type Config, type TargetConfig, type Targets } from '../domain/config';
 import type { Reference } from '../domain/service-config';
 import { messageOf } from '../domain/errors';
+import { demandOwnRoots } from './own-roots';
 
 /** Where the program itself lies: `dist/`, with the bundled workflows and the built page. */
 export const programDir = join(__dirname, '..');
@@ -52,6 +53,7 @@ export function readConfig(file: string): Config {
       },
     ]),
   );
+  demandOwnRoots(targets, file);
   const oidc = identity?.oidc;
   return {
     targets,

@@ -26,6 +26,7 @@ import {
   serveWorker,
   takeTargets,
 } from './serve';
+import { demandOwnRoots } from './own-roots';
 import { configFileOr, readConfig, readTargets } from './settings';
 import { people, signingKeys, takeStateDir, type Endpoints } from './state-dir';
 import { sentences } from '../domain/sentences';
@@ -120,7 +121,11 @@ export async function up(options: UpOptions): Promise<number> {
     };
     await part('Starting the sample site', () => processes.start(server, () => untilAnswers(site)));
     // Your own file wins where it names a target of the sample.
-    const read = (): Targets => new Map([...readTargets(sample.configFile), ...ownTargets()]);
+    const read = (): Targets => {
+      const all: Targets = new Map([...readTargets(sample.configFile), ...ownTargets()]);
+      demandOwnRoots(all, configFile ?? sample.configFile);
+      return all;
+    };
     let targets = read();
 
     const [{ databaseUrl, databaseOwnerUrl }, { temporal, temporalUi }] = await allStarted([

@@ -669,4 +669,12 @@ export const mutants: Mutant[] = [
     to: 'for (const sleeper of await overslept(db, 0))',
     killer: { test: 'test/workflows/clocks', named: 'is woken by reconcile' },
   },
+  {
+    name: 'own-roots',
+    without: 'refusing two targets that act on one folder',
+    file: 'cli/settings.ts',
+    from: 'demandOwnRoots(targets, file);',
+    to: 'demandOwnRoots(new Map(), file);',
+    killer: { test: 'test/unit/own-roots', named: 'two targets whose roots are' },
+  },
 ];
