@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, realpath, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../domain/errors';
@@ -111,6 +111,8 @@ export const createBuild =
 const runFenced = join(__dirname, 'drivers', 'run-fenced.js');
 /** Exit code by which it says that a higher number has acted; a command may end with it too. */
 const refusedCode = 77;
+/** As a shell says it: there is no such program, or it cannot be run. */
+const noProgramCode = 127;
 
 /**
  * Runs one of the target's commands into the log.
@@ -127,6 +129,8 @@ export async function runTargetCommand(
     shown?: string;
     /** Of a tool that says by words alone when it is to be tried again: what a line of its error output means. */
     faultIn?(line: string): FaultCause | undefined;
+    /** Is told when it is certain that the command did not run. */
+    notRun?(): Promise<void>;
   },
   cwd: string,
   env: Record<string, string>,
@@ -137,7 +141,10 @@ export async function runTargetCommand(
   await context.goesOn();
   let lastError = '';
   let fault: { cause: FaultCause; line: string } | undefined;
+  const notRun = join(context.room.workspace, 'not-run');
+  await rm(notRun, { force: true });
   const number = {
+    notRun,
     room: context.driver.room,
     fence,
     by: `${context.key} ${context.step}`,
@@ -171,7 +178,8 @@ export async function runTargetCommand(
       context.log.write(stream, text);
     },
     ready: () => context.log.ready(),
-  }).catch((thrown: unknown) => {
+  }).catch(async (thrown: unknown) => {
+    await command.notRun?.();
     const why = `${what}: ${command.argv[0]} could not be started: ${messageOf(thrown)}`;
     const scarce = scarcity(thrown);
     if (scarce) throw new FaultError(scarce, why);
@@ -179,12 +187,16 @@ export async function runTargetCommand(
     if (!existsSync(cwd)) throw new FaultError('unexpected', `${why}; its folder ${cwd} is gone`);
     throw verdict('command-failed', why);
   });
+  const unrun = await readFile(notRun, 'utf8').catch(() => undefined);
+  if (unrun !== undefined) await command.notRun?.();
   if (end.kind === 'aborted') throw cancelled();
   if (fence !== undefined && end.kind === 'exited' && end.code === refusedCode) {
     const held = heldIn(context.driver.room).fence;
     if (held > fence) throw fenced(context.target.name, fence, held);
   }
   if (end.kind === 'exited' && end.code === 0) return;
+  if (unrun !== undefined && end.kind === 'exited' && end.code === noProgramCode)
+    throw verdict('command-failed', sentences(`${what}: ${command.argv[0]} could not be started: ${unrun}`));
   const why = `${what} failed: ${command.shown ?? command.argv.join(' ')} ${describe(end, command.timeoutSeconds)}`;
   if (wasKilled(end)) throw new FaultError('killed', `${why}, and not by Signalbox`);
   if (fault && end.kind === 'exited') throw new FaultError(fault.cause, `${why}: ${fault.line}`);

@@ -65,6 +65,8 @@ export interface StepContext {
   goesOn(): Promise<void>;
   /** Asks at the last moment whether it may act. @throws a verdict when it may not, WindowClosed when not now. */
   permit(what: 'migrate' | 'swap'): Promise<void>;
+  /** Says that the migration did not begin after all, because its command did not run. */
+  notBegun(): Promise<void>;
 }
 export interface StepResult<T> {
   value: T;
@@ -192,6 +194,10 @@ export function createStepRunner(deps: TargetDeps) {
         async permit(what) {
           const refusal = await journal.permit(mine, what, recipe, targetRecipe(target));
           if (refusal) throw verdict(refusal.type, refusal.message);
+        },
+        async notBegun() {
+          // One of an earlier try may have. What cannot be said now stands as begun: its data goes back.
+          if (!attempt.migrationBegan) await journal.notBegun(mine).catch(() => undefined);
         },
         goesOn,
       });

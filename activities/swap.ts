@@ -18,7 +18,14 @@ export const createMigrate =
       await failpoint('migrate/middle');
       const env = { SIGNALBOX_RELEASE: release };
       await underFence(context, (fence) =>
-        runTargetCommand(context, 'migrate', target.migrate!, folder, env, fence),
+        runTargetCommand(
+          context,
+          'migrate',
+          { ...target.migrate!, notRun: context.notBegun },
+          folder,
+          env,
+          fence,
+        ),
       );
       return { value: undefined, detail: 'the migration command succeeded' };
     });

@@ -124,6 +124,16 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
       (body) => journal.permit(body.try, body.what, body.recipe, body.acts),
     ),
     ofTry(
+      'not-begun',
+      'Note that a migration did not begin after all: its command did not run',
+      runner.notBegunBody,
+      z.null(),
+      async (body) => {
+        await journal.notBegun(body.try);
+        return undefined;
+      },
+    ),
+    ofTry(
       'observed',
       'Record what is live: before an attempt acts, or put there by somebody else meanwhile',
       runner.observedBody,

@@ -11,6 +11,7 @@ import {
   beginStep,
   finishStep,
   migrationBegins,
+  migrationDidNotBegin,
   noteObserved,
   noteOvercome,
   noteTrouble,
@@ -47,6 +48,8 @@ export interface Journal {
    * @returns what stands in the record; undefined when the try no longer holds its step.
    */
   observed(t: Try, when: 'before' | 'meanwhile', live: Observed): Promise<Observed | undefined>;
+  /** Notes that the migration did not begin after all: the command of this try, the first one, did not run. */
+  notBegun(t: Try): Promise<void>;
   append(t: Try, lines: NewLine[]): Promise<void>;
   /**
    * Notes on the open step why this try did not succeed.
@@ -81,6 +84,8 @@ export interface Attempt {
   /** Whether an undo may have taken out what was live. */
   tookOut?: boolean;
   migrationBegan: boolean;
+  /** Steps of which the record has the end; not told by the previous version. */
+  done?: string[];
   /** Digest of what the same commit was built to with the same recipe. */
   built: string | null;
   backup: ({ reference: string } & Proof) | null;
@@ -122,7 +127,10 @@ export function createJournal(deps: { db: Db; windows: Windows; targets(): Targe
       const asked = (await askedOf(deps, db, promotion, starterOf(row), there))!;
       const no = whyNotNow(asked, deps.targets().get(row.target), what);
       if (no?.then === 'hold')
-        return { type: 'WindowClosed', message: `held before the swap, with the lane: ${no.message}` };
+        return {
+          type: 'WindowClosed',
+          message: `held before the ${what === 'migrate' ? 'migration' : 'swap'}, with the lane: ${no.message}`,
+        };
       if (no)
         return {
           type: no.code === 'approval-void' ? 'ApprovalVoid' : 'Refused',
@@ -136,6 +144,7 @@ export function createJournal(deps: { db: Db; windows: Windows; targets(): Targe
     observed: (t, when, live) => noteObserved(db, t, when, live),
     trouble: (t, met) => noteTrouble(db, t, met),
     overcame: (t, kept) => noteOvercome(db, t, kept),
+    notBegun: (t) => migrationDidNotBegin(db, t),
     append: (t, lines) => appendLog(db, t.deployment, t.step, lines),
     async finish(t, to, detail, made) {
       if (!made) return finishStep(db, t, to, detail);

@@ -61,6 +61,7 @@ export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt
               RETURNING deployment)
        SELECT ${originOf('d')} AS origin, opened.deployment IS NOT NULL AS opened, d.trigger, p.commit, d.to_release AS release, d.from_release AS before, d.migration_began AS "migrationBegan",
               d.observed, d.drifted, EXISTS (SELECT 1 FROM deployment_steps WHERE deployment = d.id AND name = 'take-out') AS "tookOut",
+              ARRAY(SELECT name FROM deployment_steps WHERE deployment = d.id AND status = 'done') AS done,
               (SELECT digest FROM builds WHERE target = d.target AND commit = p.commit AND recipe = ?) AS built,
               (SELECT json_build_object('reference', reference, 'sha256', sha256, 'bytes', bytes, 'entries', entries)
                  FROM backups WHERE deployment = d.id) AS backup,
@@ -104,6 +105,15 @@ export const migrationBegins = async (db: Db, t: Try): Promise<boolean> =>
     .whereIn('status', [...t.during])
     .whereExists(db('deployment_steps').where(lease(t)).select(db.raw('1')))
     .update({ migration_began: true })) === 1;
+
+/** Takes that back: the command of this try did not run, and there was none before it. */
+export async function migrationDidNotBegin(db: Db, t: Try): Promise<void> {
+  await db('deployments')
+    .where({ id: t.deployment, owner: t.owner })
+    .whereIn('status', [...t.during])
+    .whereExists(db('deployment_steps').where(lease(t)).select(db.raw('1')))
+    .update({ migration_began: false });
+}
 
 /**
  * Writes what was live before the attempt acted, once: a later try, an undo or a recovery finds what stands there. Or what

@@ -63,6 +63,7 @@ export const fenceBody = strict({
 /** Digest of all that acts on the target, by the runner's own targets file; runners of the previous version do not say it. */
 const acts = digest.optional();
 export const permitBody = strict({ try: stepTry, what: z.enum(['migrate', 'swap']), recipe: digest, acts });
+export const notBegunBody = strict({ try: stepTry });
 export const observedBody = strict({
   try: stepTry,
   when: z.enum(['before', 'meanwhile']),

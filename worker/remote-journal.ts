@@ -54,6 +54,8 @@ export function createRemote(options: { api: string; token: string; target: stri
       fence: async (t, held) => (await call('fence', { try: t, held })) ?? undefined,
       permit: async (t, what, recipe, acts) =>
         (await call('permit', { try: t, what, recipe, acts })) ?? undefined,
+      // An API of the previous version refuses it; then it stands as begun.
+      notBegun: (t) => call('not-begun', { try: t }),
       observed: async (t, when, live) => (await call('observed', { try: t, when, live })) ?? undefined,
       trouble: async (t, met) => (await call('trouble', { try: t, met })) ?? undefined,
       overcame: (t, kept) => call('overcame', { try: t, kept }),

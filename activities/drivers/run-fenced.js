@@ -5,25 +5,39 @@
  *
  * Leads a process group, with the command in it. Input: argv[2], JSON {room, fence, by, guard, ...}; the command from
  * argv[3] on. Ends as the command ends; refused: exit 77; could not begin for a reason that says nothing about the command
- * (the lock is held, the disk is full): exit 75. With a guard, {observe, over, cwd, answer}, the target is observed first,
+ * (the lock is held, the disk is full): exit 75. With a guard, {observe or link, over, cwd, answer}, the target is observed first,
  * under the lock. When something else is live than may be, or nobody can say what, the command is not run: exit 78, and the
- * file `answer` holds {drifted: what is live} or {fault: why}.
+ * file `answer` holds {drifted: what is live} or {fault: why}. When it could not begin, the file
+`notRun` says why, if it is named.
  */
 const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
+const { observeLink } = require('./link');
 const { heldIn, lock, note } = require('./numbers');
 
 const refused = 77;
 const notRun = 78;
 const tryAgain = 75;
 const scarce = ['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM', 'ENOSPC', 'EDQUOT'];
+let started = false;
+let unrun;
+const tell = (why) => {
+  if (started || !unrun) return;
+  try {
+    fs.writeFileSync(unrun, why);
+  } catch {
+    // Then nobody knows.
+  }
+};
 const later = (thrown) => {
+  tell(thrown.message);
   process.stderr.write(`${thrown.message}\n`);
   process.exit(tryAgain);
 };
 // Thrown before the command has run: nothing is known about it yet.
 process.once('uncaughtException', later);
-const { room, fence, guard, ...entry } = JSON.parse(process.argv[2]);
+const { room, fence, guard, notRun: file, ...entry } = JSON.parse(process.argv[2]);
+unrun = file;
 const [program, ...args] = process.argv.slice(3);
 
 // Held until the command has ended: who comes with a higher number ends it, and never acts beside it.
@@ -36,19 +50,21 @@ if (fence < held.fence) {
   process.exit(refused);
 }
 if (guard) {
-  const live = liveNow(guard.observe);
+  const live = guard.link ? linked(guard.link) : liveNow(guard.observe);
   // A switching command of this attempt that was stopped half-way may have left nothing live.
   const [mine] = entry.by.split(' ');
   const half = new RegExp(`^${mine} (swap|undo-swap|take-out)$`).test(held.by ?? '');
-  if (!guard.over.includes(live) && !(half && live === '')) leave({ drifted: live });
+  if (!guard.over.includes(live) && !(guard.observe && half && live === '')) leave({ drifted: live });
 }
 note(room, fence, entry);
 
 const child = spawn(program, args, { stdio: 'inherit' });
+started = child.pid !== undefined;
 // The whole group is asked to end; this waits for the command to do so.
 process.on('SIGTERM', () => undefined);
 child.once('error', (thrown) => {
   if (scarce.includes(thrown.code)) later(thrown);
+  tell(thrown.message);
   process.stderr.write(`${program} could not be started: ${thrown.message}\n`);
   process.exit(127);
 });
@@ -58,6 +74,11 @@ child.once('exit', (code, signal) => {
   process.kill(process.pid, signal);
 });
 
+/** As the same texts that the target's journal has. */
+function linked(root) {
+  const live = observeLink(root);
+  return live.release ?? live.link ?? live.what ?? '';
+}
 function liveNow({ argv: [observer, ...rest], timeoutSeconds }) {
   const { status, stdout, error } = spawnSync(observer, rest, {
     cwd: guard.cwd,
