@@ -5,7 +5,7 @@ import { knownIncarnation } from '../db/installation';
 import { NotMoved } from '../db/transition';
 import { incarnationOf } from '../domain/incarnation';
 import { createAdoption } from './adopt';
-import { createBackup, createRestoreData } from './backup';
+import { createBackup } from './backup';
 import { createBackupKeeping } from './backups/by-hand';
 import { createBuild } from './build';
 import type { Deps, TargetDeps } from './deps';
@@ -20,7 +20,7 @@ import { createStepRunner } from './step';
 import { createTraces } from './traces';
 import { createWindowActivities } from './windows';
 import { createMigrate, createSwap } from './swap';
-import { createTakeOut, createUndoSwap } from './undo';
+import { createRestoreData, createTakeOut, createUndoSwap } from './undo';
 
 /** The steps on a target, on whichever host they run. */
 export function createSteps(deps: TargetDeps) {

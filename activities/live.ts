@@ -8,13 +8,14 @@ import {
   isDigest,
   isRestorable,
   isSame,
+  namedBy,
   releaseOr,
   type Observed,
   type Restorable,
 } from '../domain/observed';
 import { archiveOf, runTargetCommand } from './build';
-import type { Hook, Switched } from './drivers/driver';
-import { actsIn, heldIn, switchesIn } from './drivers/numbers';
+import type { Guard, Hook, Switched } from './drivers/driver';
+import { actsIn, heldIn, newerIn, switchesIn } from './drivers/numbers';
 import { fenced, underFence } from './fence';
 import { judge, verdict } from './causes';
 import type { StepContext } from './step';
@@ -58,12 +59,10 @@ export async function lookBefore(context: StepContext): Promise<Restorable> {
  * What the attempt found live, if it has acted. Workers from before observation switched without recording what they
  * found: then the target's own journal has it, and looking now would find the attempt's own release.
  */
-export function foundBefore({ attempt, driver, key }: StepContext): Restorable | undefined {
+export function foundBefore(context: StepContext): Restorable | undefined {
+  const { attempt, key } = context;
   if (attempt.observed) return attempt.observed;
-  const all = switchesIn(driver.room);
-  const isMine = ({ by, origin = attempt.origin }: (typeof all)[number]) =>
-    by.startsWith(`${key} `) && origin === attempt.origin;
-  const mine = all.slice(all.findLastIndex((entry) => !isMine(entry)) + 1);
+  const mine = switchesOf(context);
   // Another attempt may have had this key before the database was restored.
   const swap = mine.find(({ by, to }) => by === `${key} swap` && to === attempt.release);
   if (!swap) return undefined;
@@ -71,6 +70,14 @@ export function foundBefore({ attempt, driver, key }: StepContext): Restorable |
   const text = undone ? undone.to : swap.from;
   // Of what was no release they wrote less than it takes to put it back; they returned to what the record had.
   return releaseOr(text === null || isDigest(text) ? text : attempt.before);
+}
+
+/** What it switched since somebody else last did. */
+function switchesOf({ attempt, driver, key }: StepContext) {
+  const all = switchesIn(driver.room);
+  const isMine = ({ by, origin = attempt.origin }: (typeof all)[number]) =>
+    by.startsWith(`${key} `) && origin === attempt.origin;
+  return all.slice(all.findLastIndex((entry) => !isMine(entry)) + 1);
 }
 
 /** What is live is only looked at; it is made ready when it has to become live again. */
@@ -110,6 +117,36 @@ export function ownOf({ attempt, driver, key }: StepContext): Restorable[] {
   return [...own].filter((release) => typeof release === 'string').map(releaseOr);
 }
 
+/**
+ * What has to be live for data to go back: what this attempt itself left live. A switch is noted before it is done, so that
+ * of one whose end the record does not have either side may be live.
+ * @param before what was live before it acted.
+ */
+export function leftBy(context: StepContext, before: Observed): Observed[] {
+  const { attempt, key } = context;
+  const last = switchesOf(context).at(-1);
+  if (!last) return attempt.done?.includes('swap') ? ownOf(context) : [before];
+  const isDone = attempt.done?.includes(last.by.slice(key.length + 1)) === true;
+  return [namedBy(last.to), ...(isDone ? [] : [namedBy(last.from)])];
+}
+
+/**
+ * Whether data went back and what was live before is live again: the target's journal has both, also where the record has
+ * lost them. What was written since must stay.
+ */
+export function isBack({ attempt, driver, key }: StepContext): boolean {
+  const steps = actsIn(driver.room, key, attempt.origin ?? '').map(({ step }) => step);
+  const out = steps.indexOf('take-out');
+  const back = steps.lastIndexOf('undo-migrate');
+  return out !== -1 && out < back && steps.indexOf('undo-swap', back) !== -1;
+}
+
+/** Who else has acted on the target since this attempt did, in plain words. */
+export function newerThan({ attempt, driver, key }: StepContext): string | undefined {
+  const newer = newerIn(driver.room, key, attempt.origin ?? '');
+  return newer && `${newer.by} acted there since, under fencing number ${newer.fence}`;
+}
+
 /** Switches under a new fencing number. @throws a verdict when a newer number has acted. */
 export const switchTo = (
   context: StepContext,
@@ -135,18 +172,31 @@ export const switchTo = (
 /** Runs a target's command; with a guard it says whether it was run at all. */
 const hookOf =
   (context: StepContext, fence: number): Hook =>
-  async (what, command, env, more, guard) => {
-    const cwd = context.target.driver.root;
-    const answer = join(context.room.workspace, 'observed.json');
-    await rm(answer, { force: true });
-    const guarded = guard ? { ...more, guard: { ...guard, cwd, answer } } : more;
-    try {
-      await runTargetCommand(context, what, command, cwd, env, fence, guarded);
-    } catch (thrown) {
-      const said = await readFile(answer, 'utf8').catch(() => undefined);
-      if (said === undefined) throw thrown;
-      const { drifted, fault } = JSON.parse(said) as { drifted?: string; fault?: string };
-      if (drifted === undefined) throw new Error(fault, { cause: thrown });
-      return { drifted };
-    }
-  };
+  (what, command, env, more, guard) =>
+    guarded(context, guard, (asked) =>
+      runTargetCommand(context, what, command, context.target.driver.root, env, fence, { ...more, ...asked }),
+    );
+
+/**
+ * Runs a command that asks first, under the target's lock, what is live.
+ * @param run starts it with this, besides, for the process that holds the lock.
+ * @returns what was live instead, when the command was not run.
+ */
+export async function guarded(
+  context: StepContext,
+  guard: Guard | undefined,
+  run: (more: object) => Promise<void>,
+): Promise<{ drifted: string } | undefined> {
+  const answer = join(context.room.workspace, 'observed.json');
+  await rm(answer, { force: true });
+  try {
+    await run(guard ? { guard: { ...guard, cwd: context.target.driver.root, answer } } : {});
+  } catch (thrown) {
+    const said = await readFile(answer, 'utf8').catch(() => undefined);
+    if (said === undefined) throw thrown;
+    const { drifted, fault } = JSON.parse(said) as { drifted?: string; fault?: string };
+    if (drifted === undefined) throw new Error(fault, { cause: thrown });
+    return { drifted };
+  }
+  return undefined;
+}

@@ -1,6 +1,27 @@
-import { inWords, isRestorable, isSame, nothing, type Observed, type Restorable } from '../domain/observed';
+import { failpoint } from '../domain/failpoint';
+import {
+  inWords,
+  isRestorable,
+  isSame,
+  nothing,
+  textOf,
+  type Observed,
+  type Restorable,
+} from '../domain/observed';
 import { wholeBackup } from './backup';
-import { foundBefore, lookBefore, makeReady, ownOf, switchTo } from './live';
+import { backupKind } from './backups/kind';
+import { underFence } from './fence';
+import {
+  foundBefore,
+  guarded,
+  isBack,
+  leftBy,
+  lookBefore,
+  makeReady,
+  newerThan,
+  ownOf,
+  switchTo,
+} from './live';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
 
 /**
@@ -30,7 +51,8 @@ async function makeOldCurrent(context: StepContext): Promise<string> {
     await context.observed('meanwhile', from);
     return leftAlone(from);
   }
-  if (attempt.drifted) return leftAlone(wanted);
+  if (attempt.drifted && !(attempt.observed && isSame(attempt.drifted, attempt.observed)))
+    return leftAlone(wanted);
   if (wanted.kind === 'nothing')
     return result === 'already'
       ? 'no release was current before, and none is now'
@@ -52,7 +74,8 @@ const leftAlone = (live: Observed) =>
 
 /**
  * Where data goes back: nothing may run on data that is being replaced, so that whatever is live is taken out of service
- * first. Nothing is live then until undo-swap puts back what was.
+ * first. Nothing is live then until undo-swap puts back what was. Only what this attempt itself left live is taken out:
+ * what runs on the data of somebody else's release writes to it, and a backup from before would lose that.
  */
 export const createTakeOut =
   (runStep: RunStep) =>
@@ -61,36 +84,85 @@ export const createTakeOut =
       const { attempt, target } = context;
       if (!attempt.migrationBegan || !target.migrate?.restoreDataOnRollback)
         return { value: undefined, detail: 'no data goes back, so that what is live stays live' };
+      await demandNewest(context);
+      if (isBack(context))
+        return { value: undefined, detail: 'data went back already; what is live since stays live' };
       // Without the data there is nothing to wait for: what is live stays live, and a person is asked.
       await wholeBackup(context);
       // The migration began, and whoever ran it was killed before it had written what was live: nothing has switched since.
       const before = attempt.observed ?? (await context.observed('before', await lookBefore(context)));
-      const taken = await takeOut(context, [
-        before,
-        ...ownOf(context),
-        ...(attempt.drifted ? [attempt.drifted] : []),
-      ]);
+      const over = await mayGoBack(context, before);
+      const { result, from } = await switchTo(context, nothing, over, true);
+      if (result === 'drifted') throw driftedVerdict(context, over, from);
+      // It had been switched by somebody else, who made what was live before live again.
+      if (attempt.drifted && isRestorable(before)) await context.observed('meanwhile', before);
       return {
         value: undefined,
         detail:
-          taken.kind === 'nothing'
+          from.kind === 'nothing'
             ? 'nothing was live; data can go back'
-            : `${inWords(taken)} is out of service until data is back; nothing is live meanwhile`,
+            : `${inWords(from)} is out of service until data is back; nothing is live meanwhile`,
       };
     });
 
-/** @returns what was live. @throws a verdict when that could not be put back. */
-async function takeOut(context: StepContext, over: Observed[]): Promise<Observed> {
-  const { result, from } = await switchTo(context, nothing, over, true);
-  if (result !== 'drifted') return from;
-  if (!isRestorable(from))
-    throw verdict(
-      'NotRestorable',
-      `${context.target.name} runs ${from.what}, which could not be put back once it is taken out of service. ${from.remedy}; then resolve with retry.`,
-    );
-  // Somebody else's: it comes back once the data is back.
-  await context.observed('meanwhile', from);
-  return takeOut(context, [...over, from]);
+/** Undo of migrate: the backup's data back in place. Harmless when repeated. */
+export const createRestoreData =
+  (runStep: RunStep) =>
+  (input: StepInput): Promise<void> =>
+    runStep('undo-migrate', ['rolling-back'], input, async (context) => {
+      const { attempt, driver, target } = context;
+      if (!attempt.migrationBegan)
+        return { value: undefined, detail: 'the migration had not begun; data was left alone' };
+      if (!target.migrate?.restoreDataOnRollback)
+        return {
+          value: undefined,
+          detail: "data was left alone, as the target's policy says (migrate.restoreDataOnRollback: false)",
+        };
+      await demandNewest(context);
+      if (isBack(context))
+        return { value: undefined, detail: 'data went back already; what was written since stays' };
+      const backup = await wholeBackup(context);
+      const over = await mayGoBack(context, foundBefore(context) ?? nothing);
+      const guard = { ...driver.asked, over: over.map((live) => textOf(live) ?? '') };
+      await underFence(context, async (fence) => {
+        await failpoint('undo-migrate/middle');
+        const stopped = await guarded(context, guard, (more) =>
+          backupKind(target.backup).restore(context, backup.reference, fence, more),
+        );
+        if (stopped) throw driftedVerdict(context, over, await driver.observe());
+      });
+      return { value: undefined, detail: `data restored from ${backup.reference}` };
+    });
+
+/** @throws a verdict when somebody else has acted on the target since: the record may be older than the target. */
+async function demandNewest(context: StepContext): Promise<void> {
+  const newer = newerThan(context);
+  if (newer) throw driftedVerdict(context, [], await context.driver.observe(), newer);
+}
+
+/** What may be live when data goes back; compared again under the target's lock. @throws a verdict when something else is. */
+async function mayGoBack(context: StepContext, before: Observed): Promise<Observed[]> {
+  const over = leftBy(context, before);
+  const live = await context.driver.observe();
+  // Nothing being live is no switch, so that no lock would tell. A switching command that was stopped may leave that.
+  const half = context.target.driver.kind === 'command' && live.kind === 'nothing';
+  if (!half && !over.some((mine) => isSame(mine, live))) throw driftedVerdict(context, over, live);
+  return over;
+}
+
+function driftedVerdict({ key, target }: StepContext, [mine]: Observed[], live: Observed, newer?: string) {
+  const why = newer
+    ? `${newer}, and ${inWords(live)} is live`
+    : `somebody else switched it; ${inWords(live)} is live, and not ${inWords(mine!)} as ${key} left it`;
+  const again = newer
+    ? `To put the data of ${key} back all the same, accept, and then: signalbox backup restore ${key} --in-place`
+    : `To undo all the same, which loses what was written since the backup: ${
+        mine!.kind === 'nothing' ? 'take it out of service' : `make ${inWords(mine!)} live again`
+      }, then signalbox resolve ${key} --retry`;
+  return verdict(
+    'Drifted',
+    `Drifted: ${target.name} is no longer as ${key} left it: ${why}. Data may have been written since, so nothing was taken out and no data was restored. To keep what is live and its data: signalbox resolve ${key} --accept. ${again}.`,
+  );
 }
 
 /** What is live after undoing, and what its health check may ask it for. */

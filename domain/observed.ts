@@ -55,6 +55,10 @@ export function inWords(live: Observed): string {
 /** Whether a text is the digest of a release. */
 export const isDigest = (text: string): boolean => digest.test(text);
 
+/** What a text of the target's journal names: the other way round, of what could be put back. */
+export const namedBy = (text: string | null): Restorable =>
+  text === null || isDigest(text) ? releaseOr(text) : { kind: 'foreign', link: text };
+
 /** As short text for the target's journal and as the name in the record; null: nothing. */
 export const textOf = (live: Observed): string | null =>
   live.kind === 'release'

@@ -56,7 +56,7 @@ export function filesBackup({ paths }: FilesConfig): BackupKind {
       for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
       return hash.digest('hex') === made.sha256;
     },
-    async restore(context, file, fence) {
+    async restore(context, file, fence, more) {
       const order = JSON.stringify({
         archive: file,
         paths: paths.map((path) => resolve(path)),
@@ -68,7 +68,7 @@ export function filesBackup({ paths }: FilesConfig): BackupKind {
         shown: `putting back ${file}`,
         faultIn,
       };
-      await runTargetCommand(context, 'restore', command, context.room.backups, {}, fence);
+      await runTargetCommand(context, 'restore', command, context.room.backups, {}, fence, more);
     },
   };
 }

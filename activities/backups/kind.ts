@@ -20,8 +20,11 @@ export interface BackupKind {
   make(context: StepContext, file: string): Promise<Made>;
   /** Whether the file is what was made. */
   isWhole(file: string, made: Made): Promise<boolean>;
-  /** Puts the data back, all of it or none. Harmless when repeated. */
-  restore(context: StepContext, file: string, fence: number): Promise<void>;
+  /**
+   * Puts the data back, all of it or none. Harmless when repeated.
+   * @param more what the process that does it checks first, under the target's lock.
+   */
+  restore(context: StepContext, file: string, fence: number, more?: object): Promise<void>;
 }
 export interface Made {
   sha256: string;

@@ -166,7 +166,7 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
       const { sha256, bytes } = await digestOf(file);
       return sha256 === made.sha256 && bytes === made.bytes;
     },
-    async restore(context, file, fence) {
+    async restore(context, file, fence, more) {
       const order = JSON.stringify({ file, ...toolsOf(config) });
       await runTargetCommand(
         context,
@@ -180,6 +180,7 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
         context.room.backups,
         connectionEnv(urlOf(context)),
         fence,
+        more,
       );
     },
   };

@@ -42,6 +42,7 @@ export function commandDriver(config: CommandConfig): Driver {
     install,
     prune,
     observe,
+    asked: { observe: observer },
     async switchTo(to, { fence, over, undo }, hook) {
       const from = await observe();
       const { fence: before } = heldIn(room);

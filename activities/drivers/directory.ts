@@ -22,6 +22,7 @@ export function directoryDriver({ root, reload }: Pick<DirectoryConfig, 'root' |
     install,
     prune,
     observe,
+    asked: { link: root },
     async switchTo(to, { fence, by, origin, over }, hook) {
       const switched = await runShort<Switched>(
         switcher,

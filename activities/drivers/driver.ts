@@ -12,6 +12,8 @@ export interface Driver {
   room: string;
   /** What is live now, exactly. */
   observe(): Promise<Observed>;
+  /** How a process asks for that under the target's lock. */
+  asked: Pick<Guard, 'observe' | 'link'>;
   /**
    * Puts a release beside the others, or right again where it was changed on disk; what reads it finds each file whole.
    * @param archive finds its archive, when it is needed.
@@ -69,7 +71,9 @@ export type Hook = (
 ) => Promise<{ drifted: string } | void>;
 export interface Guard {
   /** Prints what is live, as its last line. */
-  observe: { argv: string[]; timeoutSeconds: number };
+  observe?: { argv: string[]; timeoutSeconds: number };
+  /** The root of a target whose `current` link says it. */
+  link?: string;
   /** Texts that may be live; empty: nothing is. */
   over: string[];
 }

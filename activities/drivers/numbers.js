@@ -155,4 +155,22 @@ const actsIn = (room, key, origin) =>
     .filter((entry) => entry.origin === origin && entry.by.startsWith(`${key} `))
     .map(({ at, fence, by, from, to }) => ({ at, fence, step: by.slice(key.length + 1), from, to }));
 
-module.exports = { lock, actsIn, heldIn, highestIn, note, switchesIn, sync };
+/**
+ * Who else acted in a room since an attempt first did.
+ * @param {string} room
+ * @param {string} key of the attempt, CP-7.1
+ * @param {string} origin as for `actsIn`
+ * @returns {{ by: string, fence: number } | undefined} the last of them
+ */
+function newerIn(room, key, origin) {
+  const entries = entriesIn(room);
+  const isMine = (entry) =>
+    entry.by.startsWith(`${key} `) && (entry.origin === undefined || entry.origin === origin);
+  const first = entries.findIndex((entry) => entry.origin === origin && isMine(entry));
+  if (first === -1) return undefined;
+  // Who puts a backup back by hand, or only looks, switches nothing.
+  const acts = /^adopt | (migrate|swap|undo-migrate|undo-swap|take-out)$/;
+  return entries.slice(first).findLast((entry) => !isMine(entry) && acts.test(entry.by));
+}
+
+module.exports = { lock, actsIn, newerIn, heldIn, highestIn, note, switchesIn, sync };
