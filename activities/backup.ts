@@ -1,15 +1,15 @@
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { failpoint } from '../domain/failpoint';
 import { removeTree } from './archive';
 import { backupKind } from './backups/kind';
 import { isLaterTry } from './backups/tries';
-import { underFence } from './fence';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
+
+const why = 'made again after it was held for its window';
 
 /**
  * Backup: the target's data, proven to be restorable before it counts. It is kept whatever happens, so backup has no
- * undo of its own; `restoreData` is migrate's.
+ * undo of its own; `createRestoreData` is migrate's.
  */
 export const createBackup =
   (runStep: RunStep) =>
@@ -18,13 +18,17 @@ export const createBackup =
       const { target, room, note, tryName } = context;
       const kind = backupKind(target.backup);
       const before = context.attempt.backup;
-      if (before && (await kind.isWhole(before.reference, before)))
+      // Asked for once more, it is for what was written since: one of an earlier round does not count.
+      const again = input.round > 1;
+      const counts =
+        !again || basename(before?.reference ?? '').startsWith(`${input.key}.backup-${input.round}-`);
+      if (before && counts && (await kind.isWhole(before.reference, before)))
         return {
           value: { reference: before.reference },
           detail: `already made and still whole: ${before.reference}`,
         };
       await removeEarlier(context, before?.reference);
-      note(`backup: taking one of ${kind.what}`);
+      note(`backup: taking one of ${kind.what}${again ? `, ${why}` : ''}`);
       // Each try writes a file of its own and the record names the one that counts, so that a late one overwrites nothing.
       const reference = join(room.backups, `${input.key}.${tryName}.${kind.extension}`);
       const { sha256, bytes, entries, detail } = await kind.make(context, reference);
@@ -34,7 +38,7 @@ export const createBackup =
           : 'entries, unpacked and compared';
       return {
         value: { reference },
-        detail: `${entries} ${proof}; ${bytes} bytes, sha256 ${sha256.slice(0, 12)}${detail ? `; ${detail}` : ''}`,
+        detail: `${again ? `${why}: ` : ''}${entries} ${proof}; ${bytes} bytes, sha256 ${sha256.slice(0, 12)}${detail ? `; ${detail}` : ''}`,
         made: {
           kind: 'backup',
           of: target.backup.kind,
@@ -69,24 +73,3 @@ async function removeEarlier({ room, key, tryName }: StepContext, kept?: string)
     if (!isLaterTry(name.slice(key.length + 1), tryName)) await removeTree(join(room.backups, name));
   }
 }
-
-/** Undo of migrate: the backup's data back in place. Harmless when repeated. */
-export const createRestoreData =
-  (runStep: RunStep) =>
-  (input: StepInput): Promise<void> =>
-    runStep('undo-migrate', ['rolling-back'], input, async (context) => {
-      const { attempt, target } = context;
-      if (!attempt.migrationBegan)
-        return { value: undefined, detail: 'the migration had not begun; data was left alone' };
-      if (!target.migrate?.restoreDataOnRollback)
-        return {
-          value: undefined,
-          detail: "data was left alone, as the target's policy says (migrate.restoreDataOnRollback: false)",
-        };
-      const backup = await wholeBackup(context);
-      await underFence(context, async (fence) => {
-        await failpoint('undo-migrate/middle');
-        await backupKind(target.backup).restore(context, backup.reference, fence);
-      });
-      return { value: undefined, detail: `data restored from ${backup.reference}` };
-    });

@@ -35,10 +35,14 @@ export function createWindowActivities(deps: Deps) {
   const { db, windows } = deps;
   return {
     /**
-     * How the window stands for a deployment that holds before its swap; written into its row.
+     * How the window stands for a deployment that holds before its migration or its swap; written into its row.
      * @param heldUntil the deadline that an earlier answer named; left out: it begins to hold.
      */
-    async holdForWindow(plan: Plan, heldUntil?: number): Promise<HoldNews> {
+    async holdForWindow(
+      plan: Plan,
+      heldUntil?: number,
+      what: 'migration' | 'swap' = 'swap',
+    ): Promise<HoldNews> {
       const row = await deploymentById(db, plan.deployment);
       const promotion = { id: row.promotion, target: row.target };
       const {
@@ -56,7 +60,7 @@ export function createWindowActivities(deps: Deps) {
       await hold(
         db,
         plan.deployment,
-        `its window, held before the swap: ${status.reason}; it opens: ${opens}. Undone if it is still closed at ${shown(deadline, 'UTC')}`,
+        `its window, held before the ${what}: ${status.reason}; it opens: ${opens}. Undone if it is still closed at ${shown(deadline, 'UTC')}`,
         until === null ? null : new Date(until),
         revision,
       );

@@ -87,13 +87,17 @@ export async function viewDeployments(
       logRemovedAt: row.log_removed_at?.toISOString() ?? null,
       runner: row.runner ?? null,
       backup: backup ? viewBackup(backup) : null,
-      steps: (steps.get(row.id) ?? []).map(viewStep),
+      steps: (steps.get(row.id) ?? []).filter((step) => !isHeld(row, step)).map(viewStep),
       words: (words.get(row.id) ?? []).map((word) => viewWord(word, row.paused)),
       temporal: { workflowId: row.owner, runId: row.run_id, url: runUrl(row.owner, row.run_id) },
       ...versioned(row),
     };
   });
 }
+
+/** A step that is held for its window has not begun, or not again; the attempt says what it waits for. */
+const isHeld = (row: DeploymentRow, step: Record<string, unknown>) =>
+  row.status === 'running' && row.window_revision !== null && step.status === 'running';
 
 export const viewWord = (word: WordRow, paused: string | null): WordView => ({
   id: word.id,

@@ -4,6 +4,7 @@ import {
   CancellationScope,
   condition,
   makeContinueAsNewFunc,
+  patched,
   setCurrentDetails,
   setHandler,
   setWorkflowOptions,
@@ -100,14 +101,23 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
 
         if (plan.migrates) {
           undo(...undosOf(plan, ['migrate']));
-          await whenOpen((round) =>
-            step("Run the target's migration", plan.limits.migrateMs).migrate({ ...input, round }),
+          await whenOpen(
+            'migrate',
+            (round) => step("Run the target's migration", plan.limits.migrateMs).migrate({ ...input, round }),
+            // What was written while it was held is in no backup yet, and would be lost with the one from before.
+            async (round) => {
+              if (patched('backup-after-hold'))
+                await step('Back up the data again, as it is after the hold', plan.limits.backupMs).backup({
+                  ...input,
+                  round,
+                });
+            },
           );
         }
 
         // Registered before the step: whether a lost swap happened is unknown, and undoing it is harmless.
         undo(...undosOf(plan, ['swap']));
-        await whenOpen((round) =>
+        await whenOpen('swap', (round) =>
           step('Swap: make the new release current', plan.limits.swapMs).swap({ ...input, round }),
         );
 
@@ -127,8 +137,13 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
   /**
    * Runs a step that refuses to act outside of the window: then it is held, with the lane, until the window opens or
    * the target's deadline passes; that undoes the deployment.
+   * @param opened what is done once more before it goes on.
    */
-  async function whenOpen(run: (round: number) => Promise<void>): Promise<void> {
+  async function whenOpen(
+    before: 'migrate' | 'swap',
+    run: (round: number) => Promise<void>,
+    opened?: (round: number) => Promise<void>,
+  ): Promise<void> {
     for (let round = 1; ; round++) {
       try {
         return await run(round);
@@ -139,17 +154,19 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
           cause instanceof ApplicationFailure &&
           cause.type === ('WindowClosed' satisfies WindowClosed);
         if (!closed) throw thrown;
-        await held();
+        await held(before);
+        await opened?.(round + 1);
       }
     }
   }
 
-  async function held(): Promise<void> {
+  async function held(step: 'migrate' | 'swap'): Promise<void> {
+    const what = step === 'migrate' ? 'migration' : 'swap';
     // For histories of the previous version, whose answers name no deadline: by Temporal's clock, as it judged.
     const before = holdUntil ?? Date.now() + (plan.limits.windowHoldMs ?? 3_600_000);
     for (;;) {
       lookAgain = false;
-      const news = await record.holdForWindow(plan, holdUntil);
+      const news = await record.holdForWindow(plan, holdUntil, what);
       const deadline = (holdUntil = news.deadline ?? before);
       if (news.open) {
         waitingFor = null;
@@ -158,7 +175,7 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
       if (news.over ?? Date.now() >= deadline)
         throw ApplicationFailure.nonRetryable(
           sentences(
-            `Its window closed before the swap and was still closed at the deadline, ${utc(deadline)}: ${news.why}`,
+            `Its window closed before the ${what} and was still closed at the deadline, ${utc(deadline)}: ${news.why}`,
           ),
           'WindowClosed' satisfies WindowClosed,
         );
@@ -166,10 +183,10 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
       const opens = news.until === null ? 'It does not open within a year.' : `It opens ${utc(news.until)}.`;
       show(
         'running',
-        `**Held before the swap, with the lane of ${plan.target}.** ${sentences(news.why)} ${opens} At ${utc(deadline)} it is undone.\n\nEdit or override the window to go on, or \`signalbox cancel ${plan.key}\`.`,
+        `**Held before the ${what}, with the lane of ${plan.target}.** ${sentences(news.why)} ${opens} At ${utc(deadline)} it is undone.\n\nEdit or override the window to go on, or \`signalbox cancel ${plan.key}\`.`,
       );
       const next = Math.min(news.until ?? deadline, deadline);
-      await sleepUntil(next, `Held before the swap: ${news.why}`, () => lookAgain, news.left);
+      await sleepUntil(next, `Held before the ${what}: ${news.why}`, () => lookAgain, news.left);
     }
   }
 

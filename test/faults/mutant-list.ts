@@ -96,6 +96,46 @@ export const mutants: Mutant[] = [
     killer: { cell: 'besides/drifted-before-it-was-recorded' },
   },
   {
+    name: 'own-before-data-goes-back',
+    without: 'restoring data only beneath what the deployment itself left live',
+    file: 'activities/live.ts',
+    from: '...(isDone ? [] : [namedBy(last.from)])',
+    to: '...(isDone ? [namedBy(last.from)] : [namedBy(last.from)])',
+    killer: { test: 'test/workflows/data', named: 'somebody switched it by hand' },
+  },
+  {
+    name: 'newest-before-data-goes-back',
+    without: 'asking the journal of a target for newer deployments before data goes back',
+    file: 'activities/undo.ts',
+    from: 'if (newer) throw driftedVerdict',
+    to: "if (newer === '') throw driftedVerdict",
+    killer: { test: 'test/workflows/data', named: 'an older copy of the record' },
+  },
+  {
+    name: 'data-goes-back-once',
+    without: 'leaving data alone that went back before its workflow was lost',
+    file: 'activities/live.ts',
+    from: 'return out !== -1 && out < back',
+    to: 'return out !== -1 && out > back',
+    killer: { test: 'test/workflows/data', named: 'lost after its data had gone back' },
+  },
+  {
+    name: 'begun-once-it-runs',
+    without: 'telling a migration that could not be started from one that ran',
+    file: 'activities/build.ts',
+    from: '  if (unrun !== undefined) await command.notRun?.();\n',
+    to: '',
+    killer: { test: 'test/workflows/data', named: 'cannot be started' },
+  },
+  {
+    name: 'backup-after-hold',
+    without: 'making the backup again after a hold',
+    file: 'activities/backup.ts',
+    from: 'const counts =\n        !again ||',
+    to: 'const counts =\n        again ||',
+    killer: { test: 'test/workflows/data', named: 'held for its window' },
+  },
+  {
     name: 'undo-order',
     without: 'restoring data before the old release starts',
     file: 'workflows/saga.ts',
@@ -134,11 +174,11 @@ export const mutants: Mutant[] = [
     without: 'registering the undo before the swap',
     file: 'workflows/deploy-promotion.ts',
     from: `        undo(...undosOf(plan, ['swap']));
-        await whenOpen((round) =>
+        await whenOpen('swap', (round) =>
           step('Swap: make the new release current', plan.limits.swapMs).swap({ ...input, round }),
         );
 `,
-    to: `        await whenOpen((round) =>
+    to: `        await whenOpen('swap', (round) =>
           step('Swap: make the new release current', plan.limits.swapMs).swap({ ...input, round }),
         );
         undo(...undosOf(plan, ['swap']));

@@ -152,7 +152,7 @@ describe('a sleeper', () => {
   });
 });
 
-it("what holds before its swap is held, and given up, by the database's clock", async () => {
+it("what holds before its migration is held, and given up, by the database's clock", async () => {
   const shop = world.targets.get('shop')!;
   world.targets = new Map([['shop', { ...shop, windowHoldSeconds: 4 }]]);
   await openFrom(-10);
@@ -165,7 +165,7 @@ it("what holds before its swap is held, and given up, by the database's clock", 
   const d = await world.start(await world.approved('v2'));
   const { waiting_for: why } = await world.until('it to hold', async () => {
     const row = await d.row();
-    return row?.waiting_for?.includes('held before the swap') ? row : undefined;
+    return row?.waiting_for?.includes('held before the migration') ? row : undefined;
   });
   const deadline = /still closed at (\S+) (\S+) UTC/.exec(why!)!;
   const byDatabase = performance.timeOrigin + performance.now() + hour;
