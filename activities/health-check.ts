@@ -16,8 +16,9 @@ export const createHealthCheck =
     runStep('health-check', ['running'], input, async (context) => {
       // A database that went back may have lost it.
       releaseOf(context);
-      // Rolling back by hand deploys what another promotion built; that one's commit and revision count.
-      return { value: undefined, detail: await untilHealthy(context, context.attempt.version!) };
+      // Rolling back by hand deploys what another promotion built; that one's commit and revision count. Of what was
+      // adopted the record knows none.
+      return { value: undefined, detail: await untilHealthy(context, context.attempt.version ?? {}) };
     });
 
 /**
@@ -83,7 +84,7 @@ async function untilHealthy(
     last = wrong ?? '';
     row = wrong ? 0 : row + 1;
     if (row >= health.successes)
-      return `healthy: ${row} answers in a row after ${tries} tries${expected || health.version === 'none' ? '' : ', checked without a version'}`;
+      return `healthy: ${inARow(row, tries)}${expected || health.version === 'none' ? '' : ', checked without a version'}`;
     await sleep(health.intervalMs, undefined, { signal }).catch(() => undefined);
     // While this worker stood still (a paused machine, a database that was away) nobody asked: that time says nothing
     // about the release.
@@ -95,6 +96,9 @@ async function untilHealthy(
     `Unhealthy: ${health.url} did not answer ${health.successes} times in a row within ${health.deadlineSeconds} s. Last: ${last}.`,
   );
 }
+
+const inARow = (row: number, tries: number) =>
+  `${row === 1 ? '1 answer' : `${row} answers in a row`} after ${tries === 1 ? '1 try' : `${tries} tries`}`;
 
 /** What a try may take beyond its own limits. */
 const slackMs = 500;

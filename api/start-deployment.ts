@@ -37,8 +37,8 @@ export async function startDeployment(
       const asked = (await askedOf(deps, tx, promotion, starter))!;
       const { open } = asked;
       if (open?.trigger === trigger) return String(open.attempt);
-      // A click after the end: the answer is the attempt that deployed it.
-      if (trigger === 'deploy' && asked.promotion === 'deployed')
+      // A click after the end: the answer is the attempt that deployed it, while that is what the target runs.
+      if (trigger === 'deploy' && asked.promotion === 'deployed' && asked.live?.promotion === id)
         return String(await attemptThatDeployed(tx, id));
       if (open)
         throw new SignalboxError(

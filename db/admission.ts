@@ -220,14 +220,16 @@ async function queue(tx: Tx, row: DeploymentRow, asked: Asked, rules: RuleDeps):
     await transition(tx, 'promotion', row.promotion, 'executing', move);
     await transition(tx, 'changeRequest', row.promotion, 'in-progress', move);
   }
-  const restored = byHand ? await deploymentById(tx, asked.returnsTo!) : undefined;
+  const restored = byHand && asked.returnsTo !== null ? await deploymentById(tx, asked.returnsTo) : undefined;
+  // What was adopted is a release that no deployment put there.
+  const adopted = byHand && asked.cameAfter?.kind === 'release' ? asked.cameAfter.release : null;
   await transition(tx, 'deployment', id, 'running', bySignalbox(`${name} is free`, row.request_id), {
     waiting_for: null,
     fence: await raiseFence(tx, name),
     from_deployment: from?.id ?? null,
     from_release: from ? releasePutBy(from) : null,
     restores: restored?.id ?? null,
-    to_release: restored ? releasePutBy(restored) : null,
+    to_release: restored ? releasePutBy(restored) : adopted,
   });
   return { kind: 'acquired', hadRelease: from !== undefined };
 }

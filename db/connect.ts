@@ -16,6 +16,7 @@ import * as inbox from './migrations/011-inbox';
 import * as idempotency from './migrations/013-idempotency';
 import * as decisionsHeard from './migrations/015-decisions-heard';
 import * as runnerActs from './migrations/017-runner-acts';
+import * as adoptedReturn from './migrations/019-adopted-return';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -119,6 +120,7 @@ const migrations: Record<string, Knex.Migration> = {
   '015-decisions-heard': decisionsHeard,
   '017-runner-acts': runnerActs,
   '012-installation': installation,
+  '019-adopted-return': adoptedReturn,
 };
 
 const migrationLock = 4_600_001;

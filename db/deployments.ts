@@ -148,11 +148,20 @@ export interface Began {
   swap: boolean;
 }
 
-/** The undo could not be finished: the lane stays held until an SRE decides. */
-export async function rollbackFailed(db: Db, id: number, owner: string, why: string): Promise<void> {
+/**
+ * The undo could not be finished: the lane stays held until an SRE decides. What its last try met, which the alarm cut
+ * off, is part of why.
+ */
+export async function rollbackFailed(db: Db, id: number, owner: string, failed: string): Promise<void> {
   await db.transaction(async (tx) => {
     const { status, request_id } = await lockOpen(tx, id, owner);
     if (status === 'rollback-failed') return;
+    const cut = (await tx('deployment_steps')
+      .where({ deployment: id, status: 'running' })
+      .whereNotNull('fault_message')
+      .orderBy('started_at', 'desc')
+      .first('fault_message')) as { fault_message: string } | undefined;
+    const why = cut ? sentences(failed, `Its last try met this: ${cut.fault_message}`) : failed;
     await transition(tx, 'deployment', id, 'rollback-failed', bySignalbox(why, request_id), {
       waiting_for: sentences(
         `an SRE: ${why}`,
@@ -229,7 +238,9 @@ export async function recordEnd(
       if (!byHand) await deployed(tx, row.promotion, outcome, move, reviewMs);
       if (byHand) await takeItemsBack(tx, row.promotion, row.target, move);
       else if (itemsDone) await deliverItems(tx, row.promotion, row.target, move);
-      await setLive(tx, row.target, releaseOr(row.to_release), row.restores ?? id);
+      // What was adopted was put there by no deployment.
+      const put = byHand ? (row.restores ?? undefined) : id;
+      await setLive(tx, row.target, releaseOr(row.to_release), put);
     }
     if (to === 'rolled-back') {
       if (!byHand) {

@@ -89,6 +89,16 @@ async function read(tx: Tx, promotion: number, starter = '', related: string[] =
                     LEFT JOIN LATERAL (SELECT * FROM deployments WHERE target = targets.name AND started_at IS NOT NULL
                                         ORDER BY started_at DESC LIMIT 1) AS latest ON true
               WHERE targets.name = p.target) AS "returnsTo",
+            (SELECT CASE WHEN live.promotion = p.id OR (latest.promotion = p.id AND latest.status = 'rolled-back'
+                               AND coalesce(latest.drifted, latest.observed) IS DISTINCT FROM targets.observed)
+                         THEN (SELECT o.observed FROM deployments o
+                                WHERE o.promotion = p.id AND o.trigger <> 'rollback' AND o.observed IS NOT NULL
+                                  AND o.observed->>'release' IS DISTINCT FROM o.to_release
+                                ORDER BY o.attempt DESC LIMIT 1) END
+               FROM targets LEFT JOIN deployments live ON live.id = targets.current_deployment
+                    LEFT JOIN LATERAL (SELECT * FROM deployments WHERE target = targets.name AND started_at IS NOT NULL
+                                        ORDER BY started_at DESC LIMIT 1) AS latest ON true
+              WHERE targets.name = p.target) AS "cameAfter",
             (SELECT revision FROM window_revision) AS "windowRevision",
             (SELECT stamp FROM window_revision) AS "windowStamp",
             (SELECT coalesce(json_agg(json_build_object('window', deployment_window,

@@ -65,7 +65,7 @@ export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt
               (SELECT digest FROM builds WHERE target = d.target AND commit = p.commit AND recipe = ?) AS built,
               (SELECT json_build_object('reference', reference, 'sha256', sha256, 'bytes', bytes, 'entries', entries)
                  FROM backups WHERE deployment = d.id) AS backup,
-              ${versionOf('coalesce(d.restores, d.id)')} AS version, ${versionOf(returnsTo)} AS "versionBefore"
+              ${versionOf("CASE WHEN d.trigger = 'rollback' THEN d.restores ELSE d.id END")} AS version, ${versionOf(returnsTo)} AS "versionBefore"
          FROM d LEFT JOIN opened ON opened.deployment = d.id JOIN promotions p ON p.id = d.promotion`,
       [t.deployment, t.owner, [...t.during], t.step, t.round, t.attempt, t.scheduled ?? null, recipe],
     )

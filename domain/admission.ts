@@ -13,6 +13,7 @@ import type {
   Risk,
   Trigger,
 } from './machines';
+import { inWords as liveInWords, type Observed } from './observed';
 import { may, whyMayNot, type Grant, type Permission } from './permissions';
 import { sentences } from './sentences';
 
@@ -57,6 +58,8 @@ export interface Standing {
    * it was the last to touch the target and its rollback was accepted elsewhere than there. null: there is none.
    */
   returnsTo: number | null;
+  /** What was live before this promotion, as it was found, where rolling it back would leave something else. */
+  cameAfter: Observed | null;
   /** The database's clock: milliseconds since 1970. */
   now: number;
 }
@@ -170,7 +173,8 @@ function whyOutOfOrder(s: Asked, _config: TargetConfig | undefined, at: Place): 
   if (s.trigger === 'rollback') {
     // What it returns to is settled with the lane.
     if (!untilItHasTheLane.includes(at)) return undefined;
-    return s.promotion === 'deployed' || (s.promotion === 'rolled-back' && s.returnsTo !== null)
+    return s.promotion === 'deployed' ||
+      (s.promotion === 'rolled-back' && (s.returnsTo ?? s.cameAfter) !== null)
       ? whyNoReturn(s)
       : refuse(
           'illegal-transition',
@@ -194,7 +198,13 @@ function whyOutOfOrder(s: Asked, _config: TargetConfig | undefined, at: Place): 
       );
     if (s.promotion === 'rolled-back')
       return refuse('illegal-transition', `${key} rolled back; retry it instead of deploying it again.`);
-    return refuse('illegal-transition', `${key} is ${s.promotion} and cannot be deployed.`);
+    if (s.promotion === 'deployed' && s.live?.promotion !== s.id) return whyLiveNoMore(s);
+    return refuse(
+      'illegal-transition',
+      s.promotion === 'superseded'
+        ? `${key} is superseded: a newer promotion to ${s.target} went first. Nothing was done; ship ${s.revision} again if it is to be live after all.`
+        : `${key} is ${s.promotion} and cannot be deployed.`,
+    );
   }
   if (s.promotion !== 'rolled-back')
     return refuse(
@@ -288,11 +298,29 @@ export function ownChange(
   return undefined;
 }
 
-/** Why this promotion cannot be rolled back by hand; undefined when it can. */
-function whyNoReturn({ id, target, live, returnsTo }: Asked): Refusal | undefined {
+/** Why what was deployed, and is live no more, is not deployed by another click. */
+function whyLiveNoMore({ id, target, revision, live }: Asked): Refusal {
   const key = promotionKey(id);
-  if (returnsTo !== null) return undefined;
-  if (live?.promotion !== id)
+  const now = live ? promotionKey(live.promotion) : undefined;
+  return refuse(
+    'not-current',
+    now
+      ? `${key} was deployed and is superseded: ${target} runs ${now} now. Nothing was done. To bring ${key} back, ship ${revision} again, or roll back ${now} if it came right after it.`
+      : `${key} was deployed and is not what ${target} runs now. Nothing was done. To bring it back, ship ${revision} again.`,
+  );
+}
+
+/** Why this promotion cannot be rolled back by hand; undefined when it can. */
+function whyNoReturn({ id, target, live, returnsTo, cameAfter }: Asked): Refusal | undefined {
+  const key = promotionKey(id);
+  // One of Signalbox's deployments, or a release that was taken into the record.
+  if (returnsTo !== null || cameAfter?.kind === 'release') return undefined;
+  if (cameAfter?.kind === 'foreign')
+    return refuse(
+      'nothing-to-return-to',
+      `Before ${key}, ${target} ran ${liveInWords(cameAfter)}, which was never adopted: there is no release of it to return to. Make it live by hand as it was, then take it into the record with "signalbox adopt ${target}".`,
+    );
+  if (live?.promotion !== id && cameAfter === null)
     return refuse(
       'not-current',
       `${key} is not what ${target} runs (${live ? promotionKey(live.promotion) : 'nothing'} is); only the current release can be rolled back.`,

@@ -29,6 +29,7 @@ const asked: Asked = {
   open: null,
   live: { promotion: 7, before: 3 },
   returnsTo: 3,
+  cameAfter: null,
   now: 1_000_000,
   trigger: 'deploy',
   startedBy: 'rosa',

@@ -1,3 +1,4 @@
+import { ApplicationFailure } from '@temporalio/activity';
 import { randomUUID } from 'node:crypto';
 import { lstatSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +13,7 @@ import { makeWorld, type World } from '../helpers/world';
 /** What is live is taken into the record, whoever put it there. */
 let world: World;
 beforeAll(async () => {
-  world = await makeWorld({ targets: ['shop', 'folder', 'hand', 'busy'] });
+  world = await makeWorld({ targets: ['shop', 'folder', 'hand', 'busy', 'back', 'accepted', 'foreign'] });
 });
 afterAll(() => world.stop());
 beforeEach(() => {
@@ -66,6 +67,62 @@ it("another tool's release becomes one of Signalbox, and is what a rollback retu
   const d = await world.deploy('sick');
   expect(await d.row()).toMatchObject({ status: 'rolled-back' });
   expect(link('shop')).toBe(adopted);
+});
+
+async function rolledBack(promotion: number) {
+  const d = await world.start(promotion, 'rollback');
+  await d.handle.result();
+  return d.row();
+}
+
+it('rolling back by hand returns to what was adopted, also once that was tried before', async () => {
+  moved('back');
+  await adopt('back');
+  const adopted = link('back');
+  const d = await world.deploy('v1', 'back');
+  expect(world.version('back')).toBe('v1');
+  world.faults.healthCheck = () => Promise.reject(ApplicationFailure.nonRetryable('too slow', 'Unhealthy'));
+  expect(await rolledBack(d.promotion)).toMatchObject({ status: 'rolled-back' });
+  expect(world.version('back')).toBe('v1');
+  delete world.faults.healthCheck;
+  const row = await rolledBack(d.promotion);
+  expect(row).toMatchObject({ status: 'succeeded', restores: null });
+  expect(link('back')).toBe(adopted);
+  expect((await world.db('promotions').where({ id: d.promotion }).first()).status).toBe('rolled-back');
+  // No promotion put it there; what is deployed over it returns to it again.
+  expect(await view('back')).toMatchObject({ current: null, observed: { why: 'no promotion put it there' } });
+  const next = await world.deploy('v2', 'back');
+  expect((await next.row()).from_deployment).toBeNull();
+  expect(await rolledBack(next.promotion)).toMatchObject({ status: 'succeeded' });
+  expect(link('back')).toBe(adopted);
+});
+
+it('a failed rollback that was accepted can still be rolled back to what was adopted', async () => {
+  moved('accepted');
+  await adopt('accepted');
+  const adopted = link('accepted');
+  world.faults.undoSwap = () =>
+    Promise.reject(ApplicationFailure.nonRetryable('the disk is away', 'Hopeless'));
+  world.faults.healthCheck = () => Promise.reject(ApplicationFailure.nonRetryable('too slow', 'Unhealthy'));
+  const promotion = await world.approved('v1', 'accepted');
+  const d = await world.start(promotion);
+  await world.until('its rollback to fail', async () => (await d.row())?.status === 'rollback-failed');
+  delete world.faults.undoSwap;
+  delete world.faults.healthCheck;
+  await d.handle.signal('resolveRollback', world.resolutionOf(d.handle.workflowId, 'accept'));
+  await d.handle.result();
+  expect(await rolledBack(promotion)).toMatchObject({ status: 'succeeded' });
+  expect(link('accepted')).toBe(adopted);
+});
+
+it('the companion: what was never adopted is named, with how to bring it back', async () => {
+  const folder = moved('foreign');
+  const d = await world.deploy('v1', 'foreign');
+  expect(await rolledBack(d.promotion)).toMatchObject({
+    status: 'refused',
+    outcome_code: 'nothing-to-return-to',
+    outcome: expect.stringContaining(`foreign ran ${folder} (not a release of Signalbox)`),
+  });
 });
 
 it('a release that was switched to by hand is recorded as it is', async () => {
