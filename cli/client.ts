@@ -30,6 +30,8 @@ export class ApiProblem extends Error {
   constructor(
     readonly status: number,
     readonly problem: { code: string; title: string; detail: string; [more: string]: unknown },
+    /** When it may be asked again, if the answer said so. */
+    readonly retryAfterMs?: number,
   ) {
     super(problem.detail);
   }
@@ -55,6 +57,7 @@ export type Send = <T>(
 export type Read = <T>(path: string) => Promise<T>;
 
 export function createClient({ api, tokens }: Place) {
+  let answered = false;
   const tokenFor = (role: Role) => tokens[role] ?? tokens.any;
   const call: Send = async <T>(
     role: Role,
@@ -77,15 +80,17 @@ export function createClient({ api, tokens }: Place) {
         ...(body ? { body: JSON.stringify(body) } : {}),
       });
     let response: Response;
+    let text: string;
     try {
       // A lost answer is asked for again under the same key; it makes nothing twice.
       response = await send().catch(send);
+      text = await response.text();
+      answered = true;
     } catch (thrown) {
       throw new Unreachable(`Signalbox does not answer at ${api}; is "signalbox up" running?`, {
         cause: thrown,
       });
     }
-    const text = await response.text();
     if (response.ok)
       return (response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : text) as T;
     let problem;
@@ -94,11 +99,14 @@ export function createClient({ api, tokens }: Place) {
     } catch {
       problem = { code: 'internal', title: 'No answer from Signalbox', detail: text.slice(0, 500) };
     }
-    throw new ApiProblem(response.status, problem);
+    const seconds = Number(response.headers.get('retry-after'));
+    throw new ApiProblem(response.status, problem, seconds > 0 ? seconds * 1000 : undefined);
   };
   const reader = (Object.keys(tokens)[0] ?? 'any') as Role;
   const read: Read = (path) => call(reader, 'GET', path);
   return {
+    /** Whether anybody has answered at its address. */
+    hasAnswered: () => answered,
     backlog: backlogCalls(call, read),
     me: (role: Role) => call<{ person: string; roles: string[] }>(role, 'GET', '/me'),
     targets: () => read<Page<TargetView>>('/targets'),
@@ -128,8 +136,17 @@ export function createClient({ api, tokens }: Place) {
       call<ChangeRequestView>('contributor', 'POST', `/change-requests/${rfc}/submit`, {}),
     decide: (rfc: string, body: object) =>
       call<ChangeRequestView>('approver', 'POST', `/change-requests/${rfc}/decisions`, body),
-    act: (role: Role, promotion: string, verb: 'deploy' | 'retry' | 'rollback', body: object) =>
-      call<DeploymentView>(role, 'POST', `/promotions/${encodeURIComponent(promotion)}/${verb}`, body),
+    /** @param key under which it may be sent again. */
+    act: (
+      role: Role,
+      promotion: string,
+      verb: 'deploy' | 'retry' | 'rollback',
+      body: object,
+      key: string = randomUUID(),
+    ) =>
+      call<DeploymentView>(role, 'POST', `/promotions/${encodeURIComponent(promotion)}/${verb}`, body, {
+        'idempotency-key': key,
+      }),
     withdrawDecision: (rfc: string, body: object) =>
       call<ChangeRequestView>('approver', 'POST', `/change-requests/${rfc}/withdraw-decision`, body),
     review: (rfc: string, body: object) =>

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import Table from 'cli-table3';
 import picocolors from 'picocolors';
 import type { Role } from '../domain/machines';
@@ -5,6 +6,7 @@ import type { ChangeRequestView, DeploymentView } from '../domain/schemas';
 import { changeOf, type ChangeOptions } from './change-options';
 import { createClient, type Client, type Place } from './client';
 import { exitCodes } from './exit-codes';
+import { patience, type Patiently } from './patience';
 import { readEndpoints } from './state-dir';
 import { printable } from '../domain/printable';
 import { sentences } from '../domain/sentences';
@@ -151,12 +153,16 @@ const acting =
   (verb: 'deploy' | 'retry' | 'rollback') =>
   async (context: Context, key: string, options: Acting): Promise<number> => {
     const { client, show, as, say } = context;
-    await as('release-manager');
-    const started = await client.act('release-manager', key, verb, {
+    // Whoever does not wait for the end is told at once what is away.
+    const patiently: Patiently = options.wait ? patience(client, say) : (ask) => ask();
+    await patiently(() => as('release-manager'));
+    const once = randomUUID();
+    const body = {
       ...(options.reason ? { reason: options.reason } : {}),
       ...(options.whenOpen ? { when: 'next-window' } : {}),
-    });
-    const { warning } = await client.windowStatus({ promotion: started.promotion });
+    };
+    const started = await patiently(() => client.act('release-manager', key, verb, body, once));
+    const { warning } = await patiently(() => client.windowStatus({ promotion: started.promotion }));
     if (warning) say(warning);
     if (!options.wait) {
       show(
@@ -169,7 +175,8 @@ const acting =
       );
       return exitCodes.done;
     }
-    return ended(context, await watch(client, started.key, say, { log: false, until: stuck }));
+    const how = { log: false, until: stuck, patiently, accepted: started.accepted };
+    return ended(context, await watch(client, started.key, say, how));
   };
 export const deploy = acting('deploy');
 export const retry = acting('retry');
@@ -193,8 +200,10 @@ function ended({ json }: Context, seen: DeploymentView): number {
 }
 
 export async function follow(context: Context, key: string): Promise<number> {
-  const attempt = await attemptOf(context.client, key);
-  return ended(context, await watch(context.client, attempt, context.say, { log: true, until: stuck }));
+  const { client, say } = context;
+  const patiently = patience(client, say);
+  const attempt = await patiently(() => attemptOf(client, key));
+  return ended(context, await watch(client, attempt, say, { log: true, until: stuck, patiently }));
 }
 
 export async function cancel(
