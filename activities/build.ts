@@ -139,7 +139,7 @@ export async function runTargetCommand(
 ): Promise<void> {
   await mkdir(context.room.workspace, { recursive: true });
   await context.goesOn();
-  let lastError = '';
+  const lastErrors: string[] = [];
   let fault: { cause: FaultCause; line: string } | undefined;
   const notRun = join(context.room.workspace, 'not-run');
   await rm(notRun, { force: true });
@@ -171,7 +171,8 @@ export async function runTargetCommand(
     redact: context.redact,
     onLine(stream, text) {
       if (stream === 'err' && text) {
-        lastError = text;
+        lastErrors.push(text);
+        if (lastErrors.length > shownErrors) lastErrors.shift();
         const cause = command.faultIn?.(text);
         if (cause) fault ??= { cause, line: text };
       }
@@ -198,12 +199,18 @@ export async function runTargetCommand(
   if (unrun !== undefined && end.kind === 'exited' && end.code === noProgramCode)
     throw verdict('command-failed', sentences(`${what}: ${command.argv[0]} could not be started: ${unrun}`));
   const why = `${what} failed: ${command.shown ?? command.argv.join(' ')} ${describe(end, command.timeoutSeconds)}`;
+  const said = lastErrors.map((line) => line.trim().slice(0, shownChars)).filter(Boolean);
+  const withErrors = said.length > 0 ? `${why}: ${said.join(' / ')}` : why;
   if (wasKilled(end)) throw new FaultError('killed', `${why}, and not by Signalbox`);
   if (fault && end.kind === 'exited') throw new FaultError(fault.cause, `${why}: ${fault.line}`);
   if (end.kind === 'exited' && end.code === tryAgainCode)
-    throw new FaultError('asks-to-be-tried-again', lastError ? `${why}: ${lastError}` : why);
-  throw verdict('command-failed', sentences(why));
+    throw new FaultError('asks-to-be-tried-again', withErrors);
+  throw verdict('command-failed', sentences(withErrors));
 }
+
+/** Of what a command that failed wrote last to its error output; the log has the whole. */
+const shownErrors = 3;
+const shownChars = 300;
 
 /** By somebody else, as a shell says it too; a program that crashes is ended by other signals, which it causes itself. */
 const wasKilled = (end: CommandEnd) =>

@@ -84,7 +84,7 @@ export const causes = {
     ofCommand: true,
   },
   'record-away': { is: 'fault', then: "It goes on when Signalbox's own database or API answers." },
-  unexpected: { is: 'fault', forMinutes: 15, then: 'If it stays, its message says where to look.' },
+  unexpected: { is: 'fault', forMinutes: 15, then: 'If it stays, the step fails.' },
 } as const satisfies Record<string, Verdict | Fault>;
 
 export type Cause = keyof typeof causes;

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { TargetConfig } from '../domain/config';
 import { SignalboxError } from '../domain/errors';
 import { sentence } from '../domain/sentence';
+import { sentences } from '../domain/sentences';
 import { failpoint } from '../domain/failpoint';
 import type { DeploymentStatus } from '../domain/machines';
 import { retryDelayMs } from '../domain/retries';
@@ -238,6 +239,14 @@ export function createStepRunner(deps: TargetDeps) {
       return failure;
     }
 
+    /** Of an undo: until when it is tried; its alarm began when Temporal was asked for it. */
+    function triedUntil(): string | undefined {
+      const target = during.includes('rolling-back') ? deps.targets().get(input.target) : undefined;
+      if (!target) return undefined;
+      const alarm = new Date(info.scheduledTimestampMs + target.undoAlarmSeconds * 1000);
+      return `It is tried until ${alarm.toISOString().slice(11, 19)} UTC (undoAlarmSeconds of the target); then an SRE is asked`;
+    }
+
     async function judged(thrown: unknown): Promise<ApplicationFailure> {
       // One that has lost its step.
       if (thrown instanceof ApplicationFailure && !thrown.nonRetryable) return thrown;
@@ -247,7 +256,7 @@ export function createStepRunner(deps: TargetDeps) {
       const message = log?.clean(whole) ?? whole;
       if (is === 'verdict') return ApplicationFailure.nonRetryable(message, cause);
       const { then, forMinutes } = ruleOf(cause);
-      const said = `${sentence(message)} ${then}`;
+      const said = sentences(message, then, triedUntil());
       const nextTryMs = retryDelayMs(info.attempt);
       trouble = { cause, message: said, nextTryMs };
       activity.heartbeat(trouble);

@@ -36,10 +36,11 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
     call: Call<{ reason?: string; action?: 'retry' | 'accept' }, unknown>,
     kind: WordRow['kind'],
   ): Promise<Answer> {
-    const { id } = await find(call.params.key!);
+    const { id, target: name } = await find(call.params.key!);
+    const alarm = deps.targets().get(name)?.undoAlarmSeconds;
     const { reason = null, action = null } = call.body;
     const said = { kind, action, reason, said_by: call.person, request: call.request };
-    const word = Number(await call.once(async (tx) => String(await say(tx, id, said))));
+    const word = Number(await call.once(async (tx) => String(await say(tx, id, said, alarm))));
     const settled = async () => {
       const now = (await wordById(db, word))!;
       return now.status === 'waiting' ? undefined : now;

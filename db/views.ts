@@ -88,7 +88,7 @@ export async function viewDeployments(
       runner: row.runner ?? null,
       backup: backup ? viewBackup(backup) : null,
       steps: (steps.get(row.id) ?? []).filter((step) => !isHeld(row, step)).map(viewStep),
-      words: (words.get(row.id) ?? []).map((word) => viewWord(word, row.paused)),
+      words: (words.get(row.id) ?? []).map((word) => viewWord(word, row)),
       temporal: { workflowId: row.owner, runId: row.run_id, url: runUrl(row.owner, row.run_id) },
       ...versioned(row),
     };
@@ -99,7 +99,7 @@ export async function viewDeployments(
 const isHeld = (row: DeploymentRow, step: Record<string, unknown>) =>
   row.status === 'running' && row.window_revision !== null && step.status === 'running';
 
-export const viewWord = (word: WordRow, paused: string | null): WordView => ({
+const viewWord = (word: WordRow, { status, paused }: DeploymentRow): WordView => ({
   id: word.id,
   kind: word.kind,
   action: word.action,
@@ -107,7 +107,7 @@ export const viewWord = (word: WordRow, paused: string | null): WordView => ({
   reason: word.reason,
   saidAt: word.created_at.toISOString(),
   status: word.status,
-  outcome: wordOutcome(word.status, word.outcome, paused),
+  outcome: wordOutcome(word.status, word.outcome, status, paused),
   endedAt: iso(word.ended_at),
 });
 

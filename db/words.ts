@@ -1,6 +1,6 @@
 import { SignalboxError } from '../domain/errors';
 import type { WordStatus } from '../domain/machines';
-import { whyNotSaid, type WordKind } from '../domain/words';
+import { whyNotSaid, type Alarm, type WordKind } from '../domain/words';
 import type { ChangeRequestRow, Decision } from './change-requests';
 import type { Db, Tx } from './connect';
 import { rowKey, type DeploymentRow } from './deployments';
@@ -28,11 +28,16 @@ export interface WordRow {
 }
 export type NewWord = Pick<WordRow, 'kind' | 'action' | 'said_by' | 'reason' | 'request'>;
 
-/** Records a word, if its attempt can hear it in this state. @returns its number. @throws illegal-transition. */
-export async function say(tx: Tx, deployment: number, word: NewWord): Promise<number> {
+/**
+ * Records a word, if its attempt can hear it in this state.
+ * @param alarmSeconds how long an undo of its target is tried before an SRE is asked.
+ * @returns its number. @throws illegal-transition.
+ */
+export async function say(tx: Tx, deployment: number, word: NewWord, alarmSeconds?: number): Promise<number> {
   // Locked: what is said to a state is recorded before the attempt leaves it, or is refused.
   const row = (await tx('deployments').where({ id: deployment }).forNoKeyUpdate().first()) as DeploymentRow;
-  const why = whyNotSaid(word.kind, row.status);
+  const alarm = alarmSeconds === undefined ? undefined : await alarmOf(tx, row, alarmSeconds);
+  const why = whyNotSaid(word.kind, row.status, alarm);
   if (why) throw new SignalboxError('illegal-transition', `${rowKey(row)} is ${row.status}; ${why}`);
   const [said] = (await tx('words')
     .insert({
@@ -42,6 +47,16 @@ export async function say(tx: Tx, deployment: number, word: NewWord): Promise<nu
     })
     .returning('id')) as [{ id: number }];
   return said.id;
+}
+
+/** When the alarm of the undo that is tried now rings; undefined between two of them. */
+async function alarmOf(tx: Tx, { id, status }: DeploymentRow, seconds: number): Promise<Alarm | undefined> {
+  if (status !== 'rolling-back') return undefined;
+  const undo = (await tx('deployment_steps')
+    .where({ deployment: id, status: 'running' })
+    .orderBy('started_at', 'desc')
+    .first('started_at')) as { started_at: Date } | undefined;
+  return undo && { at: new Date(undo.started_at.getTime() + seconds * 1000), seconds };
 }
 
 export const wordById = async (tx: Tx, id: number) =>

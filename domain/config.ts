@@ -9,7 +9,11 @@ import { problemText, problemsOf, strict } from './strict';
  * whoever can ship can not choose a command. Commands are argument lists and never pass through a shell.
  */
 const seconds = (fallback: number, max = 86_400) =>
-  z.number('allowed: a number of seconds').positive('allowed: more than 0').max(max).default(fallback);
+  z.number(`allowed: seconds, more than 0 and at most ${max}`).positive().max(max).default(fallback);
+/** Whatever is wrong with it, one is told the whole range. */
+const ranged = (what: string, min: number, max: number) =>
+  z.number(`allowed: ${what} from ${min} to ${max}`).min(min).max(max);
+const whole = (min: number, max: number) => ranged('a whole number', min, max).int();
 const text = (what: string) => z.string(`allowed: ${what}`).min(1, `allowed: ${what}`);
 const argv = z
   .array(z.string('allowed: text'), 'allowed: a list such as ["npm", "run", "build"], run without a shell')
@@ -24,23 +28,23 @@ const health = strict({
   version: z
     .enum(['release', 'commit', 'revision', 'none'], 'allowed: release, commit, revision or none')
     .default('release'),
-  successes: z.number('allowed: a number').int('allowed: a whole number').min(1).max(1000).default(3),
-  intervalMs: z.number('allowed: milliseconds').min(1).max(60_000).default(500),
-  requestTimeoutMs: z.number('allowed: milliseconds').min(1).max(60_000).default(2_000),
+  successes: whole(1, 1000).default(3),
+  intervalMs: ranged('milliseconds', 1, 60_000).default(500),
+  requestTimeoutMs: ranged('milliseconds', 1, 60_000).default(2_000),
   deadlineSeconds: seconds(60),
 });
 
 const risk = z.enum(risks, `allowed: ${risks.join(', ')}`);
 const list = <T extends z.ZodType>(item: T, what: string) => z.array(item, `allowed: a list of ${what}`);
 const hours = z
-  .number('allowed: a number of hours')
-  .positive('allowed: more than 0')
+  .number('allowed: hours, more than 0 and at most 8784')
+  .positive()
   .max(24 * 366);
 
 const level = strict({
   name: text('a name'),
   groups: list(text('a group'), 'groups').min(1, 'allowed: at least one group'),
-  quorum: z.number('allowed: a number').int('allowed: a whole number').min(1).max(20).default(1),
+  quorum: whole(1, 20).default(1),
   mandatory: list(text('a group'), 'groups').default([]),
 })
   .refine((l) => l.mandatory.every((group) => l.groups.includes(group)), {
@@ -72,7 +76,10 @@ const riskPolicy = strict({
     strict({ match: text('a pattern such as migrations/**'), risk, reason: text('why').optional() }),
     'rules',
   ).default([{ match: '**/{migrations,migrate}{/**,.*}', risk: 'high', reason: 'a migration' }]),
-  lines: list(strict({ from: z.number('allowed: lines').int().min(1), risk }), 'rules').default([
+  lines: list(
+    strict({ from: z.number('allowed: a whole number of lines, at least 1').int().min(1), risk }),
+    'rules',
+  ).default([
     { from: 500, risk: 'medium' },
     { from: 5000, risk: 'high' },
   ]),
@@ -85,12 +92,12 @@ const riskPolicy = strict({
 const releases = {
   /** Holds `releases/<digest>`, for a directory also the `current` link, and what Signalbox keeps with the target. */
   root: path,
-  keepReleases: z.number('allowed: a number').int('allowed: a whole number').min(1).max(1000).default(5),
+  keepReleases: whole(1, 1000).default(5),
 };
 
 const retention = {
   /** Backups are kept for so long, and as long as a release could still return to what they belong to. */
-  keepDays: z.number('allowed: a number of days').min(1, 'allowed: at least 1').max(3650).default(30),
+  keepDays: ranged('days', 1, 3650).default(30),
 };
 
 const target = strict({
@@ -109,7 +116,7 @@ const target = strict({
       .default('dist'),
     timeoutSeconds: seconds(1800),
     /** What is larger does not become a release. */
-    maxBytes: z.number('allowed: bytes').int('allowed: a whole number').min(1).default(4_294_967_296),
+    maxBytes: z.number('allowed: a whole number of bytes, at least 1').int().min(1).default(4_294_967_296),
   }),
   driver: z.discriminatedUnion(
     'kind',
@@ -225,6 +232,8 @@ export function parseConfig(source: string, where: string): Config {
   if (document.errors.length > 0)
     throw new ConfigError(`${where} is not valid YAML:\n${document.errors.map((e) => e.message).join('\n')}`);
   const input: unknown = document.toJS();
+  if (input === null || input === undefined)
+    throw new ConfigError(`${where} is empty. It needs at least "targets:" with a target; see the README.`);
   const parsed = file.safeParse(input);
   if (!parsed.success)
     throw new ConfigError(

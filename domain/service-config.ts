@@ -54,7 +54,7 @@ const oidc = strict({
     ),
     'allowed: a list of roles for each group',
   ),
-  sessionHours: z.number('allowed: hours').positive('allowed: more than 0').max(168).default(12),
+  sessionHours: z.number('allowed: hours, more than 0 and at most 168').positive().max(168).default(12),
 });
 const identity = strict({ oidc }).optional();
 
@@ -62,7 +62,7 @@ const audit = strict({
   /** Where the head of the chain is written; left out: a file in the state directory. */
   exportFile: text('a path').optional(),
   exportWebhook: url('a URL', (u) => isLoopback(u.hostname)).optional(),
-  everySeconds: z.number('allowed: a number of seconds').min(1).max(86_400).default(60),
+  everySeconds: z.number('allowed: seconds from 1 to 86400').min(1).max(86_400).default(60),
 }).prefault({});
 
 /** Who is in which group of approvers, besides what the OpenID provider says. */
@@ -87,9 +87,9 @@ const webhook = strict({
 });
 const notifications = strict({
   webhooks: z.array(webhook, 'allowed: a list of webhooks').default([]),
-  timeoutSeconds: z.number('allowed: seconds').min(0.1).max(60).default(15),
+  timeoutSeconds: z.number('allowed: seconds from 0.1 to 60').min(0.1).max(60).default(15),
   /** A refused or failed delivery is tried again after so long, then after four times as long, up to six hours. */
-  retrySeconds: z.number('allowed: seconds').positive('allowed: more than 0').max(3600).default(5),
+  retrySeconds: z.number('allowed: seconds, more than 0 and at most 3600').positive().max(3600).default(5),
   /** After so long it is undeliverable, and can be sent again by hand. */
   giveUpHours: z
     .number('allowed: hours')
@@ -99,7 +99,7 @@ const notifications = strict({
 }).prefault({});
 
 const days = (least: number) =>
-  z.number('allowed: a number of days').int('allowed: a whole number').min(least).max(36_500);
+  z.number(`allowed: a whole number of days from ${least} to 36500`).int().min(least).max(36_500);
 /** How long what a deployment leaves behind is kept after its end; left out: for ever. The record itself stays. */
 const retention = strict({
   /** Logs are removed together with those of the 250 deployments around them, when all of them are so old. */

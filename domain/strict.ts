@@ -6,7 +6,9 @@ export const strict = <S extends z.ZodRawShape>(shape: S) =>
     error: (issue) =>
       issue.code === 'unrecognized_keys'
         ? `unknown ${issue.keys.map((key) => JSON.stringify(key)).join(', ')}; allowed: ${Object.keys(shape).join(', ')}`
-        : undefined,
+        : issue.code === 'invalid_type'
+          ? `allowed: an object with ${Object.keys(shape).join(', ')}`
+          : undefined,
   });
 
 export interface Problem {

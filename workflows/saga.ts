@@ -5,6 +5,7 @@ import {
   setCurrentDetails,
   sleep,
   TemporalFailure,
+  TimeoutFailure,
 } from '@temporalio/workflow';
 import type { Plan } from '../activities/lifecycle';
 import { sentences } from '../domain/sentences';
@@ -56,9 +57,23 @@ export async function saga(
     return await body((...names) => undos.push(...names.filter((name) => !undos.includes(name))));
   } catch (thrown) {
     if (!(thrown instanceof TemporalFailure)) throw thrown;
-    const why = isCancellation(thrown) ? whyCancelled() : rootMessage(thrown);
+    const why = isCancellation(thrown) ? whyCancelled() : whyOf(thrown, inbox, whyCancelled);
     return await CancellationScope.nonCancellable(() => unwind(plan, undos, why, 1, inbox));
   }
+}
+
+/**
+ * Why it is undone, of a step that did not end as cancelled. One that was cancelled may end otherwise: its worker was
+ * killed, so that nobody stopped it and its heartbeat ran out; or it failed just then. Who cancelled comes first.
+ */
+function whyOf(failure: TemporalFailure, inbox: Inbox, whyCancelled: () => string): string {
+  const asked = inbox.why() !== undefined || CancellationScope.current().consideredCancelled;
+  if (!asked) return rootMessage(failure);
+  const met =
+    failure.cause instanceof TimeoutFailure
+      ? 'The worker that did the step was lost meanwhile.'
+      : rootMessage(failure);
+  return sentences(whyCancelled(), met);
 }
 
 /**
@@ -98,7 +113,9 @@ export async function unwind(
       if (accepted) return accepted;
     }
   }
-  return recordEnd(plan, 'rolled-back', sentences(why, rolledBackTo(plan, began, rounds.found)));
+  const now = rolledBackTo(plan, began, rounds.found);
+  // What refused to begin says so itself.
+  return recordEnd(plan, 'rolled-back', why.includes(now) ? sentences(why) : sentences(why, now));
 }
 
 /** Waits for an SRE's decision. @returns the outcome when the target is accepted as it is; undefined: try again. */
