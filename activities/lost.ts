@@ -6,6 +6,8 @@ export interface WorkflowNow {
   runId?: string;
   /** How it ended without recording it, in plain words. */
   lost?: string;
+  /** Temporal knows nothing of it: nobody ended it. */
+  vanished?: true;
   /** Who paused it or its step, and what lets it go on, in plain words. A paused workflow is not lost. */
   paused?: string;
 }
@@ -30,7 +32,7 @@ export async function workflowNow(
   const latest = await described();
   const known = runId === undefined || runId === latest?.runId ? latest : await described(runId);
   const now = known && latest && chainOf(known) === chainOf(latest) ? latest : known;
-  if (!now) return { lost: `Its workflow ${workflowId} has vanished from Temporal.` };
+  if (!now) return { lost: `Its workflow ${workflowId} has vanished from Temporal.`, vanished: true };
   const { name } = now.status;
   // Of a chain that is continued at this very moment the next run is not to be seen yet.
   if (name === 'RUNNING' || name === 'PAUSED' || name === 'CONTINUED_AS_NEW')

@@ -93,7 +93,14 @@ export function createReconcileActivities(deps: Deps) {
             workflowId: recoverWorkflowId(row.promotion, row.attempt, incarnation),
             workflowIdConflictPolicy: 'USE_EXISTING',
             taskQueue: controlQueue,
-            args: [{ deployment: row.id, key, why } satisfies RecoveryRequest],
+            args: [
+              {
+                deployment: row.id,
+                key,
+                why,
+                ...(found.vanished ? { vanished: true } : {}),
+              } satisfies RecoveryRequest,
+            ],
             staticSummary: `Recover ${key}: ${why}`,
           });
           put('deployment', `${key}: ${why} Recovery was started.`);

@@ -40,6 +40,8 @@ export interface RecoveryRequest {
   key: string;
   /** What became of the workflow that ran it, in plain words. */
   why: string;
+  /** Nobody ended it: Temporal knows nothing of it any more. What had not begun then goes on waiting. */
+  vanished?: true;
 }
 export interface ChangeRequestInput {
   changeRequest: number;

@@ -1,5 +1,6 @@
 import {
   CancellationScope,
+  makeContinueAsNewFunc,
   patched,
   setCurrentDetails,
   setWorkflowOptions,
@@ -7,6 +8,7 @@ import {
 } from '@temporalio/workflow';
 import { textOf } from '../domain/observed';
 import { onTarget, record } from './activities';
+import { waitingAttempt } from './attempt';
 import { openInbox } from './inbox';
 import type { DeploymentOutcome, RecoveryRequest } from './messages';
 import { claimed, recordEnd, tracesOf } from './place';
@@ -14,16 +16,23 @@ import { rootMessage, undosOf, unwind } from './saga';
 import { staysOnItsVersion } from './versioning';
 
 setWorkflowOptions(staysOnItsVersion, recoverDeployment);
+/** One that goes on waiting may go to a newer version. */
+const beginAnew = makeContinueAsNewFunc<typeof recoverDeployment>({
+  initialVersioningBehavior: 'AUTO_UPGRADE',
+});
 
 /**
  * Finishes or undoes an attempt whose workflow ended without recording an end (terminated, timed out, failed
  * or vanished). It takes the attempt over first, so that nothing of the old workflow can act any more, then
  * looks at the target, which may show more than the record has: a swap that is done and healthy is finished, everything
- * else is undone. One whose rollback had failed waits for an SRE again.
+ * else is undone. One whose rollback had failed waits for an SRE again. One that waited, and whose workflow Temporal has lost
+ * without anybody having ended it, goes on waiting and is deployed from here.
  */
 export async function recoverDeployment(request: RecoveryRequest): Promise<DeploymentOutcome> {
-  return CancellationScope.nonCancellable(async () => {
-    const inbox = openInbox(true);
+  const inbox = openInbox(true);
+  // Made here, outside of the scope below: who cancels in Temporal what waits, or deploys, is heard.
+  const waiting = request.vanished ? waitingAttempt(inbox, () => beginAnew(request)) : undefined;
+  const settled = await CancellationScope.nonCancellable(async () => {
     // Its rollback may have failed already: an SRE may answer from the moment on at which this has the attempt.
     inbox.asks();
     setCurrentDetails(`**Recovering ${request.key}.** ${request.why}`);
@@ -31,7 +40,7 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
     const { plan, round } = taken;
     let { status, began } = taken;
     inbox.take(taken.words);
-    void inbox.hear(plan.deployment);
+    void inbox.hear(plan.deployment, waiting?.stop);
     let isLive = false;
     let unseen: string | undefined;
     if (patched('look-at-target')) {
@@ -44,11 +53,16 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
       isLive =
         amended.wentBack && last?.step === 'swap' && seen.live !== undefined && last.to === textOf(seen.live);
     }
-    const outcome = await settle();
-    // What was said is answered, or recorded as refused, before the workflow is gone.
-    await inbox.drained();
-    setCurrentDetails(`**${outcome.status}.** ${outcome.outcome}`);
-    return outcome;
+    // It did nothing yet, by the record and by the target.
+    const untouched =
+      (status === 'queued' || status === 'waiting-for-window') && !unseen && began.length === 0;
+    if (waiting && untouched) {
+      await inbox.drained();
+      // Whatever was said until now was no answer to a question that is still to come.
+      inbox.answered();
+      if (!inbox.why()) return { plan, lane: await record.acquireLane(plan) };
+    }
+    return end(await settle());
 
     async function settle(): Promise<DeploymentOutcome> {
       if (status === 'queued' || status === 'waiting-for-window')
@@ -91,4 +105,14 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
         : `The record has it as waiting, but ${plan.target} shows that it did ${acted.join(' and ')}, and another deployment holds the target now. Look what it runs, and deploy again or \`signalbox adopt\` it.`;
     }
   });
+  if ('outcome' in settled) return settled;
+  const outcome = await waiting!.goOn(settled.plan, settled.lane);
+  return CancellationScope.nonCancellable(() => end(outcome));
+
+  async function end(outcome: DeploymentOutcome): Promise<DeploymentOutcome> {
+    // What was said is answered, or recorded as refused, before the workflow is gone.
+    await inbox.drained();
+    setCurrentDetails(`**${outcome.status}.** ${outcome.outcome}`);
+    return outcome;
+  }
 }

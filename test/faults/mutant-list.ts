@@ -172,16 +172,16 @@ export const mutants: Mutant[] = [
   {
     name: 'undo-before-step',
     without: 'registering the undo before the swap',
-    file: 'workflows/deploy-promotion.ts',
-    from: `        undo(...undosOf(plan, ['swap']));
-        await whenOpen('swap', (round) =>
-          step('Swap: make the new release current', plan.limits.swapMs).swap({ ...input, round }),
-        );
+    file: 'workflows/attempt.ts',
+    from: `          undo(...undosOf(plan, ['swap']));
+          await whenOpen('swap', (round) =>
+            step('Swap: make the new release current', plan.limits.swapMs).swap({ ...input, round }),
+          );
 `,
-    to: `        await whenOpen('swap', (round) =>
-          step('Swap: make the new release current', plan.limits.swapMs).swap({ ...input, round }),
-        );
-        undo(...undosOf(plan, ['swap']));
+    to: `          await whenOpen('swap', (round) =>
+            step('Swap: make the new release current', plan.limits.swapMs).swap({ ...input, round }),
+          );
+          undo(...undosOf(plan, ['swap']));
 `,
     killer: { test: 'test/workflows/sweep', named: 'swap fails after its effect' },
   },
@@ -716,5 +716,13 @@ export const mutants: Mutant[] = [
     from: 'demandOwnRoots(targets, file);',
     to: 'demandOwnRoots(new Map(), file);',
     killer: { test: 'test/unit/own-roots', named: 'two targets whose roots are' },
+  },
+  {
+    name: 'vanished-goes-on-waiting',
+    without: 'going on with what waited when Temporal lost its workflow',
+    file: 'workflows/recover-deployment.ts',
+    from: 'if (waiting && untouched) {',
+    to: 'if (waiting && untouched && began.length > 0) {',
+    killer: { test: 'test/workflows/vanished', named: 'a sleeper goes on sleeping' },
   },
 ];
