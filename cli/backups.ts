@@ -41,9 +41,16 @@ async function backupOf(db: Db, key: string): Promise<BackupOf> {
   return found;
 }
 
-/** The targets of this host: those of the sample, and those of the file that is named. */
+/** The targets file that is named, else that of the running "signalbox up", else the one in the working directory. */
+export function configHere({ state, config }: Pick<Where, 'state' | 'config'>): string | undefined {
+  const running = readEndpoints(state)?.config;
+  // One that runs without a file has the targets of the sample alone.
+  return config ?? (running === undefined ? configFileOr(undefined) : (running ?? undefined));
+}
+
+/** The targets of this host: those of the sample, and those of that file. */
 export function targetsHere({ state, config }: Pick<Where, 'state' | 'config'>): Targets {
-  const file = configFileOr(config);
+  const file = configHere({ state, config });
   const sample = sampleConfigFile(resolve(state));
   return new Map([
     ...(readEndpoints(state) && existsSync(sample) ? readTargets(sample) : []),

@@ -1,18 +1,21 @@
 import { resolve } from 'node:path';
 import { connectReadOnly } from '../db/connect';
-import { messageOf } from '../domain/errors';
+import { targetsRead } from '../db/targets';
+import type { Targets } from '../domain/config';
+import { badInput, messageOf, SignalboxError } from '../domain/errors';
 import { connectTemporal, isConfigured } from '../temporal-config/connection';
 import { examine, type Difference } from '../worker/doctor';
 import { readHeads } from './access';
-import { targetsHere } from './backups';
+import { configHere, targetsHere } from './backups';
 import { exitCodes } from './exit-codes';
-import { configFileOr, readConfig } from './settings';
+import { readConfig } from './settings';
 import { headsFileIn, readEndpoints, restoresSignedBy } from './state-dir';
 
 /**
  * `signalbox doctor`: prints what does not fit between record, Temporal and targets, and what to do about each. Run on the
  * host of a worker, where targets and backups lie. It only reads.
  * @returns 0: everything fits; 1: something does not; 6: database or Temporal do not answer.
+ * @throws when the targets file is not the one by which Signalbox runs.
  */
 export async function doctor(options: { state: string; json: boolean; config?: string }): Promise<number> {
   const stateDir = resolve(options.state);
@@ -23,12 +26,13 @@ export async function doctor(options: { state: string; json: boolean; config?: s
       'Nothing says where Signalbox is; set DATABASE_URL and TEMPORAL_ADDRESS, or name the folder of a running "signalbox up" with --state.',
     );
   const targets = targetsHere(options);
-  const file = configFileOr(options.config);
+  const file = configHere(options);
   const exported = file && readConfig(file).audit.exportFile;
   const headsFile = exported ?? headsFileIn(stateDir);
   const db = connectReadOnly(url);
   try {
     await db.raw('SELECT 1');
+    demandAll(await targetsRead(db), targets, file);
     const temporal = await connectTemporal(
       isConfigured()
         ? {}
@@ -50,11 +54,21 @@ export async function doctor(options: { state: string; json: boolean; config?: s
       await temporal.connection.close();
     }
   } catch (thrown) {
+    if (thrown instanceof SignalboxError) throw thrown;
     console.error(`Nothing could be compared: ${messageOf(thrown)}`);
     return exitCodes.unreachable;
   } finally {
     await db.destroy();
   }
+}
+
+/** What is not looked at would pass for what fits. */
+function demandAll(known: string[], targets: Targets, file: string | undefined): void {
+  const missing = known.filter((name) => !targets.has(name));
+  if (missing.length > 0)
+    throw badInput(
+      `Signalbox runs with ${missing.length === 1 ? 'a target' : 'targets'} that ${file ? `the targets file ${file} does not name` : 'no targets file here names'}: ${missing.join(', ')}. Name the right file with --config.`,
+    );
 }
 
 function print(differences: Difference[], elsewhere: string[]): void {

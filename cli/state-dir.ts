@@ -29,6 +29,8 @@ export interface Endpoints {
   /** The embedded database as its owner. */
   databaseOwnerUrl?: string;
   site: string;
+  /** The operator's own targets file, with its whole path; null: it runs without. Versions before did not say it. */
+  config?: string | null;
   tokens: Record<Role, string>;
 }
 

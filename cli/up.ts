@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Role } from '../domain/machines';
 import { parseConfig, type Targets } from '../domain/config';
@@ -204,6 +204,7 @@ export async function up(options: UpOptions): Promise<number> {
       databaseUrl,
       databaseOwnerUrl,
       site,
+      config: configFile ? resolve(configFile) : null,
       tokens: state.tokens,
     };
     state.publish(endpoints);

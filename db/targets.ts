@@ -34,9 +34,7 @@ export async function noteTargets(
   const digest = (config: TargetConfig) =>
     createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 16);
   const now = Object.fromEntries([...targets].map(([name, config]) => [name, digest(config)]));
-  const last = (await db('audit').where({ action: 'targets.read' }).orderBy('id', 'desc').first('entry')) as
-    { entry: string } | undefined;
-  const before = last && ((JSON.parse(last.entry) as { after: Record<string, string> }).after ?? {});
+  const before = await lastRead(db);
   const changed = [...new Set([...Object.keys(now), ...Object.keys(before ?? {})])].filter(
     (name) => now[name] !== before?.[name],
   );
@@ -50,6 +48,16 @@ export async function noteTargets(
     why: `The targets file was read; new or changed: ${changed.join(', ') || 'nothing'}.`,
   });
 }
+
+/** Digests by name, as the targets file was read last. */
+async function lastRead(db: Db): Promise<Record<string, string> | undefined> {
+  const last = (await db('audit').where({ action: 'targets.read' }).orderBy('id', 'desc').first('entry')) as
+    { entry: string } | undefined;
+  return last && ((JSON.parse(last.entry) as { after: Record<string, string> }).after ?? {});
+}
+
+/** The targets by which Signalbox runs: those of the file that was read last. */
+export const targetsRead = async (db: Db): Promise<string[]> => Object.keys((await lastRead(db)) ?? {});
 
 const viewRunner = ({ id, host, version, seen_at }: RunnerRow) => ({
   id,

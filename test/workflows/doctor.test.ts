@@ -125,6 +125,42 @@ it('another release is live than the record says', async () => {
   point(live);
 });
 
+it('a folder where the link should be: what helps, and not what is refused', async () => {
+  const current = join(world.root('other'), 'current');
+  mkdirSync(current, { recursive: true });
+  try {
+    const [found] = withoutSchedule(await differences());
+    expect(found).toMatchObject({
+      kind: 'live',
+      subject: 'other',
+      what: expect.stringContaining('which is a folder and not a link'),
+      todo: expect.stringContaining('make "current" a link'),
+    });
+    expect(found!.todo).not.toContain('deploy over it');
+  } finally {
+    rmSync(world.root('other'), { recursive: true, force: true });
+  }
+});
+
+it('workers that went away a moment ago, whose last poll Temporal still shows', async () => {
+  await world.client.workflow.execute('reconcile', {
+    taskQueue: 'signalbox',
+    workflowId: 'reconcile-by-hand',
+  });
+  await world.until('visibility to show it', async () => {
+    for await (const { workflowId } of world.client.workflow.list({
+      query: `WorkflowType = 'reconcile' AND ExecutionStatus = 'Completed'`,
+    }))
+      if (workflowId) return true;
+    return false;
+  });
+  expect((await kinds()).filter((found) => found.startsWith('worker'))).toEqual([]);
+  await world.stopWorkers();
+  expect((await kinds()).filter((found) => found.startsWith('worker'))).toEqual(['worker worker']);
+  await world.startWorkers();
+  expect((await kinds()).filter((found) => found.startsWith('worker'))).toEqual([]);
+});
+
 it('a workflow without a row', async () => {
   const handle = await world.client.workflow.start('deployPromotion', {
     workflowId: 'deploy/CP-900/1',

@@ -53,6 +53,16 @@ async function live({ db, targets }: Examined, { name, driver }: TargetConfig): 
   const recorded = await recordedOn(db, name);
   try {
     const now = await look({ targets: () => targets }, name);
+    // Also where the record has it so: nothing is deployed over it, and nothing adopts it.
+    if (now.kind === 'unrestorable')
+      return [
+        {
+          kind: 'live',
+          subject: name,
+          what: `${name} runs ${now.what}; it could not be put back, so that nothing is deployed over it and it cannot be adopted.`,
+          todo: sentences(now.remedy, `Then "signalbox adopt ${name} --reason ..." takes it into the record`),
+        },
+      ];
     if (isSame(now, recorded)) return [];
     return [
       {

@@ -1,4 +1,4 @@
-import { ScheduleNotFoundError, type Client } from '@temporalio/client';
+import { ScheduleNotFoundError } from '@temporalio/client';
 import { lost, workflowNow } from '../../activities/lost';
 import { withoutRow } from '../../activities/strays';
 import { followedRequests } from '../../db/change-requests';
@@ -8,18 +8,18 @@ import { freeLanesWaitedFor } from '../../db/lane';
 import { databaseNow } from '../../db/clock';
 import { windowRevision } from '../../db/windows';
 import { changeRequestKey } from '../../domain/keys';
-import { controlQueue, targetQueue } from '../../temporal-config/names';
 import { changeRequestWorkflowId, deliverWorkflowId } from '../../workflows/messages';
 import { reconcileEveryMs, reconcileSchedule } from '../schedules';
 import { inSeconds } from './database';
 import { isSettled, type Difference, type Examined } from './difference';
+import { examineWorkers } from './workers';
 
 /** Record against Temporal, by the rules by which `reconcile` repairs. */
 export async function examineWorkflows(examined: Examined): Promise<Difference[]> {
   const now = await databaseNow(examined.db);
   const attempts = await attemptsToLookAt(examined.db, atOnce);
   return [
-    await pollers(examined, now),
+    await examineWorkers(examined, now),
     await schedule(examined, now),
     await attemptsWithout(examined, attempts, now),
     await othersWithout(examined, now),
@@ -30,43 +30,6 @@ export async function examineWorkflows(examined: Examined): Promise<Difference[]
 
 const atOnce = 1_000;
 const byReconcile = 'Nothing, while a worker runs: within half a minute reconcile';
-
-/** Whether anybody takes what is to be done. */
-async function pollers({ temporal, targets }: Examined, now: number): Promise<Difference[]> {
-  const runners = [...targets.values()].filter(({ runner }) => runner);
-  const found: Difference[] = [];
-  if (!(await isPolled(temporal, controlQueue, now)))
-    found.push({
-      kind: 'worker',
-      subject: 'worker',
-      what: 'No worker answers: nothing begins, and nothing that waits goes on.',
-      todo: 'Start one with "signalbox worker", or look into its log if it runs; then everything goes on by itself.',
-    });
-  for (const { name } of runners)
-    if (!(await isPolled(temporal, targetQueue(name), now)))
-      found.push({
-        kind: 'worker',
-        subject: name,
-        what: `No runner of ${name} answers: its deployments wait for one.`,
-        todo: `Start "signalbox worker --runner ${name}" on its host, or look into its log if it runs.`,
-      });
-  return found;
-}
-
-/** A poll is answered within a minute, and asked again. */
-const polledMs = 90_000;
-async function isPolled(temporal: Client, name: string, now: number): Promise<boolean> {
-  const { namespace } = temporal.options;
-  const { pollers: known } = await temporal.workflowService.describeTaskQueue({
-    namespace,
-    taskQueue: { name },
-    // Activities.
-    taskQueueType: 2,
-  });
-  return (known ?? []).some(
-    ({ lastAccessTime }) => now - Number(lastAccessTime?.seconds ?? 0) * 1000 < polledMs,
-  );
-}
 
 const toleratedMs = 10_000;
 async function schedule({ temporal }: Examined, now: number): Promise<Difference[]> {
