@@ -1,4 +1,5 @@
 import { failpoint } from '../domain/failpoint';
+import { sentences } from '../domain/sentences';
 import {
   inWords,
   isRestorable,
@@ -161,7 +162,11 @@ function driftedVerdict({ key, target }: StepContext, [mine]: Observed[], live: 
       }, then signalbox resolve ${key} --retry`;
   return verdict(
     'Drifted',
-    `Drifted: ${target.name} is no longer as ${key} left it: ${why}. Data may have been written since, so nothing was taken out and no data was restored. To keep what is live and its data: signalbox resolve ${key} --accept. ${again}.`,
+    sentences(
+      `Drifted: ${target.name} is no longer as ${key} left it: ${why}`,
+      `Data may have been written since, so nothing was taken out and no data was restored. To keep what is live and its data: signalbox resolve ${key} --accept`,
+      again,
+    ),
   );
 }
 

@@ -48,7 +48,7 @@ export async function backupsToRemove(db: Db, target: string, keepDays: number):
                                WHERE d.target = deployments.target AND b.removed_at IS NULL
                                ORDER BY b.verified_at DESC LIMIT 1)`,
     )
-    .orderBy('verified_at')) as BackupOf[];
+    .orderBy(['verified_at', 'backups.deployment'])) as BackupOf[];
 }
 
 export const backupRemoved = (db: Db, deployment: number) =>

@@ -99,9 +99,19 @@ const table: [string, string, Role[]][] = [
   ['get', '/audit', everyRole],
   ['post', '/targets/:name/adopt', ['sre']],
   // Programs alone: test/api/runners.
-  ...['hello', 'claim', 'begin', 'fence', 'permit', 'observed', 'trouble', 'overcame', 'lines', 'finish'].map(
-    (what): [string, string, Role[]] => ['post', `/runners/:target/${what}`, []],
-  ),
+  ...[
+    'hello',
+    'claim',
+    'begin',
+    'fence',
+    'permit',
+    'observed',
+    'not-begun',
+    'trouble',
+    'overcame',
+    'lines',
+    'finish',
+  ].map((what): [string, string, Role[]] => ['post', `/runners/:target/${what}`, []]),
 ];
 const bodies: Record<string, object> = {
   '/promotions': { target: 'shop', revision: 'no-such', title: 't' },
