@@ -50,6 +50,32 @@ export const record = Object.fromEntries(
   ]),
 ) as Pick<ReturnType<typeof proxyLocalActivities<Activities>>, keyof typeof recordSummaries>;
 
+const requestNames = [
+  'changeRequestStatus',
+  'decide',
+  'decideTogether',
+  'changeRequestDue',
+  'followed',
+] as const;
+/**
+ * The record's part in a change request, to which anybody may say any number of things at any time. A local activity keeps
+ * the workflow's task open, and Temporal fails a task when more than a hundred signals have come beside it. The worker then
+ * goes on with the next task as if nothing had happened, and its history has what it did behind the signals that came
+ * meanwhile: when that is replayed, a batch of three decisions takes the first hundred, and the others are lost. So these
+ * are no local ones: no task lasts while decisions are recorded.
+ */
+export const requestRecord = Object.fromEntries(
+  requestNames.map((name) => [
+    name,
+    proxyActivities<Activities>({
+      startToCloseTimeout: localOptions.startToCloseTimeout,
+      retry: localOptions.retry,
+      cancellationType: localOptions.cancellationType,
+      summary: recordSummaries[name],
+    })[name],
+  ]),
+) as Pick<ReturnType<typeof proxyActivities<Activities>>, (typeof requestNames)[number]>;
+
 const heartbeatTimeout = '10 seconds';
 export const retry = stepRetry;
 

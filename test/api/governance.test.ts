@@ -1,7 +1,10 @@
+import { Context } from '@temporalio/activity';
+import type { temporal } from '@temporalio/proto';
 import { randomUUID } from 'node:crypto';
 import { changeRequestWorkflowId } from '../../workflows/messages';
 import { rebindAll } from '../../db/change-content';
 import { serveWorld, type Served } from '../helpers/api';
+import { gate } from '../helpers/until';
 import { makeWorld, type World } from '../helpers/world';
 
 /** Change requests on real parts: drafted, decided by a chain, voided, revised, reminded, expired, in conflict. */
@@ -64,6 +67,17 @@ const ship = async (more: Record<string, unknown> = {}, change: object = {}) => 
 const request = async (rfc: string) => (await api.get(rfc)).body;
 const approver = (person: string) => api.somebody(person, ['approver']);
 const approve = { decision: 'approve' };
+/** Names of the activities whose outcome a history has. */
+function recordedIn(events: temporal.api.history.v1.IHistoryEvent[]): string {
+  const names = events.flatMap((event) => {
+    const local = event.markerRecordedEventAttributes?.details?.data?.payloads?.[0]?.data;
+    if (local) return JSON.parse(Buffer.from(local).toString()).activity_type as string;
+    const scheduled = event.activityTaskCompletedEventAttributes?.scheduledEventId;
+    if (!scheduled) return [];
+    return events[Number(scheduled) - 1]!.activityTaskScheduledEventAttributes!.activityType!.name!;
+  });
+  return JSON.stringify(names);
+}
 
 describe('a draft', () => {
   it('knows commits and files since what runs, the risk with its reasons, and what the commits name', async () => {
@@ -486,6 +500,42 @@ describe('by signal', () => {
     const [dora, sam] = [await approver('dora'), await approver('sam')];
     await sam.post(`${rfc}/decisions`, approve);
     expect((await dora.post(`${rfc}/decisions`, approve)).body.status).toBe('approved');
+  });
+
+  it('a flood that comes while a decision is recorded is not lost, also when another worker goes on', async () => {
+    const { rfc, id } = await ship({}, { risk: 'critical' });
+    const { digest } = await request(rfc);
+    const workflowId = changeRequestWorkflowId(id, 1, '');
+    const handle = world.client.workflow.getHandle(workflowId);
+    const say = () => {
+      const said = { id: randomUUID(), approver: 'amir', decision: 'approve', digest } as const;
+      return handle.signal('approvalDecision', world.keyring.sign('decision', workflowId, said));
+    };
+    const flooded = gate();
+    let calls = 0;
+    world.faults.decide = world.faults.decideTogether = async (run) => {
+      calls += 1;
+      if (calls === 1) await flooded.opened;
+      else await Context.current().cancelled;
+      return run();
+    };
+    await say();
+    await world.until('it to be recorded', () => calls === 1);
+    // Temporal fails a workflow's task beside which more than a hundred come.
+    for (let n = 0; n < 15; n++) await Promise.all(Array.from({ length: 20 }, say));
+    flooded.open();
+    await world.until('the next ones to be recorded', () => calls > 1);
+    await world.until('the first to stand in the history', async () => {
+      const { events } = await handle.fetchHistory();
+      return /"decide(Together)?"/.test(recordedIn(events!));
+    });
+    await world.stopWorkers();
+    world.faults = {};
+    await world.startWorkers();
+    await world.until('every verdict', async () => {
+      const decided = await world.db('decisions').where({ change_request: id });
+      return decided.length === 301;
+    });
   });
 
   it('a decision that was acknowledged survives every worker stopping right after it', async () => {
