@@ -1,6 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DeploymentView } from '../../../domain/schemas';
+import { until } from '../../helpers/until';
 import type { Scenario, Scene } from '../scenario';
 import { shipped } from '../stack';
 
@@ -58,6 +61,30 @@ async function ended(
   scene.demand(code === 0, `${who} ended with ${code}`);
 }
 
+/**
+ * A rollback that the new version began in its own order, where data goes back, is none that the old one could finish: it
+ * leaves it alone, and a new worker takes it to its end. (docs/upgrading.md tells operators.)
+ */
+async function waitsForTheNewer({ stack, demand }: Scene, attempt: string): Promise<void> {
+  const { temporal } = await stack.users.ask<DeploymentView>('carla', 'GET', `/deployments/${attempt}`);
+  const handle = stack.temporal.client.workflow.getHandle(temporal.workflowId);
+  const journal = () => readFileSync(join(stack.root, '.signalbox', 'journal.jsonl'), 'utf8');
+  await until('the old worker to leave it alone', async () => {
+    const { events } = await handle.fetchHistory();
+    return events!.some((event) => event.workflowTaskFailedEventAttributes);
+  });
+  const acted = journal();
+  // A few more tries of the old one.
+  await sleep(25_000);
+  const { status } = await stack.users.ask<DeploymentView>('carla', 'GET', `/deployments/${attempt}`);
+  demand(status === 'rolling-back', `under the old worker it is ${status}`);
+  demand(journal() === acted, `the old worker acted on the target: ${journal().slice(acted.length)}`);
+  const newer = await stack.startWorker(shipped);
+  await stack.users.ended(attempt);
+  newer.signal('SIGTERM');
+  demand((await newer.ended) === 0, 'the new worker did not end well');
+}
+
 const forthAndBack: Scenario[] = (
   [
     ['build/middle', 'well', 'succeeded'],
@@ -83,10 +110,13 @@ const forthAndBack: Scenario[] = (
     // And once more with both there, whoever gets which step.
     await scene.deploy('succeeded');
 
-    // Back: what either has begun the old one takes to its end, on the new schema.
+    // Back: what the new one has begun the old one takes to its end, on the new schema. (It would not start on that again.)
+    old.worker.signal('SIGSTOP');
     const second = await heldAt(scene, point, release);
+    old.worker.signal('SIGCONT');
     await ended(scene, stack.worker, 'the new worker', () => stack.barrier.open(point));
     stack.worker = old.worker;
+    if (status === 'rolled-back') await waitsForTheNewer(scene, second.attempt);
     await second.ends(status);
     await scene.deploy('succeeded');
 
