@@ -36,7 +36,7 @@ export const mutants: Mutant[] = [
     file: 'test/helpers/guardian.cjs',
     from: 'orphans.filter((folder) => !ownerLives(basename(folder)))',
     to: 'orphans.filter(() => false)',
-    killer: { test: 'test/e2e/nothing-left', named: 'the runner is killed', built: true },
+    killer: { test: 'test/e2e/nothing-left', named: 'the runner is interrupted', built: true },
   },
   {
     name: 'fence-above-the-target',

@@ -16,11 +16,12 @@ export async function until<T>(
   withinMs = patienceMs,
 ): Promise<T> {
   const deadline = Date.now() + withinMs;
-  for (;;) {
+  // What comes soon is seen at once; looking often for what takes long would only slow it.
+  for (let pauseMs = 10; ; pauseMs = Math.min(pauseMs * 1.2, 100)) {
     const found = await read();
     if (found) return found;
     if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
-    await sleep(20);
+    await sleep(pauseMs);
   }
 }
 
