@@ -43,7 +43,7 @@ export async function doctor(options: { state: string; json: boolean; config?: s
         db,
         temporal: temporal.client,
         targets,
-        headsFile,
+        places: { stateDir, headsFile },
         heads: readHeads(headsFile),
         whyForged: restoresSignedBy(stateDir),
       });

@@ -14,6 +14,7 @@ import {
   rereadOnHangup,
   serveApi,
   serveWorker,
+  takeStock,
   takeTargets,
 } from './serve';
 import { readConfig, required } from './settings';
@@ -39,6 +40,8 @@ async function open(service: string, { state, config }: Alone) {
   const temporal = await connectTemporal();
   const db = await openDatabase(databaseUrl, targets, log);
   await setUpTemporal(temporal);
+  const place = { db, temporal, stateDir, log, keyring, config: configured };
+  const stock = await takeStock(place);
   const say = (line: string) => log.info(line);
   /** @param demand what has to hold for a file that was read again. */
   const reread = (demand?: (targets: Targets) => Promise<void>) =>
@@ -61,7 +64,7 @@ async function open(service: string, { state, config }: Alone) {
     databaseUrl,
     sdkMetrics: sdkMetricsAt(sdkPort),
     tracing,
-    shared: { db, temporal, targets: () => targets, stateDir, log, keyring, config: configured },
+    shared: { ...place, stock, targets: () => targets },
     say,
     reread,
     close,

@@ -22,7 +22,8 @@ import { rebindAll } from '../db/change-content';
 import { keepAudit } from '../worker/audit-keeper';
 import { keepWorkflowHistories } from '../worker/history-keeper';
 import { startNotifier } from '../worker/notifier';
-import { createStocktaking } from '../worker/stocktaking';
+import { repeat } from '../worker/repeat';
+import { createStocktaking, type Stocktaking } from '../worker/stocktaking';
 import { keepSchedules } from '../worker/schedules';
 import { startWorker, type SignalboxWorker } from '../worker/worker';
 import { migrateAsOwner, operator } from './database';
@@ -84,6 +85,24 @@ export async function takeTargets(db: Db, targets: Targets): Promise<void> {
   await rebindAll(db, targets);
 }
 
+/** Before this process does anything, because what follows depends on which database this is. */
+export async function takeStock(options: {
+  db: Db;
+  temporal: Temporal;
+  stateDir: string;
+  log: Logger;
+  keyring: Keyring;
+  config: Pick<Config, 'audit'>;
+}): Promise<Stocktaking> {
+  const { db, temporal, stateDir, log, keyring, config } = options;
+  const places = { stateDir, headsFile: headsFileOf(config, stateDir) };
+  const stock = createStocktaking({ db, temporal: temporal.client, places, keyring, log });
+  await stock.take();
+  return stock;
+}
+const headsFileOf = ({ audit }: Pick<Config, 'audit'>, stateDir: string) =>
+  audit.exportFile ?? headsFileIn(stateDir);
+
 export interface ApiServer {
   port: number;
   /** How it calls itself, with a slash at the end. */
@@ -95,6 +114,8 @@ const headersMs = 10_000;
 const requestMs = 15_000;
 /** A connection on which nothing moves; the event stream says something every 15 s. */
 const idleMs = 60_000;
+/** How often the API looks whether the database is the one that it was; whoever starts something waits for that. */
+const lookEveryMs = 1_000;
 
 /** Serves API and page, on loopback unless the configuration says otherwise. @throws when the port is taken. */
 export async function serveApi(options: {
@@ -103,6 +124,7 @@ export async function serveApi(options: {
   temporal: Temporal;
   targets(): Targets;
   stateDir: string;
+  stock: Stocktaking;
   temporalUi: string | null;
   log: Logger;
   keyring: Keyring;
@@ -111,7 +133,7 @@ export async function serveApi(options: {
   signIn?: ApiDeps['signIn'];
   sdkMetrics?: ApiDeps['sdkMetrics'];
 }): Promise<ApiServer> {
-  const { temporal, temporalUi } = options;
+  const { temporal, temporalUi, stock, log } = options;
   const source = createSource(join(options.stateDir, 'mirrors', 'api'));
   const changes = followChanges(options.databaseUrl);
   const { listen: host, tls, publicUrl } = options.config.api;
@@ -147,12 +169,20 @@ export async function serveApi(options: {
   server.setTimeout(idleMs);
   try {
     const port = await listen(server, options.port, host);
+    const failed = 'it could not be seen whether the database is the one that it was; trying again';
+    const looking = repeat({
+      everyMs: lookEveryMs,
+      log,
+      failed,
+      pass: async () => void (await stock.take()),
+    });
     const local = ['127.0.0.1', 'localhost', '[::1]'].map((name) => `${scheme}://${name}:${port}`);
     origins = [...(publicUrl ? [new URL(publicUrl).origin] : []), ...local];
     return {
       port,
       address: `${origins[0]}/`,
       async stop() {
+        await looking.stop();
         const closed = new Promise((resolve) => server.close(resolve));
         // Ends the event streams; what waits for a verdict gets the time it was promised.
         await changes.close();
@@ -198,6 +228,7 @@ export async function serveWorker(options: {
   temporal: Temporal;
   targets(): Targets;
   stateDir: string;
+  stock: Stocktaking;
   log: Logger;
   keyring: Keyring;
   config: Pick<Config, 'audit' | 'notifications' | 'retention'>;
@@ -207,18 +238,8 @@ export async function serveWorker(options: {
   tracing?: Tracing;
   buildId?: string;
 }): Promise<SignalboxWorker> {
-  const { temporal, stateDir } = options;
+  const { temporal, stateDir, stock } = options;
   await demandTools(options.targets());
-  const headsFile = options.config.audit.exportFile ?? headsFileIn(stateDir);
-  const stock = createStocktaking({
-    db: options.db,
-    temporal: temporal.client,
-    file: headsFile,
-    keyring: options.keyring,
-    log: options.log,
-  });
-  // Before this process does anything: what follows depends on which database this is.
-  await stock.take();
   const windows = createWindows(options.db);
   const source = createSource(join(stateDir, 'mirrors', 'worker'));
   const worker = await startWorker({
@@ -252,7 +273,7 @@ export async function serveWorker(options: {
   const histories = keepWorkflowHistories({ db: options.db, temporal: temporal.client, log: options.log });
   const keeper = keepAudit({
     db: options.db,
-    file: headsFile,
+    file: headsFileOf(options.config, stateDir),
     stock,
     config: options.config.audit,
     log: options.log,

@@ -24,6 +24,7 @@ import {
   rereadOnHangup,
   serveApi,
   serveWorker,
+  takeStock,
   takeTargets,
 } from './serve';
 import { demandOwnRoots } from './own-roots';
@@ -156,7 +157,8 @@ export async function up(options: UpOptions): Promise<number> {
       });
     }
     await part('Registering search attributes', () => setUpTemporal(temporal));
-    const shared = { db, temporal, targets: () => targets, stateDir: state.path, log, config, keyring };
+    const place = { db, temporal, stateDir: state.path, log, config, keyring };
+    const shared = { ...place, targets: () => targets, stock: await takeStock(place) };
     const worker = await part('Starting the worker', () => serveWorker({ ...shared, tracing, graceMs }));
     undo.push(() => worker.stop());
     worker.broken.catch((thrown: unknown) => {

@@ -17,6 +17,7 @@ import * as idempotency from './migrations/013-idempotency';
 import * as decisionsHeard from './migrations/015-decisions-heard';
 import * as runnerActs from './migrations/017-runner-acts';
 import * as adoptedReturn from './migrations/019-adopted-return';
+import * as sameStart from './migrations/022-same-start';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -121,6 +122,7 @@ const migrations: Record<string, Knex.Migration> = {
   '017-runner-acts': runnerActs,
   '012-installation': installation,
   '019-adopted-return': adoptedReturn,
+  '022-same-start': sameStart,
 };
 
 const migrationLock = 4_600_001;

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { failpoint } from '../domain/failpoint';
 import { incarnationNumber, nextIncarnation, whyMoved, type Place } from '../domain/incarnation';
 import { auditHead, recordAudit, restoredAction, type Head, type Restored } from './audit';
 import type { Db, Tx } from './connect';
@@ -18,18 +19,24 @@ export interface Installation {
   now: Place;
 }
 
-/** What was exported last: the trail's head, and in which incarnation of which installation. */
+/** How far the trail had come: its head, in which incarnation of which installation. */
 export interface Mark extends Head {
   installation: string;
   incarnation: string;
+  /** When the server was started that had it; versions before did not say it. */
+  started?: string;
 }
 
 export type SignRestored = (what: Restored) => object;
 
-/** The database is not where it was, and no worker has taken note of that yet: nothing begins until then. */
+/** Nobody has looked yet whether the database is the one that it was: nothing begins until then. */
 export class DatabaseMoved extends Error {
-  constructor(why: string) {
-    super(`PostgreSQL was restored or failed over (${why}); a worker takes note of it within seconds.`);
+  constructor(why: string | undefined) {
+    super(
+      why === undefined
+        ? 'PostgreSQL was started again; API or worker look within seconds whether it is the database that it was.'
+        : `PostgreSQL was restored or failed over (${why}); API or worker take note of it within seconds.`,
+    );
   }
 }
 
@@ -47,8 +54,9 @@ export const originOf = (deployment: string) =>
 /** The incarnation under which something begins now. @throws DatabaseMoved */
 export async function knownIncarnation(tx: Tx): Promise<string> {
   const { incarnation, place, now } = await readInstallation(tx);
-  const moved = place && whyMoved(place, now);
-  if (moved) throw new DatabaseMoved(moved);
+  // A copy of the disk lies where the database lay; that it was put back shows only to who looks.
+  if (place && (whyMoved(place, now) || place.started !== now.started))
+    throw new DatabaseMoved(whyMoved(place, now));
   return incarnation;
 }
 
@@ -68,9 +76,14 @@ export async function compare(tx: Tx, mark: Mark | undefined): Promise<Compared>
   const noted =
     mark !== undefined && incarnationNumber(mark.incarnation) < incarnationNumber(found.incarnation);
   const restarted = found.place?.started !== found.now.started;
+  // Somebody looked since it was started, but knew of less.
+  const overlooked =
+    mark?.started !== undefined &&
+    mark.started !== found.now.started &&
+    mark.seq > (found.place?.head ?? Infinity);
   // A copy of the disk is put back while the server is stopped. What goes missing while it runs was deleted: no restore
   // explains that, and `audit verify` says that the tail was cut off.
-  const behind = (moved || noted || restarted) && (await isBehind(tx, mark));
+  const behind = (moved || noted || restarted || overlooked) && (await isBehind(tx, mark));
   const known = { found, behind: Boolean(behind), restarted };
   if (!moved && (!behind || noted)) return known;
   const lost = behind ? `it lacks entry ${mark!.seq} of the audit trail, which was exported` : undefined;
@@ -93,8 +106,10 @@ export async function takeStock(
   return db.transaction(async (tx) => {
     await tx('installation').forUpdate().first('only_row');
     const { found, behind, why } = await compare(tx, mark);
+    const head = (await auditHead(tx)) ?? null;
+    const place = JSON.stringify({ ...found.now, head: head?.seq ?? 0 });
     if (!why) {
-      await tx('installation').update({ place: JSON.stringify(found.now) });
+      await tx('installation').update({ place });
       if (behind) await noteLost(tx, mark!, sign);
       return undefined;
     }
@@ -105,14 +120,14 @@ export async function takeStock(
     );
     await tx('installation').update({
       incarnation,
-      place: JSON.stringify(found.now),
+      place,
       since: tx.fn.now(),
     });
     // Who still acts under a number from before has lost, also if it has not shown itself at its target yet.
-    await tx('targets').update({ fence: tx.raw('fence + ?', [leap]) });
+    const passed = tx.raw('fence + ?', [leap]);
+    await tx('targets').update({ fence: passed, lost_fence: passed });
     await tx('deliveries').where({ status: 'pending' }).update({ handed_over: false, incarnation });
     await tx('window_revision').update({ stamp: tx.raw('gen_random_uuid()') });
-    const head = (await auditHead(tx)) ?? null;
     await say(
       tx,
       { installation: found.id, incarnation, head, lost: behind ? headOf(mark!) : null },
@@ -120,11 +135,19 @@ export async function takeStock(
       sentences(`The database is not what it was: ${why}`, `From here on it is incarnation ${incarnation}`),
       { incarnation: found.incarnation, place: found.place },
     );
+    await failpoint('restored/middle');
     return why;
   });
 }
 
 const headOf = ({ seq, hash }: Head): Head => ({ seq, hash });
+
+/** How far the database has come now; undefined before the first seal. */
+export async function markNow(db: Db): Promise<Mark | undefined> {
+  const head = await auditHead(db);
+  const { id: installation, incarnation, now } = await readInstallation(db);
+  return head && { installation, incarnation, started: now.started, ...headOf(head) };
+}
 
 /** Whether the trail lacks what was exported. */
 async function isBehind(tx: Tx, mark: Mark | undefined): Promise<boolean> {

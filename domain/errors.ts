@@ -58,7 +58,7 @@ export const errorCodes = {
   'too-many-requests': { status: 429, title: 'Too many requests' },
   'not-begun': { status: 503, title: 'Its workflow ended before it began' },
   'temporal-unreachable': { status: 503, title: 'Temporal does not answer' },
-  'database-moved': { status: 503, title: 'PostgreSQL was restored or failed over' },
+  'database-moved': { status: 503, title: 'PostgreSQL was started again, restored or failed over' },
   'database-unreachable': { status: 503, title: 'PostgreSQL does not answer' },
   'being-done': { status: 503, title: 'The same request is still being worked on' },
   'repository-being-copied': { status: 503, title: 'The repository is being copied' },

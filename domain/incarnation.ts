@@ -20,7 +20,10 @@ export const incarnationOf = (workflowId: string): string =>
   /~([1-9][0-9]*-[0-9a-f]+)$/.exec(workflowId)?.[1] ?? firstIncarnation;
 
 /** Where the rows of the database are, and since when their server runs; what the server does not tell is missing. */
-export type Place = Partial<Record<keyof typeof inWords | 'started', string>>;
+export type Place = Partial<Record<keyof typeof inWords | 'started', string>> & {
+  /** How far the audit trail had come when somebody looked; 0: nothing was sealed. */
+  head?: number;
+};
 const inWords = {
   server: 'the database is on another server',
   database: 'the database was made again',

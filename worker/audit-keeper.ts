@@ -35,8 +35,9 @@ export function keepAudit(options: {
     exportAt = performance.now() + config.everySeconds * 1000;
     const head = await auditHead(db);
     if (!head || head.hash === exported?.hash) return;
-    await exportHead(await stock.mark(head), file, config.exportWebhook);
-    exported = head;
+    const mark = (await stock.mark())!;
+    await exportHead(mark, file, config.exportWebhook);
+    exported = mark;
   };
   const pass = async () => {
     await seal();

@@ -1,66 +1,98 @@
-import { open } from 'node:fs/promises';
+import { open, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { ScheduleNotFoundError, type Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { Db } from '../db/connect';
+import { failpoint } from '../domain/failpoint';
 import { incarnationNumber } from '../domain/incarnation';
-import { readInstallation, takeStock, type Mark } from '../db/installation';
-import type { Head } from '../db/audit';
+import { markNow, takeStock, type Mark } from '../db/installation';
 import type { Keyring } from '../temporal-config/signing';
 import { reconcileSchedule } from './schedules';
 
 /**
- * Remembers outside of the database how far its audit trail had come: in the state directory, with the heads that are
- * exported, and in Temporal, as the note of the schedule that reconciles. A database that lacks what either of them
- * knows was restored.
+ * Remembers outside of the database how far its audit trail had come: in the state directory, as it goes; with the heads
+ * that are exported; and in Temporal, as the note of the schedule that reconciles. A database that lacks what one of them
+ * knows was restored. API and workers look by this alone, at their start, then every second, whoever is there first.
  */
 export interface Stocktaking {
   /** Looks whether the database is the one that it was; to be asked before anything is sealed. @returns whether it is. */
   take(): Promise<boolean>;
-  /** Remembers in Temporal what was exported. @returns what belongs to the head, in the file. */
-  mark(head: Head): Promise<Mark>;
+  /** Remembers in Temporal how far it has come. @returns that, to be exported; undefined before the first seal. */
+  mark(): Promise<Mark | undefined>;
+}
+/** Where that is remembered, and where heads are exported to. */
+export interface Places {
+  stateDir: string;
+  headsFile: string;
 }
 
 export function createStocktaking(options: {
   db: Db;
   temporal: Client;
-  file: string;
+  places: Places;
   keyring: Pick<Keyring, 'sign'>;
   log: Logger;
 }): Stocktaking {
-  const { db, temporal, file, keyring, log } = options;
+  const { db, temporal, places, keyring, log } = options;
   let known: Mark | undefined;
   let looked = false;
   const schedule = temporal.schedule.getHandle(reconcileSchedule);
 
+  /** A trail that was cut while its server ran does not make it forget how far that had come. */
+  async function remember(): Promise<Mark | undefined> {
+    const now = await markNow(db);
+    const further = now && (known?.incarnation !== now.incarnation || now.seq >= known.seq);
+    if (further && (now.hash !== known?.hash || now.started !== known.started)) {
+      known = now;
+      const file = markFileIn(places.stateDir);
+      await writeFile(`${file}.new`, JSON.stringify(now), { mode: 0o600 });
+      await rename(`${file}.new`, file);
+    }
+    return now;
+  }
+
   return {
     async take() {
-      if (!looked) known = await knownMark(temporal, file);
+      if (!looked) known = await knownMark(temporal, places);
       looked = true;
       const why = await takeStock(db, known, (what) => keyring.sign('restored', 'audit', what));
-      if (why === undefined) return true;
-      // What was exported before belongs to a database that is gone.
+      if (why === undefined) {
+        await remember();
+        return true;
+      }
+      await failpoint('restored/noted');
+      // What was known before belongs to a database that is gone.
       known = undefined;
       log.error(
         { why },
         'the database was restored or failed over; another incarnation of it began, see the audit trail',
       );
+      // What Temporal began since ends, and what the record has goes on, now and not at the next turn.
+      await schedule
+        .trigger()
+        .catch((thrown: unknown) => log.debug({ err: thrown }, 'reconcile comes later'));
       return false;
     },
-    async mark(head) {
-      const { id, incarnation } = await readInstallation(db);
-      known = { installation: id, incarnation, ...head };
-      const note = JSON.stringify(known);
+    async mark() {
+      const mark = await remember();
+      if (!mark) return undefined;
+      const note = JSON.stringify(mark);
       await schedule
         .update((old) => ({ ...old, state: { ...old.state, note } }))
         .catch((thrown: unknown) => log.debug({ err: thrown }, 'Temporal could not note the audit head'));
-      return known;
+      return mark;
     },
   };
 }
 
 /** What is known outside of the database of how far its audit trail had come. */
-export const knownMark = async (temporal: Client, file: string): Promise<Mark | undefined> =>
-  latest(await inFile(file), await inTemporal(temporal));
+export const knownMark = async (
+  temporal: Client,
+  { stateDir, headsFile }: Places,
+): Promise<Mark | undefined> =>
+  [await inFile(markFileIn(stateDir)), await inFile(headsFile), await inTemporal(temporal)].reduce(latest);
+
+const markFileIn = (stateDir: string) => join(stateDir, 'database-mark.json');
 
 async function inTemporal(temporal: Client): Promise<Mark | undefined> {
   try {
@@ -93,9 +125,9 @@ async function inFile(file: string): Promise<Mark | undefined> {
 /** Undefined for what an earlier version or somebody else wrote. */
 function markOf(text: string): Mark | undefined {
   try {
-    const { installation, incarnation, seq, hash } = JSON.parse(text) as Partial<Mark>;
+    const { installation, incarnation, seq, hash, started } = JSON.parse(text) as Partial<Mark>;
     if (typeof installation === 'string' && typeof incarnation === 'string' && seq && hash)
-      return { installation, incarnation, seq, hash };
+      return { installation, incarnation, seq, hash, ...(started ? { started } : {}) };
   } catch {
     // No mark.
   }

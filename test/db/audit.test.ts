@@ -4,8 +4,9 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
-import { auditHead, genesis, linkOf, recordAudit, sealAudit, verifyAudit, type Head } from '../../db/audit';
+import { auditHead, genesis, linkOf, recordAudit, sealAudit, verifyAudit } from '../../db/audit';
 import { decide, submit } from '../../db/change-requests';
+import { markNow } from '../../db/installation';
 import { setDisabled } from '../../db/people';
 import { ship, withdraw } from '../../db/promotions';
 import { endSession, startSession } from '../../db/sessions';
@@ -304,10 +305,7 @@ describe('the keeper', () => {
     const exportWebhook = `http://127.0.0.1:${(hook.address() as { port: number }).port}/`;
     const config = { everySeconds: 0.01, exportWebhook };
     await write(1);
-    const stock = {
-      take: () => Promise.resolve(true),
-      mark: (head: Head) => Promise.resolve({ installation: 'one', incarnation: '', ...head }),
-    };
+    const stock = { take: () => Promise.resolve(true), mark: () => markNow(database.db) };
     const keeper = keepAudit({ db: database.db, file, config, stock, log: pino({ level: 'silent' }) });
     try {
       await until('the file to hold a head', () => {
@@ -321,7 +319,8 @@ describe('the keeper', () => {
       status = 200;
       await until('the webhook to have it', () => posted.length === 1);
       const head = await auditHead(database.db);
-      expect(posted).toEqual([{ at: expect.any(String), installation: 'one', incarnation: '', ...head }]);
+      const mark = { installation: expect.any(String), incarnation: '', started: expect.any(String) };
+      expect(posted).toEqual([{ at: expect.any(String), ...mark, ...head }]);
       await write(2);
       await until('the webhook to have the next', () => posted.length === 2);
     } finally {

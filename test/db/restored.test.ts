@@ -124,6 +124,41 @@ it('cut back where it lay: what was exported says so, and the trail goes on from
   expect((await verifyAudit(db, [kept, lost, on])).broken?.why).toMatch(/no signing keys/);
 });
 
+it('nothing begins from the start of its server on until somebody has looked, in whichever zone the clocks are', async () => {
+  const { db } = database;
+  await takeStock(db, undefined, sign);
+  await db.transaction(async (tx) => {
+    await tx.raw("SET LOCAL timezone = 'Asia/Tokyo'");
+    await tx.raw("SET LOCAL datestyle = 'German'");
+    expect(await knownIncarnation(tx)).toBe('');
+  });
+  await started();
+  await expect(knownIncarnation(db)).rejects.toThrow(DatabaseMoved);
+  await expect(knownIncarnation(db)).rejects.toThrow(/was started again/);
+  expect(await takeStock(db, undefined, sign)).toBeUndefined();
+  expect(await knownIncarnation(db)).toBe('');
+});
+
+it('put back where it lay, and first seen by one that knew less: who knows more notices it all the same', async () => {
+  const { db } = database;
+  await takeStock(db, undefined, sign);
+  const kept = await write(db, 'a');
+  const lost = await write(db, 'b');
+  const mark = { ...(await markAt(db, lost)), started: 'before' };
+  await putBack(kept.seq);
+  expect(await takeStock(db, await markAt(db, kept), sign)).toBeUndefined();
+  expect(await takeStock(db, mark, sign)).toMatch(/lacks entry/);
+  expect(await takeStock(db, mark, sign)).toBeUndefined();
+  await write(db, 'c');
+  expect((await verifyAudit(db, [kept, lost], whyForged)).broken).toBeUndefined();
+  // What was there when somebody looked, and is gone since, was cut off.
+  const seen = await write(db, 'd');
+  await started();
+  await takeStock(db, undefined, sign);
+  await cutAfter(seen.seq - 1);
+  expect(await takeStock(db, { ...(await markAt(db, seen)), started: 'before' }, sign)).toBeUndefined();
+});
+
 it('another worker had exported more of what is gone: it is noted too, without another incarnation', async () => {
   const { db } = database;
   await takeStock(db, undefined, sign);

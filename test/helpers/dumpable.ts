@@ -31,17 +31,30 @@ export interface Dumpable {
   url: string;
   /** Runs statements there as the owner of the server. */
   asOwner(...statements: string[]): Promise<void>;
+  /** Copies its data folder, as a snapshot of the disk does. @returns what puts the copy back in the folder's place. */
+  copied(): Promise<() => Promise<void>>;
   stop(): Promise<void>;
 }
 
 export async function startDumpable(): Promise<Dumpable> {
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-dumpable-'));
-  const processes = createProcesses(join(folder, 'server'), () => undefined);
   // Older servers want to enter their folder, as whoever they run as.
   mkdirSync(join(folder, 'server', 'postgres'), { recursive: true });
   chmodSync(folder, 0o755);
   const port = await rememberedPorts(folder).take('postgres');
-  const { databaseOwnerUrl } = await startPostgres(join(folder, 'server'), port, processes, major);
+  let processes!: ReturnType<typeof createProcesses>;
+  const start = () => {
+    processes = createProcesses(join(folder, 'server'), () => undefined);
+    return startPostgres(join(folder, 'server'), port, processes, major);
+  };
+  /** While it is stopped the folder `from` takes the place of `to`. */
+  const replaced = async (from: string, to: string) => {
+    await processes.stop('postgres');
+    rmSync(to, { recursive: true, force: true });
+    spawnSync('cp', ['-a', from, to]);
+    await start();
+  };
+  const { databaseOwnerUrl } = await start();
   const asOwner = async (...statements: string[]) => {
     const admin = new pg.Client({ connectionString: databaseOwnerUrl });
     await admin.connect();
@@ -57,6 +70,11 @@ export async function startDumpable(): Promise<Dumpable> {
     major: major!,
     url: Object.assign(new URL(databaseOwnerUrl), { pathname: '/shop' }).href,
     asOwner,
+    async copied() {
+      const data = join(folder, 'server', 'postgres', 'data');
+      await replaced(data, `${data}.copy`);
+      return () => replaced(`${data}.copy`, data);
+    },
     async stop() {
       await processes.stop('postgres');
       rmSync(folder, { recursive: true, force: true });

@@ -103,12 +103,13 @@ export const processesOf = (state: string): string[] =>
 
 /** Database and namespace of their own on the servers of an `up`, as the environment of processes that run alone. */
 export async function elsewhere(host: Up, name: string): Promise<Record<string, string>> {
-  const { databaseOwnerUrl, temporalAddress } = host.endpoints();
-  const admin = new pg.Client({ connectionString: databaseOwnerUrl });
+  const { databaseOwnerUrl, databaseUrl, temporalAddress } = host.endpoints();
+  const owner = databaseOwnerUrl ?? databaseUrl;
+  const admin = new pg.Client({ connectionString: owner });
   await admin.connect();
   await admin.query(`CREATE DATABASE ${name}`);
   await admin.end();
-  const url = Object.assign(new URL(databaseOwnerUrl!), { pathname: `/${name}` }).href;
+  const url = Object.assign(new URL(owner), { pathname: `/${name}` }).href;
   return { DATABASE_URL: url, TEMPORAL_ADDRESS: temporalAddress, TEMPORAL_NAMESPACE: name };
 }
 

@@ -33,7 +33,7 @@ async function differences(): Promise<Difference[]> {
     db,
     temporal: world.client,
     targets: world.targets,
-    headsFile: join(world.folder, 'no-heads.jsonl'),
+    places: { stateDir: world.folder, headsFile: join(world.folder, 'no-heads.jsonl') },
     heads: [],
     settledMs: 0,
   });

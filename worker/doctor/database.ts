@@ -10,15 +10,15 @@ export async function examineDatabase(examined: Examined): Promise<Difference[]>
   return [await moved(examined), await chain(examined), await clock(examined)].flat();
 }
 
-async function moved({ db, temporal, headsFile }: Examined): Promise<Difference[]> {
-  const { why } = await compare(db, await knownMark(temporal, headsFile));
+async function moved({ db, temporal, places }: Examined): Promise<Difference[]> {
+  const { why } = await compare(db, await knownMark(temporal, places));
   if (!why) return [];
   return [
     {
       kind: 'database',
       subject: 'database',
-      what: sentences(`The database was restored or failed over, and no worker has taken note of it: ${why}`),
-      todo: 'Start a worker before the API; it goes on from what was restored, and says so in the audit trail.',
+      what: sentences(`The database was restored or failed over, and nobody has taken note of it: ${why}`),
+      todo: 'Start a worker and the API; whichever is there first goes on from what was restored, and says so in the audit trail.',
     },
   ];
 }

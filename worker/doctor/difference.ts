@@ -2,6 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { Targets } from '../../domain/config';
 import type { Head } from '../../db/audit';
 import type { Db } from '../../db/connect';
+import type { Places } from '../stocktaking';
 
 /** What does not fit between record, Temporal and targets, and what can be done. */
 export interface Difference {
@@ -30,8 +31,7 @@ export interface Examined {
   db: Db;
   temporal: Client;
   targets: Targets;
-  /** Where workers export heads of the audit trail to. */
-  headsFile: string;
+  places: Places;
   heads: Head[];
   /** Why no worker signed what the trail says of a restore; left out where there are no keys. */
   whyForged?: (said: unknown) => string | undefined;
