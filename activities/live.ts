@@ -141,6 +141,16 @@ export function isBack({ attempt, driver, key }: StepContext): boolean {
   return out !== -1 && out < back && steps.indexOf('undo-swap', back) !== -1;
 }
 
+/**
+ * Why nobody can tell whether the attempt succeeded, in plain words: it made its release live before the database was
+ * restored, and has not undone that, so that its end may be among what was lost.
+ */
+export function mayHaveSucceeded({ attempt, driver, key }: StepContext): string | undefined {
+  const last = actsIn(driver.room, key, attempt.origin ?? '').findLast(({ to }) => to !== undefined);
+  if (last?.step !== 'swap' || last.fence > (attempt.lostUpTo ?? 0)) return undefined;
+  return `the database was restored to a time before the end of ${key}, which may have succeeded: it made its release live at ${last.at}`;
+}
+
 /** Who else has acted on the target since this attempt did, in plain words. */
 export function newerThan({ attempt, driver, key }: StepContext): string | undefined {
   const newer = newerIn(driver.room, key, attempt.origin ?? '');

@@ -19,6 +19,7 @@ import {
   leftBy,
   lookBefore,
   makeReady,
+  mayHaveSucceeded,
   newerThan,
   ownOf,
   switchTo,
@@ -135,9 +136,9 @@ export const createRestoreData =
       return { value: undefined, detail: `data restored from ${backup.reference}` };
     });
 
-/** @throws a verdict when somebody else has acted on the target since: the record may be older than the target. */
+/** @throws a verdict when the record may be older than the target: somebody else acted there since, or it had succeeded. */
 async function demandNewest(context: StepContext): Promise<void> {
-  const newer = newerThan(context);
+  const newer = newerThan(context) ?? mayHaveSucceeded(context);
   if (newer) throw driftedVerdict(context, [], await context.driver.observe(), newer);
 }
 
@@ -163,7 +164,7 @@ function driftedVerdict({ key, target }: StepContext, [mine]: Observed[], live: 
   return verdict(
     'Drifted',
     sentences(
-      `Drifted: ${target.name} is no longer as ${key} left it: ${why}`,
+      `Drifted: ${target.name} ${newer ? 'may no longer be' : 'is no longer'} as ${key} left it: ${why}`,
       `Data may have been written since, so nothing was taken out and no data was restored. To keep what is live and its data: signalbox resolve ${key} --accept`,
       again,
     ),

@@ -1,4 +1,4 @@
-import { isDigest, releaseOr, type Observed } from '../domain/observed';
+import { isDigest, releaseOr, textOf, type Observed } from '../domain/observed';
 import { laneHolding, type DeploymentStatus } from '../domain/machines';
 import { recordAudit } from './audit';
 import type { Db } from './connect';
@@ -36,6 +36,8 @@ export interface Amended {
   doubtful: boolean;
 }
 
+const shown = 'the target shows that it was done; the record had lost it';
+
 /** What was live before a switch, as the target's journal has it. */
 const observedBy = ({ from = null }: Act): Observed =>
   from === null || isDigest(from) ? releaseOr(from) : { kind: 'foreign', link: from };
@@ -49,14 +51,22 @@ export async function amend(db: Db, id: number, owner: string, seen: Traces, why
     const row = await deploymentById(tx, id);
     if (row.owner !== owner)
       throw new NotOwner(`${rowKey(row)} belongs to ${row.owner} now, not to ${owner}`);
-    const steps = (await tx('deployment_steps').where({ deployment: id }).select('name')) as {
+    const steps = (await tx('deployment_steps').where({ deployment: id }).select('name', 'status')) as {
       name: string;
+      status: string;
     }[];
     const began = new Set(steps.map(({ name }) => name));
     const forgotten = recorded.filter(
       (name) => !began.has(name) && seen.acts.some(({ step }) => step === name),
     );
     const doubtful = (await knownIncarnation(tx)) !== row.incarnation;
+    // Open in the record of before its end.
+    const last = seen.acts.findLast(({ to }) => to !== undefined);
+    const isOpen = steps.some(({ name, status }) => name === last?.step && status === 'running');
+    if (doubtful && isOpen && last?.step === 'swap' && seen.live && last.to === textOf(seen.live))
+      await tx('deployment_steps')
+        .where({ deployment: id, name: 'swap' })
+        .update({ status: 'done', detail: shown, fence: last.fence, finished_at: last.at });
     if (forgotten.length === 0) return { status: row.status, began: [...began], wentBack: false, doubtful };
     const swap = seen.acts.find(({ step, to }) => step === 'swap' && to !== undefined);
     const waited = row.status === 'queued' || row.status === 'waiting-for-window';
@@ -94,7 +104,7 @@ export async function amend(db: Db, id: number, owner: string, seen: Traces, why
           deployment: id,
           name,
           status: 'done',
-          detail: 'the target shows that it was done; the record had lost it',
+          detail: shown,
           round: 1,
           attempt: 1,
           fence,

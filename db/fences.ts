@@ -20,7 +20,8 @@ export const leap = 1_000;
 export async function raiseFence(tx: Tx, target: string, held?: Held): Promise<number> {
   const seen = held?.fence ?? 0;
   const { rows } = await tx.raw(
-    `UPDATE targets t SET fence = CASE WHEN old.fence < CAST(:seen AS bigint) THEN CAST(:seen AS bigint) + CAST(:leap AS bigint) ELSE old.fence + 1 END
+    `UPDATE targets t SET fence = CASE WHEN old.fence < CAST(:seen AS bigint) THEN CAST(:seen AS bigint) + CAST(:leap AS bigint) ELSE old.fence + 1 END,
+            lost_fence = CASE WHEN old.fence < CAST(:seen AS bigint) THEN CAST(:seen AS bigint) ELSE lost_fence END
        FROM (SELECT name, fence FROM targets WHERE name = :target FOR NO KEY UPDATE) old WHERE t.name = old.name
      RETURNING t.fence, old.fence AS before`,
     { target, seen, leap },

@@ -83,6 +83,11 @@ export interface Attempt {
   drifted?: Observed | null;
   /** Whether an undo may have taken out what was live. */
   tookOut?: boolean;
+  /**
+   * Of an attempt that a recovery took over: fencing numbers up to this one may have been used by what the record has lost
+   * since the database was restored.
+   */
+  lostUpTo?: number | null;
   migrationBegan: boolean;
   /** Steps of which the record has the end; not told by the previous version. */
   done?: string[];

@@ -50,8 +50,9 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
       if (amended.doubtful) unseen = seen.unseen;
       // Its commands are in the journal, too; only a switch says what it made live.
       const last = seen.acts.findLast(({ to }) => to !== undefined);
-      isLive =
-        amended.wentBack && last?.step === 'swap' && seen.live !== undefined && last.to === textOf(seen.live);
+      // The end of one that succeeded may be among what a restored database has lost.
+      const older = amended.wentBack || (amended.doubtful && patched('finish-what-is-live'));
+      isLive = older && last?.step === 'swap' && seen.live !== undefined && last.to === textOf(seen.live);
     }
     // It did nothing yet, by the record and by the target.
     const untouched =

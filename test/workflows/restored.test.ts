@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 import type { WorkflowFailedError } from '@temporalio/client';
 import { rootCause } from '@temporalio/common';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { takeStock } from '../../db/installation';
 import type { Activities } from '../../activities';
@@ -102,6 +102,57 @@ it.each([
   },
 );
 
+describe('the dump was made in the middle of a swap, and the deployment has succeeded since', () => {
+  async function back() {
+    const d = await world.deploy('v2');
+    world.addOrder('written since\n');
+    const { id, promotion, from_deployment } = await d.row();
+    await lose(async (tx) => {
+      const steps = tx('deployment_steps').where({ deployment: id });
+      await steps.clone().whereNotIn('name', ['build', 'backup', 'migrate', 'swap']).delete();
+      await steps.clone().where({ name: 'swap' }).update({ status: 'running', finished_at: null });
+      await tx('deployments').where({ id }).update({ status: 'running', finished_at: null, outcome: null });
+      await tx('promotions').where({ id: promotion }).update({ status: 'executing' });
+      await tx('change_requests').where({ id: promotion }).update({ status: 'in-progress' });
+      await tx('targets').where({ name: 'shop' }).update({ current_deployment: from_deployment });
+    });
+    await stock();
+    return d;
+  }
+  const stays = () => {
+    expect(world.version()).toBe('v2');
+    expect(world.orders()).toContain('written since');
+  };
+
+  it('and is healthy: it is finished, and what was written since stays', async () => {
+    const d = await back();
+    await reconcile();
+    await ended(d.row);
+    expect(await d.row()).toMatchObject({ status: 'succeeded' });
+    stays();
+    await world.checkEnded(await d.row());
+  });
+
+  it('and is not healthy now: no data goes back, and a person is asked', async () => {
+    const d = await back();
+    const sick = join(world.root('shop'), 'current', 'sick');
+    writeFileSync(sick, '');
+    await reconcile();
+    await world.until('a person to be asked', async () =>
+      ['rollback-failed', 'rolled-back'].includes((await d.row()).status),
+    );
+    stays();
+    const { owner, status } = await d.row();
+    expect(status).toBe('rollback-failed');
+    rmSync(sick);
+    await world.client.workflow
+      .getHandle(owner)
+      .signal('resolveRollback', world.resolutionOf(owner, 'accept'));
+    await ended(d.row);
+    stays();
+  });
+});
+
 it('the release that was built is lost, and its workflow goes on: it is undone, and never succeeds without one', async () => {
   const held = hold('swap', true);
   const d = await world.start(await world.approved('v2'));
@@ -145,6 +196,9 @@ it('what was started after the dump ends with the reason, and its number can be 
   const waiting = await world.start(await world.approved('v3'));
   await world.until('it to wait', async () => (await waiting.row())?.waiting_for?.includes('position 1'));
   const lost = [await running.row(), await waiting.row()];
+  // What a worker that was killed leaves of a build.
+  const workOf = (promotion: number) => join(world.folder, 'state', 'work', `CP-${promotion}.1`);
+  for (const { promotion } of lost) mkdirSync(join(workOf(promotion), 'checkout'), { recursive: true });
   await lose(async (tx) => {
     for (const { id } of lost) {
       await tx('deployment_steps').where({ deployment: id }).delete();
@@ -166,6 +220,10 @@ it('what was started after the dump ends with the reason, and its number can be 
   expect((await running.handle.describe()).status.name).toMatch(/TERMINATED|FAILED/);
   const told = await world.db('audit').where({ action: 'workflow.ended' });
   expect(told.map(({ subject }) => subject)).toContain(`CP-${lost[1]!.promotion}.1`);
+  await world.until('nothing to be left on the host', async () => {
+    await reconcile();
+    return lost.every(({ promotion }) => !existsSync(workOf(promotion)));
+  });
   const again = await world.start(lost[1]!.promotion);
   expect(again.attempt).toBe(1);
   await again.handle.result();
