@@ -1,4 +1,5 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
+import { failpoint } from '../domain/failpoint';
 import { recordAudit, type AuditEvent } from '../db/audit';
 import type { Deps } from './deps';
 
@@ -11,12 +12,17 @@ export async function endRun(
   { workflowId, runId }: { workflowId: string; runId?: string },
   entry: Omit<AuditEvent, 'actor'> & { why: string },
 ): Promise<boolean> {
+  const run = temporal.workflow.getHandle(workflowId, runId);
   try {
-    await temporal.workflow.getHandle(workflowId, runId).terminate(entry.why);
+    // Visibility may show one that has ended by itself as running for a moment.
+    if ((await run.describe()).status.name !== 'RUNNING') return false;
+    // First the word, then the deed: whoever is killed in between does it again, and no run ends without a reason.
+    await recordAudit(db, { actor: 'signalbox', ...entry });
+    await failpoint('end-run/recorded');
+    await run.terminate(entry.why);
+    return true;
   } catch (thrown) {
     if (thrown instanceof WorkflowNotFoundError) return false;
     throw thrown;
   }
-  await recordAudit(db, { actor: 'signalbox', ...entry });
-  return true;
 }

@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
+import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
 import { databaseNow } from '../db/clock';
 import { recordAudit } from '../db/audit';
@@ -43,6 +44,7 @@ import {
 } from '../workflows/messages';
 import type { Deps } from './deps';
 import { endLeftRuns } from './left-runs';
+import { removeLeftWork } from './left-work';
 import { noteLive } from './look';
 import { lost, workflowNow } from './lost';
 import { reconciledAt, repairs } from './metrics';
@@ -103,6 +105,7 @@ export function createReconcileActivities(deps: Deps) {
             ],
             staticSummary: `Recover ${key}: ${why}`,
           });
+          await failpoint('reconcile/recovering');
           put('deployment', `${key}: ${why} Recovery was started.`);
         }
       }
@@ -140,6 +143,7 @@ export function createReconcileActivities(deps: Deps) {
         else await markFollowed(db, request.id);
       }
       for (const line of await endStrays(deps)) put('stray', line);
+      for (const line of await removeLeftWork(deps)) put('left-work', line);
       for (const line of await followAgain()) put('change-request', line);
       for (const decision of await unheardDecisions(db)) await decideOnceMore(decision);
       for (const line of await deliverAgain()) put('notification', line);
@@ -166,6 +170,13 @@ export function createReconcileActivities(deps: Deps) {
           mended.push(`${key}: its workflow was told that time is up, because it slept on: ${due.inWords}.`);
         continue;
       }
+      // First the word, then the deed: of a pass that is killed in between the next one finds it undone.
+      await recordAudit(db, {
+        actor: 'signalbox',
+        action: 'change-request.followed-again',
+        subject: key,
+        why,
+      });
       await temporal.workflow.start('changeRequest', {
         workflowId,
         workflowIdConflictPolicy: 'USE_EXISTING',
@@ -173,12 +184,6 @@ export function createReconcileActivities(deps: Deps) {
         args: [{ changeRequest: id, submission, by: requester }],
         staticSummary: `${key}: approval of ${promotionKey(id)}`,
         staticDetails: `${why} This run follows ${key} from where it stands.`,
-      });
-      await recordAudit(db, {
-        actor: 'signalbox',
-        action: 'change-request.followed-again',
-        subject: key,
-        why,
       });
       mended.push(`${key}: ${why} Another one follows it.`);
     }

@@ -53,6 +53,8 @@ export interface Stack {
   api: Member;
   /** @param program of another version. @param more of its environment. */
   startWorker(program?: string, more?: Record<string, string>): Promise<Member>;
+  /** The same, without waiting until it takes work. */
+  beginWorker(program?: string, more?: Record<string, string>): Member;
   startApi(program?: string): Promise<Member>;
   /** Links that somebody made of `current`, past Signalbox. */
   byHand: string[];
@@ -174,9 +176,12 @@ ${options.target ?? ''}`;
     remote,
     proxy,
     byHand: [] as string[],
-    async startWorker(program, more) {
+    beginWorker(program, more) {
       const slots = options.slots === undefined ? [] : ['--slots', String(options.slots)];
-      const worker = start('worker', ['--grace-seconds', graceSeconds, ...slots], program, more);
+      return start('worker', ['--grace-seconds', graceSeconds, ...slots], program, more);
+    },
+    async startWorker(program, more) {
+      const worker = stack.beginWorker(program, more);
       await worker.says(/polling/);
       return worker;
     },

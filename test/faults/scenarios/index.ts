@@ -11,6 +11,7 @@ import { many } from './many';
 import { mistaken } from './mistaken';
 import { neighbours } from './neighbours';
 import { races } from './races';
+import { restored } from './restored';
 import { rules } from './rules';
 import { undos } from './undo';
 import { upgrades } from './upgrade';
@@ -27,6 +28,7 @@ export const scenarios: Scenario[] = [
   ...hung,
   ...lives,
   ...lost,
+  ...restored,
   ...rules,
   ...said,
   ...clocks,

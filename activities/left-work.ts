@@ -1,0 +1,36 @@
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Context } from '@temporalio/activity';
+import { databaseNow } from '../db/clock';
+import { findDeployment } from '../db/deployments';
+import { parseDeploymentKey } from '../domain/keys';
+import { removeTree } from './archive';
+import type { Deps } from './deps';
+import { reap } from './process';
+
+/** Who records an attempt's end tidies up after it. */
+const tidyingMs = 900_000;
+
+/**
+ * Ends and removes what attempts left on this host that nobody will tidy up after: the record does not know them, since the
+ * database was restored, or their end is long past. @returns what was done, in plain words.
+ */
+export async function removeLeftWork({ db, stateDir }: Pick<Deps, 'db' | 'stateDir'>): Promise<string[]> {
+  const folder = join(stateDir, 'work');
+  const names = existsSync(folder) ? await readdir(folder) : [];
+  const now = await databaseNow(db);
+  const done: string[] = [];
+  for (const key of names.filter((name) => /^CP-[1-9]\d{0,8}\.[1-9]\d{0,8}$/.test(name))) {
+    Context.current().heartbeat();
+    const { promotion, attempt } = parseDeploymentKey(key);
+    const row = await findDeployment(db, promotion, attempt);
+    if (row && !(row.finished_at && now - row.finished_at.getTime() > tidyingMs)) continue;
+    await reap(join(folder, key));
+    await removeTree(join(folder, key));
+    done.push(
+      `The workspace that ${key} left was removed: ${row ? `it ended as ${row.status}` : 'the record does not have it'}.`,
+    );
+  }
+  return done;
+}
