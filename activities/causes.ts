@@ -83,6 +83,10 @@ export const causes = {
     then: 'Exit code 75 says that a later try may succeed.',
     ofCommand: true,
   },
+  'target-gone': {
+    is: 'fault',
+    then: 'Put it back as it was and send SIGHUP to the worker, or restart it: then this goes on by itself. Nothing can be undone or accepted before.',
+  },
   'record-away': { is: 'fault', then: "It goes on when Signalbox's own database or API answers." },
   unexpected: { is: 'fault', forMinutes: 15, then: 'If it stays, the step fails.' },
 } as const satisfies Record<string, Verdict | Fault>;

@@ -282,7 +282,9 @@ export function createLifecycle(deps: Deps, heard: Heard) {
         await failpoint('begin-rollback/before');
         const began = await beginRollback(db, plan.deployment, owner, why);
         await failpoint('begin-rollback/recorded-unreported');
-        const restores = deps.targets().get(plan.target)?.migrate?.restoreDataOnRollback === true;
+        // A target that is gone from the file comes back before anything is undone: as it was planned, as far as is known.
+        const now = deps.targets().get(plan.target);
+        const restores = now ? now.migrate?.restoreDataOnRollback === true : plan.restoresData === true;
         return { ...began, restoresData: began.migration && restores };
       }),
     resumeRollback: (plan: Plan, asked: Resolution) =>

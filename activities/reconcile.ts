@@ -48,6 +48,7 @@ import { removeLeftWork } from './left-work';
 import { noteLive } from './look';
 import { lost, workflowNow } from './lost';
 import { reconciledAt, repairs } from './metrics';
+import { whyTargetGone } from './step';
 import { endStrays } from './strays';
 
 /**
@@ -88,8 +89,15 @@ export function createReconcileActivities(deps: Deps) {
         if (now - row.created_at.getTime() < settlingMs) continue;
         const key = deploymentKey(row.promotion, row.attempt);
         const found = await workflowNow(temporal, row.owner, row.run_id);
-        await noteWorkflow(db, row, found);
         const why = found.lost;
+        const gone = why && whyTargetGone(deps, row.target);
+        // Recovery would end without a word.
+        const waits = gone && `its target: ${gone}`;
+        await noteWorkflow(db, row, waits ? { ...found, paused: waits } : found);
+        if (waits) {
+          if (row.paused !== waits) put('deployment', `${key}: ${why} It is not recovered yet. ${gone}`);
+          continue;
+        }
         if (why) {
           await temporal.workflow.start('recoverDeployment', {
             workflowId: recoverWorkflowId(row.promotion, row.attempt, incarnation),

@@ -21,25 +21,58 @@ export function valueOf(name: string, target: string, reference: Reference): str
 }
 
 /** @throws a verdict when one is missing or too short to be kept out of the log. */
-export function readSecrets({ name: target, secrets }: TargetConfig): Record<string, string> {
-  const read = Object.fromEntries(
-    Object.entries(secrets).map(([name, reference]) => [name, valueOf(name, target, reference)]),
-  );
-  for (const [name, value] of Object.entries(read))
-    if (value.length < shortestSecret)
-      throw verdict(
-        'MissingSecret',
-        `Secret ${name} of ${target} is shorter than ${shortestSecret} characters, so it could not be kept out of the log; use a longer one.`,
-      );
-  return read;
+export const readSecrets = (target: TargetConfig): Record<string, string> =>
+  Object.fromEntries(Object.keys(target.secrets).map((name) => [name, secretOf(target, name)]));
+
+function secretOf({ name: target, secrets }: TargetConfig, name: string): string {
+  const value = valueOf(name, target, secrets[name]!);
+  if (value.length < shortestSecret)
+    throw verdict(
+      'MissingSecret',
+      `Secret ${name} of ${target} is shorter than ${shortestSecret} characters, so it could not be kept out of the log; use a longer one.`,
+    );
+  return value;
 }
 
 /** What no command is given but must not stand in the log either: passwords of databases that are backed up. */
-export function hiddenOf({ name: target, backup }: TargetConfig): Record<string, string> {
-  if (backup.kind !== 'postgres') return {};
-  const urls = [backup.database, ...(backup.scratch ? [backup.scratch] : [])];
-  const passwords = urls
-    .map((reference) => decodeURIComponent(new URL(valueOf('backup.database', target, reference)).password))
+export function hiddenOf(target: TargetConfig): Record<string, string> {
+  const passwords = databasesOf(target)
+    .map((database) => passwordIn(target.name, ...database))
     .filter((password) => password.length >= shortestSecret);
   return Object.fromEntries(passwords.map((password, n) => [`DATABASE_PASSWORD_${n}`, password]));
+}
+
+/** Why steps of a target would fail before they begin, in plain words: one reason for each value that cannot be used. */
+export const whySecretsMissing = (target: TargetConfig): string[] =>
+  [
+    ...Object.keys(target.secrets).map((name) => () => secretOf(target, name)),
+    ...databasesOf(target).map((database) => () => passwordIn(target.name, ...database)),
+  ].flatMap((read) => {
+    try {
+      read();
+      return [];
+    } catch (thrown) {
+      return [messageOf(thrown)];
+    }
+  });
+
+const databasesOf = ({ backup }: TargetConfig): [name: string, url: Reference][] => {
+  if (backup.kind !== 'postgres') return [];
+  const { database, scratch } = backup;
+  return [
+    ['backup.database', database],
+    ...(scratch ? [['backup.scratch', scratch] as [string, Reference]] : []),
+  ];
+};
+
+function passwordIn(target: string, name: string, reference: Reference): string {
+  const url = valueOf(name, target, reference);
+  try {
+    return decodeURIComponent(new URL(url).password);
+  } catch {
+    throw verdict(
+      'MissingSecret',
+      `Secret ${name} of ${target} is no URL: set it to postgres://user:password@host/name.`,
+    );
+  }
 }

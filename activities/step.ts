@@ -128,8 +128,8 @@ export function createStepRunner(deps: TargetDeps) {
     const note = (text: string) => log?.write('note', text);
     try {
       await failpoint(`${name}/asked`);
-      const target = targetOf(deps, input.target);
-      const recipe = buildRecipe(target);
+      const target = deps.targets().get(input.target);
+      const recipe = target ? buildRecipe(target) : '';
       // Each try makes its folder after it has opened its step. What is there before this one opens it is therefore of
       // an older try, whenever it is removed; looked for later, it could be a newer one's.
       const older = await readdir(workplace).catch(() => []);
@@ -143,6 +143,8 @@ export function createStepRunner(deps: TargetDeps) {
         );
       };
       let attempt = await begin();
+      // Whatever stops a try from here on is written to its step. Before there is one, only the record itself is asked.
+      if (!target) throw new FaultError('target-gone', whyGone(input.target));
       // Before its log is opened: waiting for a place is shown in the step, and not line by line.
       leavePlace = places.take(name);
       if ((trouble as { cause?: FaultCause } | undefined)?.cause === 'no-place') await goesOn();
@@ -336,12 +338,15 @@ function interruption(step: string, thrown: unknown): ApplicationFailure | Cance
   });
 }
 
+const whyGone = (name: string) => `The targets file of this worker no longer names the target ${name}`;
+
+/** Where somebody waits for the answer. @throws a verdict when the targets file names it no more. */
 export function targetOf(deps: Pick<TargetDeps, 'targets'>, name: string): TargetConfig {
   const target = deps.targets().get(name);
-  if (!target)
-    throw verdict(
-      'UnknownTarget',
-      `The targets file has no target "${name}" any more; put it back and retry.`,
-    );
+  if (!target) throw verdict('UnknownTarget', sentences(whyGone(name), 'Put it back and try again'));
   return target;
 }
+
+/** Why what is under way cannot go on; undefined when the targets file names its target. */
+export const whyTargetGone = (deps: Pick<TargetDeps, 'targets'>, name: string): string | undefined =>
+  deps.targets().has(name) ? undefined : sentences(whyGone(name), ruleOf('target-gone').then);

@@ -46,7 +46,7 @@ export interface DeploymentRow {
   drifted: Observed | null;
   migration_began: boolean;
   waiting_for: string | null;
-  /** Who paused its workflow in Temporal, and how it goes on. */
+  /** Why its workflow stands still, and how it goes on: who paused it in Temporal, or what its recovery waits for. */
   paused: string | null;
   failure: string | null;
   outcome: string | null;
@@ -350,7 +350,7 @@ export async function attemptsToLookAt(db: Db, waiting: number): Promise<Deploym
     .limit(waiting);
   return [...holding, ...others] as DeploymentRow[];
 }
-/** Records which run of its workflow has the attempt now, and whether somebody paused it in Temporal. */
+/** Records which run of its workflow has the attempt now, and why it stands still: somebody paused it in Temporal, say. */
 export async function noteWorkflow(
   db: Db,
   row: Pick<DeploymentRow, 'id' | 'owner' | 'run_id' | 'paused'>,

@@ -124,7 +124,7 @@ const untilItHasTheLane: readonly Place[] = ['click', 'admission', 'lane'];
 const rules: readonly { why: Rule; at: readonly Place[]; byHand: boolean }[] = [
   { why: whyMayNotStart, at: everywhere, byHand: true },
   { why: whyOutOfOrder, at: everywhere, byHand: true },
-  { why: whySwitchedOff, at: everywhere, byHand: false },
+  { why: whySwitchedOff, at: everywhere, byHand: true },
   { why: whyVoid, at: everywhere, byHand: false },
   { why: whyActsOtherwise, at: everywhere, byHand: false },
   { why: whyItemsBlocked, at: everywhere, byHand: false },
@@ -219,7 +219,9 @@ function whyOutOfOrder(s: Asked, _config: TargetConfig | undefined, at: Place): 
   return undefined;
 }
 
-function whySwitchedOff({ target }: Asked, config: TargetConfig | undefined): Refusal | undefined {
+/** A rollback by hand is not stopped by the switch, but without its target there is nothing that could act. */
+function whySwitchedOff({ target, trigger }: Asked, config: TargetConfig | undefined): Refusal | undefined {
+  if (trigger === 'rollback' && config) return undefined;
   const why = switchedOff(config);
   return why === undefined
     ? undefined

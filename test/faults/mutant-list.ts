@@ -725,4 +725,28 @@ export const mutants: Mutant[] = [
     to: 'if (waiting && untouched && began.length > 0) {',
     killer: { test: 'test/workflows/vanished', named: 'a sleeper goes on sleeping' },
   },
+  {
+    name: 'gone-target-is-a-fault',
+    without: 'waiting for a target that was removed from the targets file',
+    file: 'activities/step.ts',
+    from: "throw new FaultError('target-gone', whyGone(input.target));",
+    to: "throw verdict('UnknownTarget', whyGone(input.target));",
+    killer: { test: 'test/workflows/causes', named: 'before build: it says so' },
+  },
+  {
+    name: 'no-recovery-without-its-target',
+    without: 'saying that a recovery waits for a target that was removed from the targets file',
+    file: 'activities/reconcile.ts',
+    from: '        if (waits) {\n',
+    to: '        if (waits && row.paused === waits) {\n',
+    killer: { test: 'test/workflows/causes', named: 'and its workflow lost' },
+  },
+  {
+    name: 'warned-of-secrets',
+    without: 'warning of secrets that are not set',
+    file: 'cli/target-checks.ts',
+    from: 'withoutSecrets(target));',
+    to: 'undefined);',
+    killer: { test: 'test/e2e/up', named: 'rereads the targets file', built: true },
+  },
 ];

@@ -106,7 +106,7 @@ const at = (promotion: PromotionStatus, place: Place) =>
 type Row = Record<Place, string> & { byHand: string };
 const refuse = (code: string) => `refuse ${code}`;
 const always = (no: string) => ({ click: no, admission: no, lane: no, migrate: no, swap: no });
-/** Rule x place. A rollback by hand brings back what was live: nothing but its starter's right stops it. */
+/** Rule x place. A rollback by hand brings back what was live: nothing but its starter's right, and that its target is gone, stops it. */
 const table: [string, Partial<Asked>, TargetConfig | undefined, Row][] = [
   ['nothing stands in the way', {}, config, { ...always('go'), byHand: 'go' }],
   [
@@ -127,7 +127,12 @@ const table: [string, Partial<Asked>, TargetConfig | undefined, Row][] = [
     { promotionsEnabled: false } as TargetConfig,
     { ...always(refuse('promotions-disabled')), byHand: 'go' },
   ],
-  ['no target is there', {}, undefined, { ...always(refuse('promotions-disabled')), byHand: 'go' }],
+  [
+    'no target is there',
+    {},
+    undefined,
+    { ...always(refuse('promotions-disabled')), byHand: refuse('promotions-disabled') },
+  ],
   [
     'its approval is void',
     { approvalStands: false },

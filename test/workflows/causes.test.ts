@@ -12,6 +12,8 @@ import { viewDeployment } from '../../db/views';
 import { isTerminal } from '../../domain/machines';
 import { nothing } from '../../domain/observed';
 import type { DeploymentRow } from '../../db/deployments';
+import { controlQueue } from '../../temporal-config/names';
+import { recoverWorkflowId } from '../../workflows/messages';
 import { makeWorld, type World } from '../helpers/world';
 
 /** What is a verdict on a deployment, and what is a fault that is tried again and shown meanwhile. */
@@ -208,5 +210,104 @@ describe('a command that cannot be started', () => {
   it('because there is none is a verdict; because its folder is gone it is not', async () => {
     expect(await run(['/no/such/program'])).toMatchObject({ is: 'verdict', cause: 'command-failed' });
     expect(await run(['true'], '/no/such/folder')).toMatchObject({ is: 'fault', cause: 'unexpected' });
+  });
+});
+
+describe('a target that is gone from the targets file', () => {
+  const gone = /no longer names the target shop\. Put it back .*SIGHUP/;
+  const shop = () => ({ name: 'shop', config: world.targets.get('shop')! });
+  let kept: ReturnType<typeof shop>;
+  beforeEach(async () => {
+    await world.deploy('v1');
+    kept = shop();
+  });
+  const remove = () => (world.targets = new Map());
+  const putBack = () => (world.targets = new Map([[kept.name, kept.config]]));
+  afterEach(() => {
+    putBack();
+    world.faults = {};
+  });
+  /** Runs before the first try of a step. */
+  const before = (step: keyof World['faults']) => {
+    world.faults[step] = (run) => {
+      delete world.faults[step];
+      remove();
+      return run();
+    };
+  };
+
+  it.each([
+    ['build', 'build'],
+    ['backup', 'backup'],
+    ['migrate', 'migrate'],
+    ['swap', 'swap'],
+    ['healthCheck', 'health-check'],
+  ] as const)('before %s: it says so in the step, and goes on when it is back', async (activity, step) => {
+    before(activity);
+    const d = await world.start(await world.approved('v2'));
+    const trouble = await world.until('the trouble', async () => troubleOf(await d.row(), step), 10_000);
+    expect(trouble!.message).toMatch(gone);
+    await world.until('Temporal to have it', async () => {
+      const { pendingActivities } = (await d.handle.describe()).raw;
+      return gone.test(pendingActivities?.[0]?.lastFailure?.message ?? '');
+    });
+    expect((await d.row()).status).toBe('running');
+    putBack();
+    await d.handle.result();
+    expect((await d.row()).status).toBe('succeeded');
+    expect(await troubleOf(await d.row(), step)).toBeNull();
+  });
+
+  it('before its undo: nothing is accepted, and it is undone when it is back', async () => {
+    kept.config.undoAlarmSeconds = 2;
+    const orders = world.orders();
+    before('beginRollback');
+    const d = await world.start(await world.approved('sick'));
+    const failed = await world.until('an SRE to be asked', async () => {
+      const row = await d.row();
+      return row?.status === 'rollback-failed' && row;
+    });
+    expect(failed.waiting_for).toMatch(gone);
+    await d.handle.signal('resolveRollback', world.resolutionOf(d.handle.workflowId, 'accept'));
+    await world.until('it to be refused', async () => {
+      const { waiting_for: why } = await d.row();
+      return why?.includes('could not be recorded') && /no longer names the target shop/.test(why);
+    });
+    putBack();
+    await d.handle.signal('resolveRollback', world.resolutionOf(d.handle.workflowId, 'retry'));
+    await d.handle.result();
+    const row = await d.row();
+    expect(row).toMatchObject({
+      status: 'rolled-back',
+      outcome: expect.stringContaining('the data from before is back'),
+    });
+    expect(world.orders()).toBe(orders);
+    await world.checkEnded(row);
+  });
+
+  it('and its workflow lost: the record says so until it is back, and then it is recovered', async () => {
+    before('build');
+    const d = await world.start(await world.approved('v2'));
+    await world.until('the trouble', async () => troubleOf(await d.row()));
+    await d.handle.terminate('by hand');
+    const reconcile = async (): Promise<string[]> => {
+      await world.db('deployments').update({ created_at: new Date(Date.now() - 60_000) });
+      return world.client.workflow.execute('reconcile', {
+        taskQueue: controlQueue,
+        workflowId: `reconcile-${process.hrtime.bigint()}`,
+      });
+    };
+    const waitsFor = async () => (await viewDeployment(world.db, await d.row(), () => null)).waitingFor;
+    expect((await reconcile()).join()).toMatch(gone);
+    expect(await waitsFor()).toMatch(gone);
+    // Said once.
+    expect(await reconcile()).toEqual([]);
+    putBack();
+    expect((await reconcile()).join()).toContain('Recovery was started');
+    const { promotion, attempt } = await d.row();
+    await world.client.workflow.getHandle(recoverWorkflowId(promotion, attempt, '')).result();
+    expect(await d.row()).toMatchObject({ status: 'rolled-back', paused: null });
+    expect(await waitsFor()).toBeNull();
+    await world.checkEnded(await d.row());
   });
 });
