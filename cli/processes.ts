@@ -8,7 +8,6 @@ import { startTracing } from './tracing';
 import { serveHealth } from './worker-health';
 import type { Targets } from '../domain/config';
 import {
-  demandTools,
   openDatabase,
   openLog,
   rereadOnHangup,
@@ -94,13 +93,20 @@ export async function runWorker(
   const { shared, sdkMetrics, tracing, say, reread, close } = await open('signalbox-worker', options);
   const { buildId, slots } = options;
   const graceMs = options.graceSeconds * 1000;
-  const worker = await serveWorker({ ...shared, tracing, graceMs, slots, buildId });
+  const worker = await serveWorker({
+    ...shared,
+    tracing,
+    graceMs,
+    slots,
+    buildId,
+    warn: (line) => shared.log.warn(line),
+  });
   const health =
     options.healthPort === undefined
       ? undefined
       : await serveHealth({ ...shared, port: options.healthPort, worker, sdkMetrics });
   if (health) say(`health and figures on port ${health.port}`);
-  reread(demandTools);
+  reread(worker.demand);
   say(buildId ? `worker is polling, as version ${buildId}` : 'worker is polling');
   await Promise.race([stopped(), worker.broken]);
   say('worker is stopping: running steps may finish');

@@ -10,8 +10,9 @@ import { startRunner } from '../worker/runner';
 import { installRuntime, sdkMetricsAt } from '../worker/worker';
 import { freePort } from './embedded/ports';
 import { stopped } from './processes';
-import { demandTools, openLog, rereadOnHangup } from './serve';
+import { openLog, rereadOnHangup } from './serve';
 import { readTargets, required } from './settings';
+import { createTargetChecks } from './target-checks';
 import { startTracing } from './tracing';
 import { version } from './version';
 import { serveHealth } from './worker-health';
@@ -48,8 +49,9 @@ export async function runRunner(options: {
     throw badInput('SIGNALBOX_TOKEN holds a space or a line break; it is the token alone, one word.');
   const stateDir = resolve(options.state);
   mkdirSync(stateDir, { recursive: true });
-  await demandTools(targets);
   const log = openLog();
+  const checks = createTargetChecks((line) => log.warn(line));
+  await checks.demand(targets);
   const say = (line: string) => log.info(line);
   const sdkPort = await freePort();
   installRuntime(log, sdkPort);
@@ -80,7 +82,7 @@ export async function runRunner(options: {
     { targets },
     () => ({ targets: own() }),
     async (next) => {
-      await demandTools(next);
+      await checks.demand(next);
       targets = next as typeof targets;
     },
     say,
@@ -88,6 +90,7 @@ export async function runRunner(options: {
   say(`runner of ${target} is polling`);
   await Promise.race([stopped(), worker.broken]);
   say('runner is stopping: a running step may finish');
+  checks.stop();
   await worker.stop();
   await source.close();
   health?.stop();

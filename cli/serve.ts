@@ -6,7 +6,6 @@ import { trace } from '@opentelemetry/api';
 import pino, { type Logger } from 'pino';
 import { createApp } from '../api/app';
 import type { ApiDeps, OidcSignIn } from '../api/deps';
-import { whyUnusable } from '../activities/backups/tools';
 import { createSource } from '../activities/git';
 import type { Config, Targets } from '../domain/config';
 import type { OidcConfig } from '../domain/service-config';
@@ -28,6 +27,7 @@ import { keepSchedules } from '../worker/schedules';
 import { startWorker, type SignalboxWorker } from '../worker/worker';
 import { migrateAsOwner, operator } from './database';
 import { headsFileIn } from './state-dir';
+import { createTargetChecks, type TargetChecks } from './target-checks';
 import { pageDir, readReference, tracedWorkflowBundle, workflowBundle } from './settings';
 
 /** What `up`, `signalbox api` and `signalbox worker` are put together from. */
@@ -67,15 +67,6 @@ export async function openDatabase(
       cause: thrown,
     });
   }
-}
-
-/** Looks whether this host has what the targets' backups need. @throws naming each target that lacks something. */
-export async function demandTools(targets: Targets): Promise<void> {
-  // The host of a runner has tools of its own.
-  const here = [...targets.values()].filter(({ runner }) => !runner);
-  const wrong = await Promise.all(here.map(whyUnusable));
-  const told = wrong.filter((why) => why !== undefined);
-  if (told.length > 0) throw new Error(told.join('\n'));
 }
 
 /** Takes over what the targets file says. */
@@ -223,6 +214,12 @@ export const portTaken = (port: number) =>
     `Port ${port} is taken by another program; end that one, or choose another with --port N (0: any free one).`,
   );
 
+/** The worker, which also looks at the targets that the file names when it is read again. */
+export interface ServedWorker extends SignalboxWorker {
+  demand: TargetChecks['demand'];
+}
+
+/** @param options.warn hears what targets lack on this host. */
 export async function serveWorker(options: {
   db: Db;
   temporal: Temporal;
@@ -237,9 +234,11 @@ export async function serveWorker(options: {
   slots?: number;
   tracing?: Tracing;
   buildId?: string;
-}): Promise<SignalboxWorker> {
+  warn(line: string): void;
+}): Promise<ServedWorker> {
   const { temporal, stateDir, stock } = options;
-  await demandTools(options.targets());
+  const checks = createTargetChecks(options.warn);
+  await checks.demand(options.targets());
   const windows = createWindows(options.db);
   const source = createSource(join(stateDir, 'mirrors', 'worker'));
   const worker = await startWorker({
@@ -281,7 +280,9 @@ export async function serveWorker(options: {
   return {
     running: worker.running,
     broken: worker.broken,
+    demand: checks.demand,
     async stop() {
+      checks.stop();
       await schedules.stop();
       await notifier.stop();
       await histories.stop();

@@ -17,7 +17,6 @@ import { startTemporalServer } from './embedded/temporal-server';
 import { makeSample } from './sample/sample';
 import { deploySample } from './sample/first-deployment';
 import {
-  demandTools,
   openDatabase,
   openLog,
   portTaken,
@@ -159,7 +158,9 @@ export async function up(options: UpOptions): Promise<number> {
     await part('Registering search attributes', () => setUpTemporal(temporal));
     const place = { db, temporal, stateDir: state.path, log, config, keyring };
     const shared = { ...place, targets: () => targets, stock: await takeStock(place) };
-    const worker = await part('Starting the worker', () => serveWorker({ ...shared, tracing, graceMs }));
+    const worker = await part('Starting the worker', () =>
+      serveWorker({ ...shared, tracing, graceMs, warn: say }),
+    );
     undo.push(() => worker.stop());
     worker.broken.catch((thrown: unknown) => {
       say(sentences(`The worker broke: ${String(thrown)}`, 'Stopping; start again to go on'));
@@ -170,7 +171,7 @@ export async function up(options: UpOptions): Promise<number> {
         config,
         () => ({ ...(configFile ? readConfig(configFile) : config), targets: read() }),
         async (next) => {
-          await demandTools(next);
+          await worker.demand(next);
           await takeTargets(db, next);
           targets = next;
         },

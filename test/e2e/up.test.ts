@@ -295,8 +295,11 @@ it('up itself takes servers that run elsewhere, each by its variable', async () 
 
 it('rereads the targets file on SIGHUP: a valid one counts, a wrong one is refused and the old one stays', async () => {
   const { config } = await slowConfig();
+  const text = `${readFileSync(config, 'utf8')}    secrets: { TOKEN: { env: NO_SUCH_TOKEN } }\n`;
+  writeFileSync(config, text);
   const up = await startUp({ args: ['--no-sample', '--config', config] });
-  const text = readFileSync(config, 'utf8');
+  const unset = 'Secret TOKEN of slow: the variable NO_SUCH_TOKEN is not set. Deployments to slow fail';
+  await up.says(unset);
   writeFileSync(
     config,
     text.replace(
@@ -320,5 +323,11 @@ it('rereads the targets file on SIGHUP: a valid one counts, a wrong one is refus
   up.kill('SIGHUP');
   await up.says('the old one stays');
   expect(JSON.parse((await cli(up, 'status', '--json')).out).targets).toHaveLength(2);
+  // What a target lacks on this host is said where the file is read, and not with each time that it is read.
+  expect(up.output().split(unset)).toHaveLength(2);
+  writeFileSync(config, text.replace('repository: repo', 'repository: gone'));
+  up.kill('SIGHUP');
+  await up.says(/The repository of slow cannot be read from this host: .*gone.* does not/);
+  expect(up.output().split(unset)).toHaveLength(2);
   await stopUp(up);
 });

@@ -1,0 +1,85 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { whyUnusable } from '../activities/backups/tools';
+import { git, withoutUserinfo } from '../activities/git-command';
+import { whySecretsMissing } from '../activities/secrets';
+import type { TargetConfig, Targets } from '../domain/config';
+import { messageOf } from '../domain/errors';
+import { sentences } from '../domain/sentences';
+
+/**
+ * What a targets file that is valid needs of this host, looked at when a process starts and when it reads the file again:
+ * told then, and not in the night of a deployment.
+ */
+export interface TargetChecks {
+  /**
+   * Looks whether this host has what backups need, and says what else is missing: secrets at once, repositories once they were
+   * asked for; each once, until it has been right in between.
+   * @throws naming each target whose backups cannot be taken here.
+   */
+  demand(targets: Targets): Promise<void>;
+  /** Ends what is still being asked. */
+  stop(): void;
+}
+
+/** A git host that does not answer at once is looked at again by the first deployment. */
+const gitLimitMs = 20_000;
+
+/** @param warn hears one line of each target that lacks something. */
+export function createTargetChecks(warn: (line: string) => void): TargetChecks {
+  const said = new Map<string, string>();
+  let asking = new AbortController();
+  const say = (about: string, line: string | undefined) => {
+    if (line !== undefined && said.get(about) !== line) warn(line);
+    if (line === undefined) said.delete(about);
+    else said.set(about, line);
+  };
+  async function askRepositories(targets: TargetConfig[], signal: AbortSignal): Promise<void> {
+    for (const target of targets) {
+      const line = await withoutRepository(target, signal);
+      if (signal.aborted) return;
+      say(`repository ${target.name}`, line);
+    }
+  }
+
+  return {
+    async demand(targets) {
+      // The host of a runner has tools, secrets and a way to the repository of its own.
+      const here = [...targets.values()].filter(({ runner }) => !runner);
+      const wrong = (await Promise.all(here.map(whyUnusable))).filter((why) => why !== undefined);
+      if (wrong.length > 0) throw new Error(wrong.join('\n'));
+      for (const target of here) say(`secrets ${target.name}`, withoutSecrets(target));
+      asking.abort();
+      asking = new AbortController();
+      void askRepositories(here, asking.signal);
+    },
+    stop: () => asking.abort(),
+  };
+}
+
+function withoutSecrets(target: TargetConfig): string | undefined {
+  const missing = whySecretsMissing(target);
+  if (missing.length === 0) return undefined;
+  return sentences(
+    ...missing,
+    `Deployments to ${target.name} fail until that is set where this process starts`,
+  );
+}
+
+async function withoutRepository(
+  { name, repository }: TargetConfig,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  // Nearly always; and a process less for each.
+  if (['.git', 'HEAD'].some((part) => existsSync(join(repository, part)))) return undefined;
+  try {
+    await git(['ls-remote', '--quiet', repository, 'HEAD'], { signal, limitMs: gitLimitMs });
+    return undefined;
+  } catch (thrown) {
+    const why = withoutUserinfo(messageOf(thrown)).replaceAll(/\s+/g, ' ');
+    return sentences(
+      `The repository of ${name} cannot be read from this host: ${why}`,
+      `Nothing can be shipped or built for ${name} until it can`,
+    );
+  }
+}
