@@ -18,8 +18,9 @@ export const createBackup =
       const { target, room, note, tryName } = context;
       const kind = backupKind(target.backup);
       const before = context.attempt.backup;
-      // Asked for once more, it is for what was written since: one of an earlier round does not count.
-      const again = input.round > 1;
+      // Asked for once more, it is for what was written since: one of an earlier round does not count. Once the migration
+      // has begun it is the only one of the data from before.
+      const again = input.round > 1 && !context.attempt.migrationBegan;
       const counts =
         !again || basename(before?.reference ?? '').startsWith(`${input.key}.backup-${input.round}-`);
       if (before && counts && (await kind.isWhole(before.reference, before)))

@@ -130,7 +130,8 @@ export function createJournal(deps: { db: Db; windows: Windows; targets(): Targe
       const promotion = { id: row.promotion, target: row.target };
       const there = { builds: recipe, acts };
       const asked = (await askedOf(deps, db, promotion, starterOf(row), there))!;
-      const no = whyNotNow(asked, deps.targets().get(row.target), what);
+      const migrates = row.migration_began;
+      const no = whyNotNow({ ...asked, migrates }, deps.targets().get(row.target), what);
       if (no?.then === 'hold')
         return {
           type: 'WindowClosed',
@@ -141,6 +142,10 @@ export function createJournal(deps: { db: Db; windows: Windows; targets(): Targe
           type: no.code === 'approval-void' ? 'ApprovalVoid' : 'Refused',
           message: `Not ${what === 'swap' ? 'swapped' : 'migrated'}: ${no.message}`,
         };
+      if (migrates && asked.window?.open === false) {
+        const text = `${t.step}: its window has closed meanwhile (${asked.window.reason}); the migration has begun, so that it goes on`;
+        await appendLog(db, t.deployment, t.step, [{ stream: 'note', text, at: new Date(asked.now) }]);
+      }
       // From here on data may have changed, and rolling back has to mind it.
       if (what === 'migrate' && !(await migrationBegins(db, t)))
         return { type: 'Superseded', message: `A newer try or a recovery has taken ${t.step} over.` };

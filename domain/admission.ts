@@ -79,6 +79,11 @@ export interface Asked extends Standing {
   usualMs: number;
   /** Undefined for a target that the targets file does not name. */
   window: WindowStatus | undefined;
+  /**
+   * Its migration has begun. No window holds it any more: the release from before would run on data that is not its own, and
+   * what is written meanwhile would be lost with an undo.
+   */
+  migrates?: boolean;
 }
 export interface Blocker extends OpenBlocker {
   item: number;
@@ -156,7 +161,7 @@ export function whyNotNow(asked: Asked, config: TargetConfig | undefined, at: Pl
 
 function whyOutside(asked: Asked, at: Place): No | undefined {
   const refusal = asked.window && whyClosed(asked.target, asked.window);
-  if (!refusal) return undefined;
+  if (!refusal || asked.migrates) return undefined;
   const waits = asked.whenOpen && closed[at] === 'refuse' ? 'sleep' : closed[at];
   // A window that never opens is not slept for.
   return { ...refusal, then: waits === 'sleep' && asked.window!.nextOpen === null ? 'refuse' : waits };

@@ -505,7 +505,7 @@ export const mutants: Mutant[] = [
     name: 'asked-at-migrate',
     without: 'asking the rules before the migration',
     file: 'db/journal.ts',
-    from: 'const no = whyNotNow(asked, deps.targets().get(row.target), what);',
+    from: 'const no = whyNotNow({ ...asked, migrates }, deps.targets().get(row.target), what);',
     to: "const no = what === 'swap' ? whyNotNow(asked, deps.targets().get(row.target), what) : undefined;",
     killer: { test: 'test/api/rules', named: 'its approver was disabled before migrate' },
   },

@@ -224,6 +224,12 @@ const table: [string, Partial<Asked>, TargetConfig | undefined, Row][] = [
     },
   ],
   [
+    'its window is closed and its migration has begun',
+    { window: closed, migrates: true },
+    config,
+    { ...always('go'), byHand: 'go' },
+  ],
+  [
     'it would sleep into what is planned',
     { window: closed, whenOpen: true, calendar: [{ ...planned, from: 9_300_000, to: 9_900_000 }] },
     config,

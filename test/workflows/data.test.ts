@@ -10,7 +10,7 @@ import { makeWorld, type World } from '../helpers/world';
 
 /** Data goes back only beneath what the attempt itself left live; what was written beneath anything else stays. */
 let world: World;
-const targets = ['older', 'before', 'between', 'back', 'copy', 'undone', 'begun', 'held'];
+const targets = ['older', 'before', 'between', 'back', 'copy', 'undone', 'begun', 'held', 'closed'];
 beforeAll(async () => {
   world = await makeWorld({ targets });
 });
@@ -250,5 +250,61 @@ describe('a migration', () => {
       'migrate',
     );
     await world.checkEnded(await d.row());
+  });
+
+  describe('that has begun when its window closes', () => {
+    const target = 'closed';
+    const by = { by: 'rosa' };
+    let window: number | undefined;
+    async function close() {
+      const freeze = { name: 'Freeze', kind: 'freeze' as const, scope: { target } };
+      const when = { start: '2026-01-01T00:00', timeZone: 'UTC', durationMinutes: 60 * 24 * 366 };
+      window = await addWindow(world.db, { ...freeze, ...when }, by);
+    }
+    afterEach(async () => {
+      if (window) await removeWindow(world.db, window, by, undefined);
+      window = undefined;
+    });
+    /** Neither held, where the old release would write to data that is not its own, nor undone. */
+    async function goesOn(d: Started) {
+      const ended = await world.until('it to end', async () => {
+        const row = (await d.row()) as Awaited<ReturnType<typeof d.row>> | undefined;
+        if (row?.waiting_for) throw new Error(`it waits for ${row.waiting_for}`);
+        return row?.finished_at ? row : undefined;
+      });
+      expect(ended).toMatchObject({ status: 'succeeded' });
+      const lines = (await world.log(ended)).map(({ text }) => text);
+      expect(lines.join('\n')).toMatch(
+        /its window has closed meanwhile \(Freeze.*\); the migration has begun/,
+      );
+      await world.checkEnded(ended);
+    }
+
+    it('goes on to its swap', async () => {
+      world.faults.migrate = (run) => run().finally(close);
+      await goesOn(await world.start(await world.approved('v1', target)));
+      expect(world.version(target)).toBe('v1');
+    });
+
+    it('is tried again at once, and its backup stays the one from before', async () => {
+      const config = world.targets.get(target)!;
+      const { migrate } = config;
+      const [node, ...args] = migrate!.argv;
+      const once = join(world.folder, 'tried');
+      const script = `[ -e ${once} ] || { touch ${once}; echo half >> ${args.at(-1)}; exit 75; }; exec "$0" "$@"`;
+      config.migrate = { ...migrate!, argv: ['sh', '-c', script, node!, ...args] };
+      const before = world.orders(target);
+      world.faults.migrate = async (run) => {
+        await run().finally(() => window ?? close());
+      };
+      const promotion = await world.approved('v2', target);
+      await goesOn(await world.start(promotion)).finally(() => (config.migrate = migrate));
+      expect(world.orders(target)).toBe(`${before}half\nmigrated to v2\n`);
+      const backups = await world.db('deployment_steps').where({
+        name: 'backup',
+        deployment: (await world.db('deployments').where({ promotion }).first()).id,
+      });
+      expect(backups).toMatchObject([{ round: 1 }]);
+    });
   });
 });
