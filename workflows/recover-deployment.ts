@@ -6,6 +6,7 @@ import {
   setWorkflowOptions,
   TemporalFailure,
 } from '@temporalio/workflow';
+import { isTerminal } from '../domain/machines';
 import { textOf } from '../domain/observed';
 import { onTarget, record } from './activities';
 import { waitingAttempt } from './attempt';
@@ -66,6 +67,8 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
     return end(await settle());
 
     async function settle(): Promise<DeploymentOutcome> {
+      // The task in which this recorded the end was lost, and is done again: it stays as it ended.
+      if (isTerminal('deployment', status)) return recordEnd(plan, 'cancelled', request.why);
       if (status === 'queued' || status === 'waiting-for-window')
         return recordEnd(plan, 'cancelled', `${request.why} ${notBegun()}`);
       // What people asked for stands, whichever workflow they said it to.

@@ -169,7 +169,15 @@ it('terminated while it waited: nothing was touched, and the next one gets the l
   await reconcile();
   const row = await second.row();
   await world.client.workflow.getHandle(recoverWorkflowId(row.promotion, row.attempt, '')).result();
-  expect(await second.row()).toMatchObject({ status: 'cancelled' });
+  const cancelled = await second.row();
+  expect(cancelled).toMatchObject({ status: 'cancelled' });
+  // As where the task in which it recorded the end is lost, and done again.
+  const again = await world.client.workflow.execute('recoverDeployment', {
+    taskQueue: controlQueue,
+    workflowId: recoverWorkflowId(row.promotion, row.attempt, ''),
+    args: [{ deployment: row.id, key: `CP-${row.promotion}.${row.attempt}`, why: 'It was lost.' }],
+  });
+  expect(again).toMatchObject({ status: 'cancelled', outcome: cancelled.outcome });
   await third.handle.result();
   expect(await third.row()).toMatchObject({ status: 'succeeded' });
   expect(world.version()).toBe('v3');
