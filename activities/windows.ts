@@ -62,6 +62,7 @@ export function createWindowActivities(deps: Deps) {
         plan.deployment,
         `its window, held before the ${what}: ${status.reason}; it opens: ${opens}. Undone if it is still closed at ${shown(deadline, 'UTC')}`,
         until === null ? null : new Date(until),
+        new Date(deadline),
         revision,
       );
       const over = now >= deadline;

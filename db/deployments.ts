@@ -54,6 +54,8 @@ export interface DeploymentRow {
   when_open: boolean;
   /** When it was to begin, if it waited for a window. */
   scheduled_for: Date | null;
+  /** When it is undone, if it held for a window that did not open. */
+  hold_until: Date | null;
   /** While it waits for a window: the revision of the windows that say until when. */
   window_revision: number | null;
   started_at: Date | null;
@@ -387,24 +389,32 @@ export const owns = async (db: Db, workflowId: string): Promise<boolean> =>
 export const anyStaleSleeper = async (db: Db, revision: number): Promise<boolean> =>
   (await db('deployments').where('window_revision', '<', revision).first('id')) !== undefined;
 
-/** Workflows that wait for a window which has opened: their timers were set while a clock was wrong. */
+/** Workflows that wait for a window which has opened, or beyond their deadline: their timers were set while a clock was wrong. */
 export async function overslept(db: Db, atOnce: number): Promise<string[]> {
   const { rows } = await db.raw(
     `SELECT owner FROM deployments
       WHERE (status = 'waiting-for-window' OR (status = 'running' AND window_revision IS NOT NULL))
-        AND scheduled_for < clock_timestamp() - interval '15 seconds' ORDER BY id LIMIT ?`,
+        AND least(scheduled_for, hold_until) < clock_timestamp() - interval '15 seconds' ORDER BY id LIMIT ?`,
     [atOnce],
   );
   return (rows as { owner: string }[]).map(({ owner }) => owner);
 }
 
-/** It holds before its swap until its window opens; the lane stays its. */
-export const hold = (tx: Tx, id: number, waitingFor: string, until: Date | null, revision: number) =>
+/** It holds before its migration or its swap until its window opens, or its deadline is over; the lane stays its. */
+export const hold = (
+  tx: Tx,
+  id: number,
+  waitingFor: string,
+  until: Date | null,
+  deadline: Date,
+  revision: number,
+) =>
   tx('deployments')
     .where({ id, status: 'running' })
     .update({
       waiting_for: waitingFor,
       scheduled_for: until,
+      hold_until: deadline,
       window_revision: revision,
       version: tx.raw('version + 1'),
       updated_at: tx.fn.now(),

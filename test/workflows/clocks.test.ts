@@ -179,6 +179,24 @@ it("what holds before its migration is held, and given up, by the database's clo
   expect(world.version()).not.toBe('v2');
 });
 
+it('what holds on beyond its deadline, because a clock was wrong when its timer was set, is given up', async () => {
+  await openFrom(-10);
+  world.faults.backup = async (run) => {
+    await run();
+    await putDatabaseOff(hour);
+  };
+  const d = await world.start(await world.approved('v2'));
+  await world.until('it to hold', async () => (await d.row())?.waiting_for?.includes('held before'));
+  // Its window never opens again; its timer is set for an hour by Temporal's clock.
+  await putDatabaseOff(3 * hour);
+  expect((await reconciled()).join()).toContain('because it slept on');
+  await d.handle.result();
+  expect(await d.row()).toMatchObject({
+    status: 'rolled-back',
+    outcome: expect.stringContaining('still closed at the deadline'),
+  });
+});
+
 describe('a change request', () => {
   /** One that expires an hour after it was asked for, or seconds from now. */
   async function submitted(inSeconds?: number) {
