@@ -42,6 +42,7 @@ export const causes = {
   ApprovalVoid: verdict_,
   Refused: verdict_, // a rule says no by now: whyNotNow
   WindowClosed: verdict_, // the workflow holds until it opens
+  NoPlace: verdict_, // the workflow asks for the step again
   // Others act now; this try does nothing more.
   Fenced: verdict_,
   Superseded: verdict_,

@@ -15,7 +15,7 @@ import type { Observed } from '../domain/observed';
 import type { Attempt, Journal, Made } from '../db/journal';
 import type { Try } from '../db/steps';
 import { removeTree } from './archive';
-import { FaultError, judge, ofCommands, ruleOf, verdict, type FaultCause } from './causes';
+import { FaultError, judge, ofCommands, ruleOf, verdict, type FaultCause, type VerdictCause } from './causes';
 import type { TargetDeps } from './deps';
 import { createDriver, type Driver } from './drivers/driver';
 import { heldIn } from './drivers/numbers';
@@ -80,6 +80,11 @@ export interface StepResult<T> {
 /** The failure by which a step says that it did nothing because its window is closed; the workflow then holds. */
 export const windowClosed = 'WindowClosed';
 export type WindowClosed = typeof windowClosed;
+/** The failure by which a step says that it waited for a place and did nothing; the workflow then asks for it again. */
+export const noPlace = 'NoPlace';
+export type NoPlace = typeof noPlace;
+/** After so long in vain: waiting must not use up the time in which the step itself may be tried. */
+const placeMs = 300_000;
 
 const heartbeatMs = 1_000;
 
@@ -230,11 +235,12 @@ export function createStepRunner(deps: TargetDeps) {
       const failure = interruption(name, thrown) ?? (await judged(thrown));
       const stopped = failure instanceof CancelledFailure;
       const over = !stopped && failure.nonRetryable === true;
-      const waits = over && failure.type === windowClosed;
+      const waits = over && (failure.type === windowClosed || failure.type === noPlace);
       ended(stopped ? 'cancelled' : over ? 'failed' : 'fault', failure.message);
-      if (!over || waits) note(`${name}: ${stopped ? 'stopped, because it was cancelled' : failure.message}`);
+      if (!over || failure.type === windowClosed)
+        note(`${name}: ${stopped ? 'stopped, because it was cancelled' : failure.message}`);
       await log?.close();
-      // One that waits for its window has not failed: it is tried again. And what a newer try or a recovery did to this
+      // One that waits for its window, or for a place, has not failed: it is tried again. And what a newer try or a recovery did to this
       // one is no verdict on what is deployed.
       if (over && !waits && !(await journal.finish(mine, 'failed', failure.message)))
         return superseded(failure) ? failure : supersededTry(name, input.key);
@@ -268,6 +274,8 @@ export function createStepRunner(deps: TargetDeps) {
           ? 'unknown'
           : await journal.trouble(mine, { cause, message: said, nextTryMs }).catch(() => 'unknown' as const);
       if (met === undefined) return supersededTry(name, input.key);
+      if (met !== 'unknown' && cause === 'no-place' && met.forMs > placeMs)
+        return ApplicationFailure.nonRetryable(said, noPlace satisfies VerdictCause);
       // An undo is tried until its alarm.
       const bounded = during.includes('running') && forMinutes !== undefined;
       if (met !== 'unknown' && bounded && met.forMs > forMinutes * 60_000)

@@ -49,6 +49,9 @@ export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt
               ON CONFLICT (deployment, name) DO UPDATE
                 SET status = 'running', round = EXCLUDED.round, attempt = EXCLUDED.attempt,
                     scheduled = EXCLUDED.scheduled, finished_at = NULL,
+                    -- Asked for again it begins anew: what it met before is over.
+                    fault_message = CASE WHEN EXCLUDED.attempt > 1 THEN deployment_steps.fault_message END,
+                    fault_since = CASE WHEN EXCLUDED.attempt > 1 THEN deployment_steps.fault_since END,
                     started_at = CASE WHEN deployment_steps.status = 'running'
                                       THEN deployment_steps.started_at ELSE now() END
               -- Where one of them does not say when it was asked for, the count alone decides, as it did.

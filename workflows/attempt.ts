@@ -10,7 +10,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { LaneNews, Plan } from '../activities/lifecycle';
-import type { WindowClosed } from '../activities/step';
+import type { NoPlace, WindowClosed } from '../activities/step';
 import { attributes } from '../temporal-config/names';
 import { onTarget, record } from './activities';
 import type { Inbox } from './inbox';
@@ -70,7 +70,7 @@ export function waitingAttempt(inbox: Inbox, beginAnew: () => Promise<never>): W
           const input = { ...plan, round: 1 };
           const step = (summary: string, limitMs: number) => {
             doing = summary;
-            return onTarget(summary, limitMs, plan.place);
+            return placed(onTarget(summary, limitMs, plan.place));
           };
 
           if (plan.runner) {
@@ -136,12 +136,7 @@ export function waitingAttempt(inbox: Inbox, beginAnew: () => Promise<never>): W
       try {
         return await run(round);
       } catch (thrown) {
-        const { cause } = thrown as { cause?: unknown };
-        const closed =
-          thrown instanceof ActivityFailure &&
-          cause instanceof ApplicationFailure &&
-          cause.type === ('WindowClosed' satisfies WindowClosed);
-        if (!closed) throw thrown;
+        if (!failedAs(thrown, 'WindowClosed' satisfies WindowClosed)) throw thrown;
         await held(before);
         await opened?.(round + 1);
       }
@@ -220,3 +215,26 @@ export function waitingAttempt(inbox: Inbox, beginAnew: () => Promise<never>): W
     return sleepUntil(until, `Until the window of ${plan.target} opens: ${why}`, () => lookAgain, left);
   }
 }
+
+/** Each is asked for until a worker has a place for it: waiting for one does not count against its limit. */
+const placed = <Steps extends object>(steps: Steps): Steps =>
+  new Proxy(steps, {
+    get: (real, name) => {
+      const step = Reflect.get(real, name) as (...input: unknown[]) => Promise<unknown>;
+      return async (...input: unknown[]) => {
+        for (;;) {
+          try {
+            return await step(...input);
+          } catch (thrown) {
+            if (!failedAs(thrown, 'NoPlace' satisfies NoPlace)) throw thrown;
+          }
+        }
+      };
+    },
+  });
+
+/** Whether a step failed with this type. */
+const failedAs = (thrown: unknown, type: string): boolean =>
+  thrown instanceof ActivityFailure &&
+  thrown.cause instanceof ApplicationFailure &&
+  thrown.cause.type === type;

@@ -83,6 +83,39 @@ it('undoes while builds hang in every slot that they may have', async () => {
   expect(await hanging()).toBe(builds.length);
 });
 
+it('waiting for a place uses up nothing of the time in which the step is tried', async () => {
+  const full = await Promise.all(
+    others.slice(0, 3).map(async (target) => world.start(await world.approved('hangs', target))),
+  );
+  await world.until('the builds to fill the worker', async () => {
+    const lines = await Promise.all(full.map(async (d) => (await d.row()) && world.log(await d.row())));
+    return lines.every((log) => log && log.some(({ text }) => text === 'hanging'));
+  });
+  const d = await world.start(await world.approved('v2', others[3]));
+  await world.until('it to wait', async () => (await buildOf(d))?.trouble);
+  const until = async () => {
+    const { pendingActivities } = (await d.handle.describe()).raw;
+    return Number(pendingActivities?.[0]?.expirationTime?.seconds ?? 0);
+  };
+  const before = await until();
+  await world
+    .db('deployment_steps')
+    .whereNotNull('fault_message')
+    .update({ fault_since: world.db.raw(`now() - interval '6 minutes'`) });
+  await world.until('more time', async () => (await until()) > before, 60_000);
+  await world.until('it to wait again', async () => (await buildOf(d))?.trouble);
+  for (const build of full) {
+    await build.handle.cancel();
+    await build.handle.result();
+  }
+  await d.handle.result();
+  expect(await d.row()).toMatchObject({ status: 'succeeded' });
+  expect((await buildOf(d))?.trouble).toBeNull();
+  const lines = (await world.log(await d.row())).map(({ text }) => text);
+  expect(lines.join()).not.toContain('It waits for a place');
+  await world.checkEnded(await d.row());
+});
+
 it.each([
   [2, 1, 1],
   [5, 3, 4],
