@@ -15,11 +15,20 @@ const settlingMs = 5_000;
 /** A run that records the end itself still tidies up after it. */
 const tidyingMs = 900_000;
 const atOnce = 500;
-const query = `WorkflowType IN ('deployPromotion', 'recoverDeployment') AND ExecutionStatus = 'Running'`;
+const running = `WorkflowType IN ('deployPromotion', 'recoverDeployment') AND ExecutionStatus = 'Running'`;
 
-/** Ends them, each with the reason. @returns what was done, in plain words. */
-export async function endLeftRuns({ db, temporal }: Pick<Deps, 'db' | 'temporal'>): Promise<string[]> {
+/**
+ * Ends them, each with the reason.
+ * @param since by Temporal's clock: those that began before are left out, because a thousand sleepers would be listed with
+ * them, and a reset begins a run; left out: all.
+ * @returns what was done, in plain words.
+ */
+export async function endLeftRuns(
+  { db, temporal }: Pick<Deps, 'db' | 'temporal'>,
+  since?: number,
+): Promise<string[]> {
   const done: string[] = [];
+  const query = running + (since ? ` AND StartTime > '${new Date(since).toISOString()}'` : '');
   let some: WorkflowExecutionInfo[] = [];
   for await (const run of temporal.workflow.list({ query, pageSize: atOnce })) {
     some.push(run);

@@ -62,9 +62,13 @@ const settlingMs = 5_000;
 const overdueMs = 60_000;
 /** How far back visibility is asked for what ended badly; passes come far more often. */
 const lookBackMs = 900_000;
+/** A task that waits for longer was not taken up at once. */
+const takenUpMs = 5_000;
 const sweepAtOnce = 50;
 /** Temporal's clock: when this pass was asked for. */
 const askedAt = () => Context.current().info.currentAttemptScheduledTimestampMs;
+/** In one pass of so many (half an hour) all that runs in Temporal is listed; in the others, what began lately. */
+const passesForAll = 60;
 /** Which part of what is swept has its turn. */
 const pass = () => Math.floor(askedAt() / 30_000);
 
@@ -81,6 +85,7 @@ export function createReconcileActivities(deps: Deps) {
       };
       const now = await databaseNow(db);
       const incarnation = await knownIncarnation(db);
+      const everything = pass() % passesForAll === 0;
       const rows = new Map<number, DeploymentRow>();
       for (const row of await attemptsToLookAt(db, sweepAtOnce)) rows.set(row.id, row);
       for (const row of await ownedBy(db, await endedBadly())) rows.set(row.id, row);
@@ -120,13 +125,14 @@ export function createReconcileActivities(deps: Deps) {
       for (const { id, kind, owner } of await unheardWords(db))
         await signal(owner, kind === 'cancel' ? cancelDeployment.name : resolveRollback.name, { word: id });
       await swept(db, [...rows.keys()]);
-      for (const line of await endLeftRuns(deps)) put('left-run', line);
+      for (const line of await endLeftRuns(deps, everything ? undefined : askedAt() - lookBackMs))
+        put('left-run', line);
       // Nobody vouches for what is live there; it is shown as it is.
       for (const row of rows.values()) if (row.status === 'rollback-failed') await noteLive(deps, row.target);
       for (const next of await freeLanesWaitedFor(db, deps.targets())) await signal(next, laneFree.name);
       for (const sleeper of await overslept(db, sweepAtOnce))
         if (await signal(sleeper, windowChanged.name))
-          put('sleepers', `${sleeper} was told that its window has opened, because it slept on.`);
+          put('sleepers', `${sleeper} was told to look at its window again, because it slept on.`);
       const revision = await windowRevision(db);
       if (await anyStaleSleeper(db, revision)) {
         await temporal.workflow.start('wakeSleepers', {
@@ -150,7 +156,7 @@ export function createReconcileActivities(deps: Deps) {
           );
         else await markFollowed(db, request.id);
       }
-      for (const line of await endStrays(deps)) put('stray', line);
+      for (const line of await endStrays(deps, now, everything)) put('stray', line);
       for (const line of await removeLeftWork(deps)) put('left-work', line);
       for (const line of await followAgain()) put('change-request', line);
       for (const decision of await unheardDecisions(db)) await decideOnceMore(decision);
@@ -251,9 +257,18 @@ export function createReconcileActivities(deps: Deps) {
     return ids;
   }
 
+  /**
+   * Says something again. A workflow that is paused, or whose task no worker has taken up since it was last signalled, is
+   * left alone: what is said in every pass would fill its history until Temporal ends it.
+   * @returns false when there is none.
+   */
   async function signal(workflowId: string, name: string, ...args: unknown[]): Promise<boolean> {
     try {
-      await temporal.workflow.getHandle(workflowId).signal(name, ...args);
+      const handle = temporal.workflow.getHandle(workflowId);
+      const { status, raw } = await handle.describe();
+      const task = raw.pendingWorkflowTask?.originalScheduledTime;
+      const waits = task && askedAt() - Number(task.seconds) * 1_000 > takenUpMs;
+      if (status.name !== 'PAUSED' && !waits) await handle.signal(name, ...args);
       return true;
     } catch (thrown) {
       if (thrown instanceof WorkflowNotFoundError) return false;

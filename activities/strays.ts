@@ -67,9 +67,18 @@ function subjectOf(workflowId: string): string {
   return kind === 'notify' ? `notification ${key}` : `${key}.${number.split('~')[0]}`;
 }
 
-/** Ends each with the reason. @returns what it did, in plain words. */
-export async function endStrays(deps: Deps): Promise<string[]> {
+/** So long after a restore what it left may still begin to show: another server's workers end their calls late. */
+const settlingMs = 3_600_000;
+
+/**
+ * Ends each with the reason.
+ * @param now by the database. @param always also long after the restore: it lists all that runs.
+ * @returns what it did, in plain words.
+ */
+export async function endStrays(deps: Deps, now: number, always: boolean): Promise<string[]> {
   const ended: string[] = [];
+  const { since } = await readInstallation(deps.db);
+  if (!always && now - since.getTime() > settlingMs) return [];
   for (const { workflowId, subject } of await strays(deps)) {
     Context.current().heartbeat();
     const why = `The database was restored or failed over, and the record does not have what ${workflowId} was started for.`;

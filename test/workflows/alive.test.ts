@@ -1,9 +1,13 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { temporal } from '@temporalio/proto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Activities } from '../../activities';
+import { randomUUID } from 'node:crypto';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { createActivities, type Activities } from '../../activities';
+import { findChangeRequest } from '../../db/change-requests';
+import { sayDecision } from '../../db/words';
 import { workflowNow } from '../../activities/lost';
-import { recoverWorkflowId } from '../../workflows/messages';
+import { changeRequestWorkflowId, recoverWorkflowId } from '../../workflows/messages';
 import { controlQueue } from '../../temporal-config/names';
 import { makeWorld, type World } from '../helpers/world';
 
@@ -59,6 +63,40 @@ it('a paused workflow is not lost; its attempt says who paused it and how it goe
   held.go();
   await d.handle.result();
   expect(await d.row()).toMatchObject({ status: 'succeeded' });
+});
+
+it('a paused workflow, or one that no worker takes up, is not signalled in every pass', async () => {
+  const id = await world.shipped('v2');
+  const workflowId = changeRequestWorkflowId(id, 1, '');
+  const handle = await world.client.workflow.start('changeRequest', {
+    workflowId,
+    taskQueue: controlQueue,
+    args: [world.keyring.sign('submit', workflowId, { changeRequest: id, submission: 1, by: 'carla' })],
+  });
+  const request = () => findChangeRequest(world.db, id);
+  await world.until('it to be submitted', async () => (await request())?.status === 'submitted');
+  await world.byHand('workflow', 'pause', '--workflow-id', workflowId, '--reason', 'let me look');
+  // Its signal was lost.
+  const said = { id: randomUUID(), approver: 'amir', decision: 'approve' as const };
+  await sayDecision(world.db, { id, submission: 1 }, said);
+  await world.db('words').update({ created_at: world.db.raw(`now() - interval '1 minute'`) });
+  const signals = async () =>
+    (await handle.fetchHistory()).events!.filter((event) => event.workflowExecutionSignaledEventAttributes)
+      .length;
+  for (let pass = 0; pass < 2; pass++) await reconcile();
+  expect(await signals()).toBe(0);
+  await world.byHand('workflow', 'unpause', '--workflow-id', workflowId);
+
+  await world.stopWorkers();
+  const { mend } = createActivities(world.deps);
+  const alone = () =>
+    new MockActivityEnvironment({ currentAttemptScheduledTimestampMs: Date.now() }).run(mend);
+  await alone();
+  await sleep(7_000);
+  await alone();
+  expect(await signals()).toBe(1);
+  await world.startWorkers();
+  await world.until('it to be decided', async () => (await request())?.status === 'approved');
 });
 
 it('a paused step is told of as well', async () => {
@@ -187,6 +225,28 @@ it('a run that a reset left to an attempt that had ended is ended, with the reas
   expect(await reconcile()).toEqual([]);
   await world.deploy('v1');
   expect(world.version()).toBe('v1');
+});
+
+it('all that runs is listed once in half an hour, and what began lately in each pass', async () => {
+  const asked: string[] = [];
+  const workflow = new Proxy(world.client.workflow, {
+    get(real, name) {
+      if (name === 'list')
+        return (options: { query: string }) => (asked.push(options.query), real.list(options));
+      const value = Reflect.get(real, name) as unknown;
+      return typeof value === 'function' ? (value as () => unknown).bind(real) : value;
+    },
+  });
+  const { mend } = createActivities({ ...world.deps, temporal: { workflow } as typeof world.client });
+  const halfAnHour = 1_800_000;
+  const from = Math.floor(Date.now() / halfAnHour) * halfAnHour;
+  const unbounded: number[] = [];
+  for (let pass = 0; pass < 3; pass++) {
+    asked.length = 0;
+    await new MockActivityEnvironment({ currentAttemptScheduledTimestampMs: from + pass * 30_000 }).run(mend);
+    unbounded.push(asked.filter((query) => !/(Start|Close)Time >/.test(query)).length);
+  }
+  expect(unbounded).toEqual([1, 0, 0]);
 });
 
 it('a run that has just recorded the end itself is left to tidy up', async () => {
