@@ -300,6 +300,8 @@ it('rereads the targets file on SIGHUP: a valid one counts, a wrong one is refus
   const up = await startUp({ args: ['--no-sample', '--config', config] });
   const unset = 'Secret TOKEN of slow: the variable NO_SUCH_TOKEN is not set. Deployments to slow fail';
   await up.says(unset);
+  // From another folder, and without being told where that file lies; without it, it would refuse.
+  expect(await cli(up, 'doctor')).toMatchObject({ code: 0, err: '' });
   writeFileSync(
     config,
     text.replace(
