@@ -147,17 +147,36 @@ export async function migrate(owner: Db, login?: string): Promise<void> {
       // A version may start on the schema of a later one, which only adds to it.
       disableMigrationsListValidation: true,
     })) as [number, string[]];
-    if (applied.length > 0) await grant(owner);
-    if (login) await admit(owner, login);
+    if (applied.length > 0 || !(await isGranted(owner))) await grant(owner);
+    await admit(owner, login);
   });
 }
 
-async function admit(owner: Db, login: string): Promise<void> {
+/** Not where an earlier start migrated and was not allowed to grant. */
+async function isGranted(owner: Db): Promise<boolean> {
   const { rows } = await owner.raw(
-    `SELECT pg_has_role(rolname, '${applicationRole}', 'MEMBER') AS member FROM pg_roles WHERE rolname = ?`,
-    [login],
+    `SELECT has_table_privilege(rolname, 'knex_migrations', 'SELECT') AS granted FROM pg_roles WHERE rolname = ?`,
+    [applicationRole],
   );
-  if (rows[0]?.member === false) await owner.raw(`GRANT ${applicationRole} TO ??`, [login]);
+  return rows[0]?.granted === true;
+}
+
+/** Lets the owner, and the login that Signalbox works by, be the application's role. */
+async function admit(owner: Db, login: string | undefined): Promise<void> {
+  const { rows } = await owner.raw(
+    `SELECT rolname FROM pg_roles WHERE rolname IN (current_user, ?) AND NOT pg_has_role(rolname, ?, 'MEMBER') ORDER BY rolname = current_user DESC`,
+    [login ?? null, applicationRole],
+  );
+  const names = (rows as { rolname: string }[]).map(({ rolname }) => rolname);
+  if (names.length === 0) return;
+  await owner
+    .raw(`GRANT ${applicationRole} TO ${names.map(() => '??').join(', ')}`, names)
+    .catch((thrown: unknown) => {
+      throw new Error(
+        `This login may not grant the role ${applicationRole}; let an administrator run "GRANT ${applicationRole} TO ${names.join(', ')}" once.`,
+        { cause: thrown },
+      );
+    });
 }
 
 /** Only ever added to. */
@@ -175,11 +194,6 @@ async function grant(owner: Db): Promise<void> {
       );
     });
   await owner.raw(`
-    DO $$ BEGIN
-      IF NOT pg_has_role(current_user, '${applicationRole}', 'MEMBER') THEN
-        EXECUTE 'GRANT ${applicationRole} TO ' || quote_ident(current_user);
-      END IF;
-    END $$;
     GRANT USAGE ON SCHEMA public TO ${applicationRole};
     GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO ${applicationRole};
     GRANT USAGE ON SEQUENCE backlog_places TO ${applicationRole};

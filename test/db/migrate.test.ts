@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
-import { connectOwner, migrate, type Db } from '../../db/connect';
+import { connect, connectOwner, migrate, type Db } from '../../db/connect';
 
 /** Migrating from several processes at once, and after one was killed while it migrated. */
 let admin: Db;
@@ -35,4 +35,32 @@ it('starts on the schema of a later version, and leaves it as it is', async () =
   await pools[0]!('knex_migrations').insert({ name: '999-of-a-later-version', batch: 9 });
   await migrate(pools[1]!);
   expect(await pools[0]!('knex_migrations').where({ name: '999-of-a-later-version' })).toHaveLength(1);
+});
+
+it('works once an administrator has granted what a first start was not allowed to', async () => {
+  await migrate(pools[0]!);
+  const owner = `owner_${name}`;
+  const app = `app_${name}`;
+  const url = (user: string, database: string) =>
+    Object.assign(new URL(process.env.TEST_POSTGRES!), {
+      username: user,
+      password: 'x',
+      pathname: `/${database}`,
+    }).href;
+  for (const role of [owner, app]) await admin.raw(`CREATE ROLE ${role} LOGIN PASSWORD 'x'`);
+  await admin.raw(`CREATE DATABASE own_${name} OWNER ${owner}`);
+  const theirs = connectOwner(url(owner, `own_${name}`));
+  const works = connect(url(app, `own_${name}`));
+  try {
+    await expect(migrate(theirs, app)).rejects.toThrow(
+      new RegExp(`let an administrator run "GRANT signalbox_app TO ${owner}, ${app}"`),
+    );
+    await admin.raw(`GRANT signalbox_app TO ${owner}, ${app}`);
+    await migrate(theirs, app);
+    expect(await works('targets').select('name')).toEqual([]);
+  } finally {
+    await Promise.all([theirs.destroy(), works.destroy()]);
+    await admin.raw(`DROP DATABASE own_${name} WITH (FORCE)`);
+    for (const role of [owner, app]) await admin.raw(`DROP ROLE ${role}`);
+  }
 });
