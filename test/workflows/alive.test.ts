@@ -86,6 +86,10 @@ it('a paused workflow, or one that no worker takes up, is not signalled in every
   for (let pass = 0; pass < 2; pass++) await reconcile();
   expect(await signals()).toBe(0);
   await world.byHand('workflow', 'unpause', '--workflow-id', workflowId);
+  await world.until('it to go on', async () => {
+    const { status, raw } = await handle.describe();
+    return status.name === 'RUNNING' && !raw.pendingWorkflowTask && !raw.pendingActivities?.length;
+  });
 
   await world.stopWorkers();
   const { mend } = createActivities(world.deps);
