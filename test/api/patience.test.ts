@@ -45,7 +45,7 @@ it.each(['deploy --wait', 'watch'])('%s goes on when PostgreSQL was away, and sa
     proxy.goDark('all');
     running = deploy(of, `CP-${promotion}`, { wait: true });
   }
-  await until('it to say so', () => Promise.resolve(away().length > 0));
+  await Promise.race([running, until('it to say so', () => away().length > 0)]);
   // Several times in vain.
   await new Promise((later) => setTimeout(later, 8_000));
   proxy.lighten();

@@ -383,6 +383,15 @@ describe('steps and fencing numbers', () => {
     const raised = await Promise.all(Array.from({ length: 20 }, () => raiseFence(database.db, 'race')));
     expect(new Set(raised).size).toBe(20);
   });
+  it('they go on above one that the target holds and this record never gave out, and it is told whose it was', async () => {
+    const before = await raiseFence(database.db, 'race');
+    const held = { fence: before + 260, by: 'CP-90.1 swap' };
+    const next = await raiseFence(database.db, 'race', held);
+    expect(next).toBeGreaterThan(held.fence);
+    expect(await raiseFence(database.db, 'race', held)).toBe(next + 1);
+    const raises = await database.db('audit').where({ action: 'target.fence-raised', subject: 'race' });
+    expect(raises.map(({ entry }) => entry)).toEqual([expect.stringContaining('CP-90.1 swap')]);
+  });
 });
 
 describe('the log', () => {

@@ -1,5 +1,5 @@
 import { Context } from '@temporalio/activity';
-import { readlinkSync, renameSync, symlinkSync } from 'node:fs';
+import { appendFileSync, readlinkSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Activities } from '../../activities';
 import { addWindow, removeWindow } from '../../db/windows';
@@ -10,7 +10,7 @@ import { makeWorld, type World } from '../helpers/world';
 
 /** Data goes back only beneath what the attempt itself left live; what was written beneath anything else stays. */
 let world: World;
-const targets = ['older', 'before', 'between', 'back', 'copy', 'undone', 'begun', 'held', 'closed'];
+const targets = ['older', 'before', 'between', 'back', 'copy', 'undone', 'others', 'begun', 'held', 'closed'];
 beforeAll(async () => {
   world = await makeWorld({ targets });
 });
@@ -177,6 +177,37 @@ it('lost after its data had gone back: what was written since stays', async () =
   expect(await d.row()).toMatchObject({ status: 'rolled-back' });
   expect(world.version(target)).toBe('v1');
   expect(world.orders(target)).toContain(written);
+});
+
+it("what another Signalbox did there under the same key is none of this one's: nothing goes back", async () => {
+  const target = 'others';
+  const { row: first } = await world.deploy('v1', target);
+  const live = (await first()).to_release;
+  let reached!: () => void;
+  const there = new Promise<void>((resolve) => (reached = resolve));
+  world.faults.build = async () => {
+    const beat = setInterval(() => Context.current().heartbeat(), 50);
+    reached();
+    await Context.current().cancelled.finally(() => clearInterval(beat));
+  };
+  const d = await world.start(await world.approved('v2', target));
+  await there;
+  const { fence, promotion, attempt } = await d.row();
+  const theirs = { at: new Date().toISOString(), fence, by: `CP-${promotion}.${attempt} swap` };
+  appendFileSync(
+    join(world.root(target), '.signalbox', 'journal.jsonl'),
+    `${JSON.stringify({ ...theirs, origin: '00000000', from: null, to: live })}\n`,
+  );
+  await d.handle.terminate();
+  delete world.faults.build;
+  world.addOrder(written, target);
+  await reconcile();
+  await world.client.workflow.getHandle(recoverWorkflowId(promotion, attempt, '')).result();
+  expect(await d.row()).toMatchObject({
+    status: 'rolled-back',
+    outcome: expect.stringContaining('Nothing was touched.'),
+  });
+  expect([world.current(target), world.orders(target)]).toEqual([live, expect.stringContaining(written)]);
 });
 
 describe('a migration', () => {

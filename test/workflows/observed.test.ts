@@ -5,7 +5,8 @@ import { makeWorld, type World } from '../helpers/world';
 
 /** An undo returns to what was live, and not to what the record believed; what somebody else put there is theirs. */
 let world: World;
-const targets = ['shop', 'absolute', 'relative', 'folder', 'nowhere', 'drift', 'late', 'unseen'];
+const unseen = ['swap', 'lost-swap', 'undo', 'believed'].map((which) => `unseen-${which}`);
+const targets = ['shop', 'absolute', 'relative', 'folder', 'nowhere', 'drift', 'late', ...unseen];
 beforeAll(async () => {
   world = await makeWorld({ targets });
 });
@@ -170,21 +171,26 @@ async function deployed(revision: string, target: string) {
   return d;
 }
 
-it.each(['swap', 'swap that was lost', 'undoSwap'] as const)(
+// Each on a target of its own: a rollback that fails holds its lane.
+it.each([
+  ['swap', 'unseen-swap'],
+  ['swap that was lost', 'unseen-lost-swap'],
+  ['undoSwap', 'unseen-undo'],
+] as const)(
   'what an older worker did without looking is undone like any other: %s',
-  async (which) => {
-    await world.deploy('v1', 'unseen');
+  async (which, target) => {
+    await world.deploy('v1', target);
     let times = 0;
     world.faults[which === 'undoSwap' ? 'undoSwap' : 'swap'] = async (run) => {
       const done = await run();
       times += 1;
-      await forget('unseen');
+      await forget(target);
       if (which === 'swap that was lost' && times === 1) throw new Error('the worker was killed');
       return done;
     };
-    const d = await deployed('sick', 'unseen');
+    const d = await deployed('sick', target);
     expect(times).toBe(which === 'swap that was lost' ? 2 : 1);
-    expect(world.version('unseen')).toBe('v1');
+    expect(world.version(target)).toBe('v1');
     const row = await d.row();
     expect(row).toMatchObject({
       status: 'rolled-back',
@@ -195,12 +201,13 @@ it.each(['swap', 'swap that was lost', 'undoSwap'] as const)(
 );
 
 it('and it returns to what was live, also where the record believed in another release', async () => {
-  const first = await world.deploy('v1', 'unseen');
-  await world.deploy('v2', 'unseen');
-  byHand('unseen', join('releases', await releaseOf(first.promotion)));
-  world.faults.swap = (run) => run().finally(() => forget('unseen'));
-  const d = await deployed('sick', 'unseen');
-  expect(world.version('unseen')).toBe('v1');
+  const target = 'unseen-believed';
+  const first = await world.deploy('v1', target);
+  await world.deploy('v2', target);
+  byHand(target, join('releases', await releaseOf(first.promotion)));
+  world.faults.swap = (run) => run().finally(() => forget(target));
+  const d = await deployed('sick', target);
+  expect(world.version(target)).toBe('v1');
   expect(await d.row()).toMatchObject({ status: 'rolled-back' });
-  expect(await recorded('unseen')).toMatchObject({ promotion: first.promotion });
+  expect(await recorded(target)).toMatchObject({ promotion: first.promotion });
 });

@@ -356,5 +356,6 @@ it('an adoption that the record has lost comes to its end', async () => {
   await lose((tx) => tx('adoptions').where({ id }).delete());
   await stock();
   held.release();
+  await world.until('it to end', async () => (await handle.describe()).status.name === 'COMPLETED');
   expect(await handle.result()).toContain('The record has no such adoption');
 });
