@@ -22,9 +22,14 @@ beforeEach(() => {
   for (const name of Object.keys(world.faults)) delete world.faults[name as keyof Activities];
 });
 
+/** Whatever a test holds ends with it, however that ends: a worker waits for its activities, also of runs that are gone. */
+const endings: (() => void)[] = [];
+afterEach(() => endings.splice(0).forEach((letGo) => letGo()));
+
 /** Holds an activity until it is let go or cancelled; each of its tries is told of. */
 function hold(name: keyof Activities) {
   let go = false;
+  endings.push(() => (go = true));
   const tries: { attempt: number; run: string }[] = [];
   world.faults[name] = async (run) => {
     const { info, cancellationSignal } = Context.current();
@@ -126,9 +131,12 @@ it('a run that continued and was terminated before it was admitted is found lost
   await world.until('it to wait', async () => (await second.row())?.waiting_for?.includes('position 1'));
   const { run_id: known } = await second.row();
   let admitting = false;
+  let over = false;
+  endings.push(() => (over = true));
   world.faults.admit = async () => {
     admitting = true;
-    await sleep(600_000, undefined, { signal: Context.current().cancellationSignal });
+    while (!over) await sleep(20);
+    throw new Error('its workflow was terminated');
   };
   const latest = () => world.client.workflow.getHandle(second.handle.workflowId).describe();
   // As often as it takes: each makes the history longer.
@@ -139,6 +147,7 @@ it('a run that continued and was terminated before it was admitted is found lost
   await world.until('its admission', () => admitting);
   await world.client.workflow.getHandle(second.handle.workflowId).terminate('by hand');
   delete world.faults.admit;
+  over = true;
   expect((await reconcile()).join()).toContain('ended as terminated');
   const row = await second.row();
   await world.client.workflow.getHandle(recoverWorkflowId(row.promotion, row.attempt, '')).result();
