@@ -219,7 +219,8 @@ export async function up(options: UpOptions): Promise<number> {
     say(`  Sample site      ${site}/`);
     say(`  State            ${state.path} (tokens and addresses: endpoints.json)`);
     say('');
-    if (options.sample)
+    // A `shop` of your own is yours: nobody asked for a deployment there.
+    if (options.sample && !ownTargets().has('shop'))
       await Promise.race([deploySample(createClient(endpoints), state.path, site, say), interruption]);
     if (!stopping) say('Running. Ctrl-C stops everything in order.');
 
