@@ -8,7 +8,7 @@ export interface WorkflowNow {
   lost?: string;
   /** Temporal knows nothing of it: nobody ended it. */
   vanished?: true;
-  /** Who paused it or its step, and what lets it go on, in plain words. A paused workflow is not lost. */
+  /** Why it stands still, and what lets it go on, in plain words: who paused it or its step, say. It is not lost. */
   paused?: string;
 }
 
@@ -36,7 +36,7 @@ export async function workflowNow(
   const { name } = now.status;
   // Of a chain that is continued at this very moment the next run is not to be seen yet.
   if (name === 'RUNNING' || name === 'PAUSED' || name === 'CONTINUED_AS_NEW')
-    return { runId: now.runId, ...pausedBy(now) };
+    return { runId: now.runId, ...(pausedBy(now) ?? failing(now)) };
   return {
     lost: `Its workflow ${workflowId} ended as ${name.toLowerCase().replaceAll('_', ' ')} without recording an end.`,
   };
@@ -53,7 +53,7 @@ export const lost = async (
 const chainOf = ({ raw, runId }: WorkflowExecutionDescription) =>
   raw.workflowExecutionInfo?.firstRunId || runId;
 
-function pausedBy({ raw, workflowId, status }: WorkflowExecutionDescription): { paused?: string } {
+function pausedBy({ raw, workflowId, status }: WorkflowExecutionDescription): { paused: string } | undefined {
   const because = (by?: string | null, reason?: string | null) =>
     `paused in Temporal by ${by || 'somebody'}${reason ? ` (${reason})` : ''}`;
   if (status.name === 'PAUSED') {
@@ -63,9 +63,20 @@ function pausedBy({ raw, workflowId, status }: WorkflowExecutionDescription): { 
     };
   }
   const step = raw.pendingActivities?.find(({ paused }) => paused);
-  if (!step) return {};
+  if (!step) return undefined;
   const { manual } = step.pauseInfo ?? {};
   return {
     paused: `its step ${step.activityType?.name} is ${because(manual?.identity, manual?.reason)}; it goes on after: temporal activity unpause --workflow-id ${workflowId} --activity-id ${step.activityId}`,
+  };
+}
+
+/** A task that was tried this often is not merely one whose worker was killed. */
+const failingFrom = 3;
+/** Its task ends in vain each time: no worker there can go on from its history, as after a downgrade. */
+function failing({ raw, workflowId }: WorkflowExecutionDescription): { paused: string } | undefined {
+  const { attempt } = raw.pendingWorkflowTask ?? {};
+  if (!attempt || attempt < failingFrom) return undefined;
+  return {
+    paused: `standing still, because its workflow task fails again and again in Temporal (try ${attempt}; its history there says why); it goes on after: starting a worker of the newest version that has run here. If such workers run: temporal workflow terminate --workflow-id ${workflowId}, and its recovery takes over`,
   };
 }

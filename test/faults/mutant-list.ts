@@ -500,6 +500,14 @@ export const mutants: Mutant[] = [
     killer: { test: 'test/workflows/alive', named: 'a paused workflow' },
   },
   {
+    name: 'failing-task-is-told',
+    without: 'telling that a workflow cannot go on from its history',
+    file: 'activities/lost.ts',
+    from: '(pausedBy(now) ?? failing(now))',
+    to: 'pausedBy(now)',
+    killer: { test: 'test/workflows/alive', named: 'whose task fails again and again' },
+  },
+  {
     name: 'last-run-of-its-chain',
     without: 'following a workflow to the last run of its chain',
     file: 'activities/lost.ts',
