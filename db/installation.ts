@@ -125,7 +125,9 @@ export async function takeStock(
     });
     // Who still acts under a number from before has lost, also if it has not shown itself at its target yet.
     const passed = tx.raw('fence + ?', [leap]);
-    await tx('targets').update({ fence: passed, lost_fence: passed });
+    const raised = (await tx('targets')
+      .update({ fence: passed, lost_fence: passed })
+      .returning(['name', 'fence'])) as { name: string; fence: number }[];
     await tx('deliveries').where({ status: 'pending' }).update({ handed_over: false, incarnation });
     await tx('window_revision').update({ stamp: tx.raw('gen_random_uuid()') });
     await say(
@@ -135,6 +137,15 @@ export async function takeStock(
       sentences(`The database is not what it was: ${why}`, `From here on it is incarnation ${incarnation}`),
       { incarnation: found.incarnation, place: found.place },
     );
+    for (const { name, fence } of raised)
+      await recordAudit(tx, {
+        actor: 'signalbox',
+        action: 'target.fence-raised',
+        subject: name,
+        before: { fence: fence - leap },
+        after: { fence },
+        why: `The database was restored or failed over, and may have given out fencing numbers that it has lost. Those of ${name} go on above ${fence}; what still acts there under one from before is refused once a higher one has acted.`,
+      });
     await failpoint('restored/middle');
     return why;
   });

@@ -155,6 +155,16 @@ const actsIn = (room, key, origin) =>
     .filter((entry) => entry.origin === origin && entry.by.startsWith(`${key} `))
     .map(({ at, fence, by, from, to }) => ({ at, fence, step: by.slice(key.length + 1), from, to }));
 
+/** Who puts a backup back by hand, or only looks, switches nothing. */
+const acts = /^adopt | (migrate|swap|undo-migrate|undo-swap|take-out)$/;
+
+/**
+ * Who acted last in a room.
+ * @param {string} room
+ * @returns {{ at: string, fence: number, by: string, origin?: string } | undefined}
+ */
+const lastIn = (room) => entriesIn(room).findLast(({ by }) => acts.test(by));
+
 /**
  * Who else acted in a room since an attempt first did.
  * @param {string} room
@@ -168,9 +178,7 @@ function newerIn(room, key, origin) {
     entry.by.startsWith(`${key} `) && (entry.origin === undefined || entry.origin === origin);
   const first = entries.findIndex((entry) => entry.origin === origin && isMine(entry));
   if (first === -1) return undefined;
-  // Who puts a backup back by hand, or only looks, switches nothing.
-  const acts = /^adopt | (migrate|swap|undo-migrate|undo-swap|take-out)$/;
   return entries.slice(first).findLast((entry) => !isMine(entry) && acts.test(entry.by));
 }
 
-module.exports = { lock, actsIn, newerIn, heldIn, highestIn, note, switchesIn, sync };
+module.exports = { lock, actsIn, lastIn, newerIn, heldIn, highestIn, note, switchesIn, sync };

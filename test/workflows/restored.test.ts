@@ -6,6 +6,8 @@ import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { takeStock } from '../../db/installation';
 import type { Activities } from '../../activities';
+import { examineTargets } from '../../worker/doctor/targets';
+import type { Examined } from '../../worker/doctor';
 import { controlQueue } from '../../temporal-config/names';
 import { adoptWorkflowId } from '../../workflows/messages';
 import { makeWorld, type World } from '../helpers/world';
@@ -59,6 +61,11 @@ async function reconcile(): Promise<string[]> {
     workflowId: `reconcile-${Date.now()}`,
   });
 }
+const shownAs = (status: 'Failed' | 'Completed', workflowId: string) =>
+  world.until('visibility to show it', async () => {
+    const query = `WorkflowId = '${workflowId}' AND ExecutionStatus = '${status}'`;
+    return (await world.client.workflow.count(query)).count > 0;
+  });
 const ended = (row: () => Promise<{ status: string }>) =>
   world.until('it to end', async () =>
     ['succeeded', 'rolled-back', 'cancelled'].includes((await row()).status),
@@ -219,7 +226,8 @@ it('what was started after the dump ends with the reason, and its number can be 
   await running.handle.result().catch(() => undefined);
   expect((await running.handle.describe()).status.name).toMatch(/TERMINATED|FAILED/);
   const told = await world.db('audit').where({ action: 'workflow.ended' });
-  expect(told.map(({ subject }) => subject)).toContain(`CP-${lost[1]!.promotion}.1`);
+  const subjects = told.map(({ subject }) => subject as string);
+  expect(subjects).toEqual(expect.arrayContaining(lost.map(({ promotion }) => `CP-${promotion}.1`)));
   await world.until('nothing to be left on the host', async () => {
     await reconcile();
     return lost.every(({ promotion }) => !existsSync(workOf(promotion)));
@@ -230,6 +238,70 @@ it('what was started after the dump ends with the reason, and its number can be 
   expect(await again.row()).toMatchObject({ status: 'succeeded' });
   expect((await again.row()).owner).toMatch(/~\d+-/);
   expect(world.version()).toBe('v3');
+});
+
+describe('what was started after the dump fails by itself, in the middle of its migration', () => {
+  const endedBy = async (subject: string) =>
+    ((await world.db('audit').where({ action: 'workflow.ended', subject })) as { entry: string }[]).map(
+      ({ entry }) => (JSON.parse(entry) as { why: string }).why,
+    );
+  let key: string;
+  let backup: string;
+
+  it('the audit trail says so once, with what it did to its target and where its backup is', async () => {
+    const held = hold('migrate', true);
+    const d = await world.start(await world.approved('v2'));
+    await held.there;
+    const { id, promotion } = await d.row();
+    key = `CP-${promotion}.1`;
+    backup = (await world.db('backups').where({ deployment: id }).first('reference')).reference;
+    await lose(async (tx) => {
+      await tx('backups').where({ deployment: id }).delete();
+      await tx('deployment_steps').where({ deployment: id }).delete();
+      await tx('deployments').where({ id }).delete();
+      await tx('promotions').where({ id: promotion }).update({ status: 'approved' });
+      await tx('change_requests').where({ id: promotion }).update({ status: 'approved' });
+    });
+    await stock();
+    held.release();
+    await d.handle.result().catch(() => undefined);
+    expect((await d.handle.describe()).status.name).toBe('FAILED');
+    await shownAs('Failed', d.handle.workflowId);
+    await reconcile();
+    await reconcile();
+    const [why, ...more] = await endedBy(key);
+    expect(more).toEqual([]);
+    expect(why).toMatch(/failed/);
+    expect(why).toMatch(/shop.*migrate/);
+    expect(why).toContain(backup);
+    // What the record knows has ended as it should.
+    const first = await world.db('deployments').orderBy('id').first('promotion', 'attempt');
+    expect(await endedBy(`CP-${first.promotion}.${first.attempt}`)).toEqual([]);
+  });
+
+  it('the doctor says that it acted last, until somebody deploys or adopts', async () => {
+    const examined = { db: world.db, targets: world.targets, places: { stateDir: world.deps.stateDir } };
+    const found = async () =>
+      (await examineTargets(examined as unknown as Examined)).differences.filter(
+        ({ kind }) => kind === 'lost',
+      );
+    expect(await found()).toMatchObject([
+      { subject: key, what: expect.stringMatching(/shop.*migrate/), todo: expect.stringContaining(backup) },
+    ]);
+    await world.deploy('v3');
+    expect(await found()).toEqual([]);
+  });
+
+  it('numbers were raised, and the audit trail says from where to where', async () => {
+    const raises = await world.db('audit').where({ action: 'target.fence-raised', subject: 'bare' });
+    expect(raises.map(({ entry }) => JSON.parse(entry))).toContainEqual(
+      expect.objectContaining({
+        before: { fence: expect.any(Number) },
+        after: { fence: expect.any(Number) },
+        why: expect.stringContaining('restored'),
+      }),
+    );
+  });
 });
 
 /** Until it is known that it is another database, nothing is repaired by it. */
@@ -358,4 +430,7 @@ it('an adoption that the record has lost comes to its end', async () => {
   held.release();
   await world.until('it to end', async () => (await handle.describe()).status.name === 'COMPLETED');
   expect(await handle.result()).toContain('The record has no such adoption');
+  await shownAs('Completed', workflowId);
+  await reconcile();
+  expect(await world.db('audit').where({ action: 'workflow.ended', subject: 'bare' })).toHaveLength(1);
 });
