@@ -889,8 +889,8 @@ export const mutants: Mutant[] = [
     name: 'doctor-knows-fences',
     without: "comparing a target's fencing number with those that the record gave out",
     file: 'worker/doctor/targets.ts',
-    from: 'if (held.fence <= given) return [];',
-    to: 'if (held.fence >= 0) return [];',
+    from: 'if (held.fence <= given) return await',
+    to: 'if (held.fence >= 0) return await',
     killer: { test: 'test/workflows/doctor', named: 'a fencing number above those of the record' },
   },
   {
@@ -948,6 +948,22 @@ export const mutants: Mutant[] = [
     from: 'for (const { workflowId, subject } of await strays(deps)) {',
     to: 'for (const { workflowId, subject } of (await strays(deps)).slice(0, 0)) {',
     killer: { test: 'test/workflows/restored', named: 'what only Temporal knows' },
+  },
+  {
+    name: 'ended-by-itself-is-told',
+    without: 'saying what ended by itself because the restored record did not have it',
+    file: 'activities/strays.ts',
+    from: 'of await endedUnknown(deps, restored, from)) {',
+    to: 'of (await endedUnknown(deps, restored, from)).slice(0, 0)) {',
+    killer: { test: 'test/workflows/restored', named: 'the audit trail says so once' },
+  },
+  {
+    name: 'doctor-looks-while-undecided',
+    without: 'comparing a target whose rollback has failed',
+    file: 'worker/doctor/targets.ts',
+    from: 'if (!failed && (await laneHolder(db, name))) return [];',
+    to: 'if (await laneHolder(db, name)) return [];',
+    killer: { test: 'test/workflows/doctor', named: 'a rollback that failed' },
   },
   {
     name: 'signed-restore',

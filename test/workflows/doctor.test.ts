@@ -125,6 +125,55 @@ it('another release is live than the record says', async () => {
   point(live);
 });
 
+it('a rollback that failed: what is live all the same, and that somebody has to decide', async () => {
+  const live = world.current()!;
+  const before = world.targets;
+  world.targets = new Map([...before, ['shop', { ...before.get('shop')!, undoAlarmSeconds: 1 }]]);
+  world.faults.takeOut = async () => {
+    throw new Error('it does not stop');
+  };
+  const d = await world.start(await world.approved('sick'));
+  try {
+    await world.until('an SRE to be asked', async () => (await d.row())?.status === 'rollback-failed');
+    const row = await d.row();
+    const key = `CP-${row.promotion}.1`;
+    const found = withoutSchedule(await differences());
+    expect(found).toMatchObject([
+      { kind: 'undecided', subject: key, what: expect.stringContaining('an SRE') },
+      {
+        kind: 'live',
+        subject: 'shop',
+        what: expect.stringMatching(
+          new RegExp(`${world.current()!.slice(0, 12)}.*record says release ${live.slice(0, 12)}`),
+        ),
+      },
+    ]);
+    for (const { todo } of found) expect(todo).toContain(`signalbox resolve ${key} --accept`);
+    // Nobody can adopt it, or deploy over it, while the lane is held.
+    for (const { todo } of found) expect(todo).not.toContain('signalbox adopt');
+  } finally {
+    world.faults = {};
+    world.targets = before;
+    const { owner } = await d.row();
+    await d.handle.signal('resolveRollback', world.resolutionOf(owner, 'retry'));
+    await d.handle.result();
+  }
+  expect(world.current()).toBe(live);
+  expect(withoutSchedule(await differences())).toEqual([]);
+});
+
+it('the folder of a target is gone, although the record has it live', async () => {
+  const root = world.root('shop');
+  renameSync(root, `${root}.elsewhere`);
+  try {
+    expect(withoutSchedule(await differences())).toMatchObject([
+      { kind: 'live', subject: 'shop', what: expect.stringContaining(`${root} does not exist`) },
+    ]);
+  } finally {
+    renameSync(`${root}.elsewhere`, root);
+  }
+});
+
 it('a folder where the link should be: what helps, and not what is refused', async () => {
   const current = join(world.root('other'), 'current');
   mkdirSync(current, { recursive: true });

@@ -17,6 +17,8 @@ export interface Difference {
     | 'paused'
     | 'waits-for-nothing'
     | 'fence'
+    | 'undecided'
+    | 'lost'
     | 'live'
     | 'not-observed'
     | 'backup-gone';

@@ -1,13 +1,17 @@
 import { existsSync } from 'node:fs';
 import { createDriver } from '../../activities/drivers/driver';
-import { heldIn } from '../../activities/drivers/numbers';
+import { heldIn, lastIn } from '../../activities/drivers/numbers';
+import { backupsOf } from '../../activities/left-behind';
 import { look } from '../../activities/look';
 import { laneHolder, listBackups } from '../../db/backups';
-import { rowKey } from '../../db/deployments';
+import type { Db } from '../../db/connect';
+import { currentOf, findDeployment, rowKey, type DeploymentRow } from '../../db/deployments';
+import { readInstallation } from '../../db/installation';
 import { recordedOn } from '../../db/targets';
 import type { TargetConfig } from '../../domain/config';
 import { messageOf } from '../../domain/errors';
-import { inWords, isSame } from '../../domain/observed';
+import { idIn } from '../../domain/incarnation';
+import { inWords, isSame, releaseOr, type Observed } from '../../domain/observed';
 import { sentences } from '../../domain/sentences';
 import type { Difference, Examined } from './difference';
 
@@ -18,6 +22,7 @@ export async function examineTargets(
   const differences: Difference[] = [];
   const elsewhere: string[] = [];
   for (const target of examined.targets.values()) {
+    differences.push(...(await undecided(examined, target)));
     if (target.runner) {
       elsewhere.push(`${target.name} has runners: what it runs and its backups lie on their hosts.`);
       continue;
@@ -31,13 +36,15 @@ export async function examineTargets(
   return { differences, elsewhere };
 }
 
-async function fence({ db }: Examined, { name, driver }: TargetConfig): Promise<Difference[]> {
+async function fence(examined: Examined, target: TargetConfig): Promise<Difference[]> {
+  const { db } = examined;
+  const { name, driver } = target;
   const found = (what: string, todo: string): Difference[] => [{ kind: 'fence', subject: name, what, todo }];
   try {
     const held = heldIn(createDriver(driver).room);
     const row = (await db('targets').where({ name }).first('fence')) as { fence: number } | undefined;
     const given = row?.fence ?? 0;
-    if (held.fence <= given) return [];
+    if (held.fence <= given) return await lost(examined, target);
     return found(
       `${name} holds fencing number ${held.fence} (${held.by ?? 'by whom it does not say'}), and the record has only given out ${given}.`,
       `The next deployment goes on above it. If another Signalbox acts on ${name}, take the target out of one of them.`,
@@ -47,10 +54,67 @@ async function fence({ db }: Examined, { name, driver }: TargetConfig): Promise<
   }
 }
 
+/** What acted last on a target and is not in the record: nobody looks after what it left there. */
+async function lost({ db, places }: Examined, { name, driver }: TargetConfig): Promise<Difference[]> {
+  const last = lastIn(createDriver(driver).room);
+  const [, key, promotion, attempt] =
+    /^(CP-([1-9][0-9]{0,8})\.([1-9][0-9]{0,8})) /.exec(last?.by ?? '') ?? [];
+  const { id } = await readInstallation(db);
+  // What another Signalbox did, or an earlier version, is not this one's to know.
+  if (!last || !key || !last.origin?.startsWith(id.slice(0, 8))) return [];
+  const row = await findDeployment(db, Number(promotion), Number(attempt));
+  if (row && idIn(id.slice(0, 8), row.incarnation) === last.origin) return [];
+  const adopted = db('adoptions').where({ target: name, adopted: true }).where('fence', '>', last.fence);
+  if (await adopted.first('id')) return [];
+  const backups = await backupsOf({ db, stateDir: places.stateDir }, name, key);
+  return [
+    {
+      kind: 'lost',
+      subject: key,
+      what: `What acted last on ${name} is not in the record, which was restored to before it: ${last.by} at ${last.at} (fence ${last.fence}).`,
+      todo: sentences(
+        `Look what ${name} runs, and whether its data fits that`,
+        backups.length > 0 && `Its data from before is in ${backups.join(', ')}`,
+        `Then deploy, or "signalbox adopt ${name} --reason ..."`,
+      ),
+    },
+  ];
+}
+
+/** The attempt whose rollback failed: until somebody decides, nothing acts on its target. */
+async function failedOn(db: Db, name: string): Promise<DeploymentRow | undefined> {
+  const holder = await laneHolder(db, name);
+  return holder?.status === 'rollback-failed' ? holder : undefined;
+}
+const decide = (key: string) =>
+  `"signalbox resolve ${key} --retry --reason ..." undoes again, "signalbox resolve ${key} --accept --reason ..." leaves what is live as it is and takes it into the record; nothing else is deployed until then.`;
+
+async function undecided({ db }: Examined, { name }: TargetConfig): Promise<Difference[]> {
+  const failed = await failedOn(db, name);
+  if (!failed) return [];
+  const key = rowKey(failed);
+  const what = sentences(
+    `The rollback of ${key} has failed and it holds the lane of ${name}. It waits for ${failed.waiting_for ?? 'an SRE'}`,
+  );
+  return [{ kind: 'undecided', subject: key, what, todo: decide(key) }];
+}
+
 async function live({ db, targets }: Examined, { name, driver }: TargetConfig): Promise<Difference[]> {
-  // What a deployment is about to switch is compared by itself.
-  if (!existsSync(driver.root) || (await laneHolder(db, name))) return [];
-  const recorded = await recordedOn(db, name);
+  const failed = await failedOn(db, name);
+  // What a deployment is about to switch is compared by itself; one whose rollback failed switches nothing.
+  if (!failed && (await laneHolder(db, name))) return [];
+  const recorded = failed ? await returnsTo(db, failed) : await recordedOn(db, name);
+  if (!existsSync(driver.root))
+    return recorded.kind === 'nothing'
+      ? []
+      : [
+          {
+            kind: 'live',
+            subject: name,
+            what: `${driver.root} does not exist here, and the record says that ${name} runs ${inWords(recorded)}.`,
+            todo: `If it lies on another host, run this there. Else put the folder back, or ${failed ? decide(rowKey(failed)) : 'deploy again.'}`,
+          },
+        ];
   try {
     const now = await look({ targets: () => targets }, name);
     // Also where the record has it so: nothing is deployed over it, and nothing adopts it.
@@ -64,6 +128,15 @@ async function live({ db, targets }: Examined, { name, driver }: TargetConfig): 
         },
       ];
     if (isSame(now, recorded)) return [];
+    if (failed)
+      return [
+        {
+          kind: 'live',
+          subject: name,
+          what: `${name} runs ${inWords(now)}, and the record says ${inWords(recorded)}, to which the rollback of ${rowKey(failed)} was to return.`,
+          todo: decide(rowKey(failed)),
+        },
+      ];
     return [
       {
         kind: 'live',
@@ -82,6 +155,11 @@ async function live({ db, targets }: Examined, { name, driver }: TargetConfig): 
       },
     ];
   }
+}
+
+/** What is to be live once it is undone. What was last seen there is none of that. */
+async function returnsTo(db: Db, { drifted, observed, target }: DeploymentRow): Promise<Observed> {
+  return drifted ?? observed ?? releaseOr((await currentOf(db, target))?.to_release ?? null);
 }
 
 const newest = 1_000;
