@@ -22,7 +22,7 @@ export const createBackup =
       // has begun it is the only one of the data from before.
       const again = input.round > 1 && !context.attempt.migrationBegan;
       const counts =
-        !again || basename(before?.reference ?? '').startsWith(`${input.key}.backup-${input.round}-`);
+        !again || basename(before?.reference ?? '').startsWith(`${context.name}.backup-${input.round}-`);
       if (before && counts && (await kind.isWhole(before.reference, before)))
         return {
           value: { reference: before.reference },
@@ -31,7 +31,7 @@ export const createBackup =
       await removeEarlier(context, before?.reference);
       note(`backup: taking one of ${kind.what}${again ? `, ${why}` : ''}`);
       // Each try writes a file of its own and the record names the one that counts, so that a late one overwrites nothing.
-      const reference = join(room.backups, `${input.key}.${tryName}.${kind.extension}`);
+      const reference = join(room.backups, `${context.name}.${tryName}.${kind.extension}`);
       const { sha256, bytes, entries, detail } = await kind.make(context, reference);
       const proof =
         target.backup.kind === 'postgres'
@@ -68,9 +68,9 @@ export async function wholeBackup({ attempt: { backup }, target }: StepContext) 
  * What earlier tries wrote and did not finish: it would keep a full disk full. Only of lower tries, because this one may
  * have been stopped since it began, and a later one may have made the backup that counts.
  */
-async function removeEarlier({ room, key, tryName }: StepContext, kept?: string): Promise<void> {
+async function removeEarlier({ room, name: mine, tryName }: StepContext, kept?: string): Promise<void> {
   for (const name of await readdir(room.backups).catch(() => [])) {
-    if (!name.startsWith(`${key}.`) || name === basename(kept ?? '')) continue;
-    if (!isLaterTry(name.slice(key.length + 1), tryName)) await removeTree(join(room.backups, name));
+    if (!name.startsWith(`${mine}.`) || name === basename(kept ?? '')) continue;
+    if (!isLaterTry(name.slice(mine.length + 1), tryName)) await removeTree(join(room.backups, name));
   }
 }

@@ -65,7 +65,7 @@ export const createBuild =
           `The build made no folder "${target.build.output}"; correct build.output or the build.`,
         );
       // Beside its place, which may be on another file system than the workspace.
-      const fresh = room.artifact(`${input.key}.${context.tryName}.new`);
+      const fresh = room.artifact(`${context.name}.${context.tryName}.new`);
       const packed = await packCanonical(real, fresh, target.build.maxBytes).catch(
         async (thrown: unknown) => {
           await removeTree(fresh);

@@ -3,6 +3,7 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import type { SignalDefinition } from '@temporalio/common';
 import type { TargetConfig } from '../domain/config';
 import { failpoint } from '../domain/failpoint';
+import { nameOfAttempt } from '../domain/incarnation';
 import { messageOf, SignalboxError } from '../domain/errors';
 import { isTerminal, type DeploymentStatus, type Trigger } from '../domain/machines';
 import { inWords, releaseOr, type Observed } from '../domain/observed';
@@ -15,6 +16,7 @@ import {
   currentOf,
   deploymentById,
   findDeploymentById,
+  originOfDeployment,
   recordEnd,
   releasesInUse,
   rowKey,
@@ -25,6 +27,7 @@ import {
 } from '../db/deployments';
 import { findChangeRequest } from '../db/change-requests';
 import { relatedTo } from '../db/conflicts';
+import { readInstallation } from '../db/installation';
 import { firstInLine } from '../db/lane';
 import { findPromotion, type PromotionRow } from '../db/promotions';
 import { refuseWord, waitingWords, wordByRequest } from '../db/words';
@@ -178,11 +181,13 @@ export function createLifecycle(deps: Deps, heard: Heard) {
 
   async function leftBy(ended: DeploymentRow): Promise<OnHost> {
     const { target } = ended;
-    const [live, going, seen, backup] = await Promise.all([
+    const [live, going, seen, backup, origin, { incarnation }] = await Promise.all([
       currentOf(db, target),
       releasesInUse(db, target),
       db('targets').where({ name: target }).first('observed'),
       db('backups').where({ deployment: ended.id }).first('reference'),
+      originOfDeployment(db, ended.id),
+      readInstallation(db),
     ]);
     const found = seen?.observed as Observed | null | undefined;
     const keep = [
@@ -197,10 +202,12 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     const old = config?.runner ? await backupsToRemove(db, target, config.backup.keepDays) : [];
     return {
       key: rowKey(ended),
+      name: nameOfAttempt(rowKey(ended), origin),
       target,
       keep,
       fence: ended.fence,
       backup: backup?.reference ?? null,
+      restored: ended.incarnation !== incarnation,
       old: old.map(({ deployment, reference }) => ({ deployment, reference })),
     };
   }

@@ -93,7 +93,8 @@ const isUnpacked = ({ target }: StepContext, release: string) =>
  */
 export async function holdReleases(context: StepContext, release: string): Promise<void> {
   if (!isUnpacked(context, release)) return;
-  if (heldIn(context.driver.room).by?.startsWith(`${context.key} `)) return;
+  const { key, driver, attempt } = context;
+  if (actsIn(driver.room, key, attempt.origin ?? '').at(-1)?.fence === heldIn(driver.room).fence) return;
   const command = { argv: ['true'], timeoutSeconds: 60, shown: 'noting its fencing number' };
   const by = { by: `${context.key} ${context.step} looks` };
   await underFence(context, (fence) =>
@@ -106,8 +107,8 @@ export async function makeReady(context: StepContext, to: Restorable): Promise<v
   if (to.kind !== 'release') return;
   if (isUnpacked(context, to.release) && isSame(await context.driver.observe(), to)) return;
   // Nearly always it is there still; its archive may lie with another runner.
-  const { driver, key, note } = context;
-  await driver.install(to.release, () => archiveOf(context, to.release), key, note);
+  const { driver, name, note } = context;
+  await driver.install(to.release, () => archiveOf(context, to.release), name, note);
 }
 
 /** What this attempt made live, if it came so far; the target's own journal has it also when the record has lost it. */

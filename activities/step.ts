@@ -8,6 +8,7 @@ import { SignalboxError } from '../domain/errors';
 import { sentence } from '../domain/sentence';
 import { sentences } from '../domain/sentences';
 import { failpoint } from '../domain/failpoint';
+import { nameOfAttempt } from '../domain/incarnation';
 import type { DeploymentStatus } from '../domain/machines';
 import { retryDelayMs } from '../domain/retries';
 import { buildRecipe, targetRecipe } from '../db/digest';
@@ -43,6 +44,8 @@ export interface StepContext {
   step: string;
   /** The attempt's key, CP-7.1. */
   key: string;
+  /** What the attempt leaves on a disk or a server is called by this: a key alone comes again. */
+  name: string;
   attempt: Attempt;
   target: TargetConfig;
   driver: Driver;
@@ -174,6 +177,7 @@ export function createStepRunner(deps: TargetDeps) {
       const result = await work({
         step: name,
         key: input.key,
+        name: nameOfAttempt(input.key, attempt.origin),
         attempt,
         target,
         driver,

@@ -71,7 +71,7 @@ async function installed(context: StepContext): Promise<{ release: string; folde
   const folder = await context.driver.install(
     release,
     () => Promise.resolve(archive),
-    context.key,
+    context.name,
     context.note,
   );
   return { release, folder };

@@ -10,6 +10,8 @@ import { targetOf } from './step';
 /** What an ended deployment leaves on the target's host, and what of it is kept. */
 export interface Left {
   key: string;
+  /** By which its files are called; not told by the previous version. */
+  name?: string;
   target: string;
   /** Releases that stay, besides the newest ones: what is live, and what it would be rolled back to. */
   keep: string[];
@@ -17,7 +19,12 @@ export interface Left {
   fence?: number | null;
   /** The file of its backup that counts. */
   backup: string | null;
+  /** The database was restored since it began: the record may lack the one that counts, so that all that are whole stay. */
+  restored?: boolean;
 }
+
+/** Being written, or unpacked to be proven. */
+const unfinished = /\.(new|proof)$/;
 
 /** Removes workspaces, what tries left that did not come to their end, and old releases. */
 export async function tidyTarget(
@@ -25,14 +32,17 @@ export async function tidyTarget(
   left: Left,
 ): Promise<void> {
   const { stateDir, log } = deps;
+  const { name: mine = left.key } = left;
   const clear = async (folder: string, isLeft: (name: string) => boolean) => {
     const names = existsSync(folder) ? await readdir(folder) : [];
-    for (const name of names.filter((name) => name.startsWith(`${left.key}.`) && isLeft(name)))
+    for (const name of names.filter((name) => name.startsWith(`${mine}.`) && isLeft(name)))
       await removeTree(join(folder, name));
   };
   await removeTree(join(stateDir, 'work', left.key));
   await clear(join(stateDir, 'artifacts', left.target), (name) => name.endsWith('.new.tar'));
-  await clear(join(stateDir, 'backups', left.target), (name) => name !== basename(left.backup ?? ''));
+  await clear(join(stateDir, 'backups', left.target), (name) =>
+    left.restored ? unfinished.test(name) : name !== basename(left.backup ?? ''),
+  );
   // Only now: the target may be gone from its file.
   const { driver: config } = targetOf(deps, left.target);
   const driver = createDriver(config);

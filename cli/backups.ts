@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { badInput, notFound } from '../domain/errors';
 import { parseDeploymentKey } from '../domain/keys';
 import type { TargetConfig, Targets } from '../domain/config';
@@ -66,7 +67,13 @@ function targetOf(where: Where, name: string): TargetConfig {
 
 export async function listBackups(options: Where & { target?: string; limit: string }): Promise<number> {
   const { listBackups: list } = await import('../db/backups.js');
-  const rows = await withRecord(options.state, (db) => list(db, options.target, Number(options.limit)));
+  const { unrecordedBackups } = await import('../activities/backups/unrecorded.js');
+  const stateDir = resolve(options.state);
+  const here = options.target ? [options.target] : await readdir(join(stateDir, 'backups')).catch(() => []);
+  const { rows, others } = await withRecord(options.state, async (db) => ({
+    rows: await list(db, options.target, Number(options.limit)),
+    others: (await Promise.all(here.map((target) => unrecordedBackups(db, stateDir, target)))).flat(),
+  }));
   if (options.json) console.log(JSON.stringify(rows.map((row) => ({ key: keyOf(row), ...row }))));
   else if (rows.length === 0) console.log('No backups yet; one is made and verified before every swap.');
   else
@@ -83,6 +90,13 @@ export async function listBackups(options: Where & { target?: string; limit: str
           row.removed_at ? `removed on ${row.removed_at.toISOString().slice(0, 10)}` : row.reference,
         ]),
       ),
+    );
+  if (!options.json && others.length > 0)
+    console.log(
+      [
+        '\nNot in the record, which was restored, or made by another Signalbox; "signalbox doctor" says what to do:',
+        ...others.map(({ reference, bytes }) => `${reference}, ${bytes} bytes`),
+      ].join('\n  '),
     );
   return exitCodes.done;
 }

@@ -1,6 +1,8 @@
 import { laneHolding, openAttempt } from '../domain/machines';
 import type { Db, Tx } from './connect';
 import type { DeploymentRow } from './deployments';
+import { deploymentKey } from '../domain/keys';
+import { originOf } from './installation';
 
 /** Backups, one for each deployment that came so far; which of them may go. */
 export interface BackupRow {
@@ -28,6 +30,25 @@ export const listBackups = async (db: Db, target: string | undefined, limit: num
 
 export const findBackup = async (db: Db, promotion: number, attempt: number) =>
   (await backupsOf(db).where({ promotion, attempt }).first()) as BackupOf | undefined;
+
+/** Where the backups of a target lie, also of those that were removed. */
+export const referencesOf = async (db: Db, target: string): Promise<string[]> =>
+  ((await backupsOf(db).where({ target }).select('reference')) as BackupOf[]).map(
+    ({ reference }) => reference,
+  );
+
+/** The attempts on a target that have not ended, by key and origin. */
+export const attemptsUnderWay = async (db: Db, target: string): Promise<{ key: string; origin: string }[]> =>
+  (
+    (await db('deployments')
+      .where({ target })
+      .whereIn('status', [...openAttempt])
+      .select('promotion', 'attempt', db.raw(`${originOf('deployments')} AS origin`))) as {
+      promotion: number;
+      attempt: number;
+      origin: string;
+    }[]
+  ).map(({ promotion, attempt, origin }) => ({ key: deploymentKey(promotion, attempt), origin }));
 
 /**
  * Backups of a target that nothing can need any more: older than so many days, of deployments that are over. Never the newest

@@ -336,7 +336,8 @@ export async function takeOver(db: Db, id: number, owner: string, runId: string,
   };
 }
 
-async function originOfDeployment(db: Db, id: number): Promise<string> {
+/** Which Signalbox an attempt belongs to, in which incarnation of its database. */
+export async function originOfDeployment(db: Db, id: number): Promise<string> {
   const { rows } = await db.raw(`SELECT ${originOf('d')} AS origin FROM deployments d WHERE id = ?`, [id]);
   return (rows[0] as { origin: string }).origin;
 }

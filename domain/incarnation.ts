@@ -15,6 +15,14 @@ export const nextIncarnation = (unique: string, ...known: string[]): string =>
 export const idIn = (id: string, incarnation: string): string =>
   incarnation === firstIncarnation ? id : `${id}~${incarnation}`;
 
+/**
+ * An attempt by a name that no other ever has: its key comes again after a restore, and so does that of another Signalbox
+ * on the same host. `CP-7.1@9f3ab1c0~2-9f3ab1`
+ * @param origin which Signalbox it belongs to, in which incarnation of its database; versions before did not say it.
+ */
+export const nameOfAttempt = (key: string, origin: string | undefined): string =>
+  origin ? `${key}@${origin}` : key;
+
 /** The incarnation that a workflow's id carries. */
 export const incarnationOf = (workflowId: string): string =>
   /~([1-9][0-9]*-[0-9a-f]+)$/.exec(workflowId)?.[1] ?? firstIncarnation;

@@ -74,7 +74,7 @@ export async function restoreByHand(options: {
     );
   const driver = createDriver(target.driver);
   const fence = await db.transaction((tx) => raiseFence(tx, target.name, heldIn(driver.room)));
-  const workspace = join(stateDir, 'work', `by-hand-${fence}`);
+  const workspace = join(stateDir, 'work', `by-hand-${target.name}-${fence}`);
   await mkdir(workspace, { recursive: true });
   const context = {
     step: 'restore',

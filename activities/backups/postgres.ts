@@ -236,11 +236,13 @@ function asFault(thrown: unknown): unknown {
 async function withScratch(
   serverUrl: string,
   sourceUrl: string,
-  { key, tryName }: StepContext,
+  { key, name: attempt, tryName }: StepContext,
   limitMs: number,
   work: (url: string) => Promise<void>,
 ): Promise<void> {
-  const family = `signalbox_scratch_${key}_`.toLowerCase();
+  // Of its name a digest: a database is called by 63 characters at most.
+  const mine = createHash('sha256').update(attempt).digest('hex').slice(0, 8);
+  const family = `signalbox_scratch_${key}_${mine}_`.toLowerCase();
   const name = `${family}${tryName}`;
   const admin = await connected(serverUrl, limitMs);
   const drop = (database: string) => admin.query(`DROP DATABASE IF EXISTS "${database}" WITH (FORCE)`);

@@ -17,14 +17,14 @@ export interface Driver {
   /**
    * Puts a release beside the others, or right again where it was changed on disk; what reads it finds each file whole.
    * @param archive finds its archive, when it is needed.
-   * @param key of the attempt that needs it: what a killed try leaves in the room is `<key>.<any>.unpack`.
+   * @param name of the attempt that needs it: what a killed try leaves in the room is `<name>.<any>.unpack`.
    * @param say gets what people should know.
    * @returns its folder.
    */
   install(
     release: string,
     archive: () => Promise<string>,
-    key: string,
+    name: string,
     say?: (text: string) => void,
   ): Promise<string>;
   /**

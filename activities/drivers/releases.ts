@@ -20,7 +20,7 @@ export function releasesIn(root: string, live: () => Promise<string | null>) {
   async function install(
     release: string,
     archive: () => Promise<string>,
-    key: string,
+    name: string,
     say: (text: string) => void = () => undefined,
   ): Promise<string> {
     const folder = folderOf(release);
@@ -30,7 +30,7 @@ export function releasesIn(root: string, live: () => Promise<string | null>) {
       return folder;
     }
     // Shared with another try, it could be moved into place while that one still writes.
-    const fresh = join(root, '.signalbox', `${key}.${randomUUID()}.unpack`);
+    const fresh = join(root, '.signalbox', `${name}.${randomUUID()}.unpack`);
     await mkdir(fresh, { recursive: true });
     try {
       await unpack(await archive(), fresh);

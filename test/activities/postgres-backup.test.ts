@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync, truncateSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -63,6 +64,7 @@ describeDumpable()('the postgres backup', () => {
     return {
       step: 'backup',
       key: 'CP-1.1',
+      name: 'CP-1.1@0a1b2c3d',
       tryName,
       target: { name: 'shop' },
       driver: { room: join(folder, 'room') },
@@ -123,15 +125,22 @@ describeDumpable()('the postgres backup', () => {
     await writer.end();
   });
 
-  it('removes the scratch databases of earlier tries, and none of a later one', async () => {
-    const scratch = (name: string) => `signalbox_scratch_cp-1.1_${name}`;
-    const [lower, higher, another] = ['backup-1-0', 'backup-2-1', 'by-hand'].map(scratch);
-    for (const name of [lower, higher, another]) await client.query(`CREATE DATABASE "${name}"`);
+  it('removes the scratch databases of earlier tries, and none of a later one or of another Signalbox', async () => {
+    const digest = createHash('sha256').update('CP-1.1@0a1b2c3d').digest('hex').slice(0, 8);
+    const [lower, ...stay] = [
+      `${digest}_backup-1-0`,
+      `${digest}_backup-2-1`,
+      `${digest}_by-hand`,
+      // Of the same server, under the same number.
+      'f00df00d_backup-1-0',
+      'backup-1-0',
+    ].map((name) => `signalbox_scratch_cp-1.1_${name}`);
+    for (const name of [lower, ...stay]) await client.query(`CREATE DATABASE "${name}"`);
     try {
       await make();
-      expect((await databases()).map(({ datname }) => datname).sort()).toEqual([higher, another].sort());
+      expect((await databases()).map(({ datname }) => datname).sort()).toEqual(stay.sort());
     } finally {
-      for (const name of [lower, higher, another]) await client.query(`DROP DATABASE IF EXISTS "${name}"`);
+      for (const name of [lower, ...stay]) await client.query(`DROP DATABASE IF EXISTS "${name}"`);
     }
   });
 

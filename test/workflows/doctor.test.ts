@@ -33,7 +33,7 @@ async function differences(): Promise<Difference[]> {
     db,
     temporal: world.client,
     targets: world.targets,
-    places: { stateDir: world.folder, headsFile: join(world.folder, 'no-heads.jsonl') },
+    places: { stateDir: world.deps.stateDir, headsFile: join(world.folder, 'no-heads.jsonl') },
     heads: [],
     settledMs: 0,
   });
@@ -171,6 +171,26 @@ it('the folder of a target is gone, although the record has it live', async () =
     ]);
   } finally {
     renameSync(`${root}.elsewhere`, root);
+  }
+});
+
+it('a backup that the record does not have; one that is being made is none', async () => {
+  const room = join(world.folder, 'state', 'backups', 'shop');
+  const file = join(room, 'CP-60.1@0a1b2c3d.backup-1-1-mx0fb5cg.tar.gz');
+  writeFileSync(file, 'all that is left');
+  writeFileSync(`${file}.new`, '');
+  try {
+    expect(withoutSchedule(await differences())).toMatchObject([
+      {
+        kind: 'backup-unrecorded',
+        subject: 'CP-60.1',
+        what: expect.stringContaining(`${file} (16 bytes, `),
+        todo: expect.stringContaining('operating.md'),
+      },
+    ]);
+  } finally {
+    rmSync(file);
+    rmSync(`${file}.new`);
   }
 });
 

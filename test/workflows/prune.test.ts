@@ -35,7 +35,9 @@ it('keeps those of what is live, of what it would return to, and the newest one'
     .where({ deployment: newest!.id })
     .update({ verified_at: new Date(Date.now() - 30.5 * 86_400_000) });
   expect(await prune()).toEqual([
-    expect.stringMatching(/^CP-1\.1: .*CP-1\.1\.backup-1-1-[0-9a-z]+\.tar\.gz, older than 30 days$/),
+    expect.stringMatching(
+      /^CP-1\.1: .*CP-1\.1@[0-9a-f]{8}\.backup-1-1-[0-9a-z]+\.tar\.gz, older than 30 days$/,
+    ),
     expect.stringMatching(/^CP-4\.1: /),
   ]);
   expect(await kept()).toEqual([false, true, true, false, true]);

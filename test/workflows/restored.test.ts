@@ -2,8 +2,8 @@ import { Context } from '@temporalio/activity';
 import type { WorkflowFailedError } from '@temporalio/client';
 import { rootCause } from '@temporalio/common';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { takeStock } from '../../db/installation';
 import type { Activities } from '../../activities';
 import { examineTargets } from '../../worker/doctor/targets';
@@ -301,6 +301,73 @@ describe('what was started after the dump fails by itself, in the middle of its 
         why: expect.stringContaining('restored'),
       }),
     );
+  });
+});
+
+describe('a backup that the restored record does not have', () => {
+  const backups = () => join(world.folder, 'state', 'backups', 'shop');
+  /** Stops an attempt after its migration, of which the record then loses all. @returns its backup. */
+  async function lostAfterMigration(lose: (id: number, promotion: number) => Promise<void>) {
+    const held = hold('migrate', true);
+    const d = await world.start(await world.approved('v2'));
+    await held.there;
+    const { id, promotion } = await d.row();
+    const { reference } = await world.db('backups').where({ deployment: id }).first('reference');
+    await d.handle.terminate();
+    held.release();
+    await lose(id, promotion);
+    await stock();
+    return { promotion, reference: reference as string, ...d };
+  }
+  const backToApproved = async (tx: any, id: number) => {
+    await tx('promotions').where({ id }).update({ status: 'approved' });
+    await tx('change_requests').where({ id }).update({ status: 'approved' });
+  };
+
+  it('stays when its number comes again', async () => {
+    const { promotion, reference } = await lostAfterMigration((id, number) =>
+      lose(async (tx) => {
+        for (const table of ['deployment_steps', 'backups', 'deployment_log'])
+          await tx(table).where({ deployment: id }).delete();
+        await tx('deployments').where({ id }).delete();
+        await backToApproved(tx, number);
+      }),
+    );
+    const held = readFileSync(reference);
+    const again = await world.start(promotion);
+    expect(again.attempt).toBe(1);
+    await again.handle.result();
+    const { id, status } = await again.row();
+    expect(status).toBe('succeeded');
+    expect(existsSync(reference)).toBe(true);
+    expect(readFileSync(reference)).toEqual(held);
+    const later = await world.db('backups').where({ deployment: id }).first('reference');
+    expect(existsSync(later.reference)).toBe(true);
+    expect(readdirSync(backups())).toEqual(
+      expect.arrayContaining([reference, later.reference].map((file: string) => basename(file))),
+    );
+  });
+
+  it('stays when its attempt ends, of which the record has the begin', async () => {
+    const d = await lostAfterMigration((id) =>
+      lose(async (tx) => {
+        for (const table of ['deployment_steps', 'backups'])
+          await tx(table).where({ deployment: id }).delete();
+        await tx('deployments').where({ id }).update({ migration_began: false });
+      }),
+    );
+    await reconcile();
+    await world.until('it to end, or a person to be asked', async () =>
+      ['rollback-failed', 'rolled-back'].includes((await d.row()).status),
+    );
+    const { owner, status } = await d.row();
+    if (status === 'rollback-failed')
+      await world.client.workflow
+        .getHandle(owner)
+        .signal('resolveRollback', world.resolutionOf(owner, 'accept'));
+    await ended(d.row);
+    await world.checkEnded(await d.row());
+    expect(existsSync(d.reference)).toBe(true);
   });
 });
 

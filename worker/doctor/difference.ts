@@ -21,7 +21,8 @@ export interface Difference {
     | 'lost'
     | 'live'
     | 'not-observed'
-    | 'backup-gone';
+    | 'backup-gone'
+    | 'backup-unrecorded';
   /** What it is about: a key, a target, `database`. */
   subject: string;
   what: string;

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { createDriver } from '../../activities/drivers/driver';
 import { heldIn, lastIn } from '../../activities/drivers/numbers';
 import { backupsOf } from '../../activities/left-behind';
+import { unrecordedBackups } from '../../activities/backups/unrecorded';
 import { look } from '../../activities/look';
 import { laneHolder, listBackups } from '../../db/backups';
 import type { Db } from '../../db/connect';
@@ -13,7 +14,8 @@ import { messageOf } from '../../domain/errors';
 import { idIn } from '../../domain/incarnation';
 import { inWords, isSame, releaseOr, type Observed } from '../../domain/observed';
 import { sentences } from '../../domain/sentences';
-import type { Difference, Examined } from './difference';
+import { databaseNow } from '../../db/clock';
+import { isSettled, type Difference, type Examined } from './difference';
 
 /** Record against targets, on the host where this runs. @returns also what lies on other hosts, in plain words. */
 export async function examineTargets(
@@ -31,6 +33,7 @@ export async function examineTargets(
       ...(await fence(examined, target)),
       ...(await live(examined, target)),
       ...(await backups(examined, target)),
+      ...(await unrecorded(examined, target)),
     );
   }
   return { differences, elsewhere };
@@ -172,5 +175,19 @@ async function backups({ db }: Examined, { name }: TargetConfig): Promise<Differ
       subject: rowKey(row),
       what: `The backup of ${rowKey(row)} is gone: ${row.reference} does not exist.`,
       todo: `Put the file back from a copy, or know that the data of ${name} cannot go back to before ${rowKey(row)}. If it lies on another host, run this there.`,
+    }));
+}
+
+async function unrecorded(examined: Examined, { name }: TargetConfig): Promise<Difference[]> {
+  const { db, places } = examined;
+  const found = await unrecordedBackups(db, places.stateDir, name);
+  const now = await databaseNow(db);
+  return found
+    .filter(({ written }) => isSettled(examined, written, now))
+    .map(({ key, reference, bytes, written }) => ({
+      kind: 'backup-unrecorded' as const,
+      subject: key,
+      what: `The record does not have the backup ${reference} (${bytes} bytes, ${written.toISOString()}), which ${key} made before the database was restored, or for another Signalbox: it is the data of ${name} from before that attempt.`,
+      todo: `Nothing removes it. If ${name} was left in the middle of that migration, put it back by hand (operating.md, "What a restored database lacks"); else remove the file.`,
     }));
 }
