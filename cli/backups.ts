@@ -53,8 +53,9 @@ export function configHere({ state, config }: Pick<Where, 'state' | 'config'>): 
 export function targetsHere({ state, config }: Pick<Where, 'state' | 'config'>): Targets {
   const file = configHere({ state, config });
   const sample = sampleConfigFile(resolve(state));
+  const running = readEndpoints(state);
   return new Map([
-    ...(readEndpoints(state) && existsSync(sample) ? readTargets(sample) : []),
+    ...(running && running.sample !== false && existsSync(sample) ? readTargets(sample) : []),
     ...(file ? readTargets(file) : []),
   ]);
 }

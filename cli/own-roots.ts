@@ -20,6 +20,20 @@ export function demandOwnRoots(targets: Targets, where: string): void {
   if (wrong.length > 0) throw new ConfigError(`${where} is not valid:\n${wrong.join('\n')}`);
 }
 
+/**
+ * A name that no target has would be waited for by nobody. A runner's own file may name its target alone.
+ * @throws ConfigError naming each.
+ */
+export function demandRelated(targets: Targets, where: string): void {
+  const wrong = [...targets.values()].flatMap(({ name, dependsOn }) =>
+    dependsOn
+      .filter((other) => !targets.has(other))
+      .map((other) => `The target ${name} has dependsOn: ${other}, and there is no target ${other}.`),
+  );
+  if (wrong.length === 0) return;
+  throw new ConfigError(`${where} is not valid: ${wrong.join(' ')} Name it, or take it out of dependsOn.`);
+}
+
 function shared(one: TargetConfig, other: TargetConfig): string | undefined {
   if (real(one.driver.root) !== real(other.driver.root)) return undefined;
   const path =

@@ -16,6 +16,7 @@ import {
   takeStock,
   takeTargets,
 } from './serve';
+import { demandRelated } from './own-roots';
 import { readConfig, required } from './settings';
 import { signingKeys } from './state-dir';
 
@@ -26,7 +27,12 @@ interface Alone {
 }
 
 async function open(service: string, { state, config }: Alone) {
-  const configured = readConfig(config);
+  const readWhole = () => {
+    const whole = readConfig(config);
+    demandRelated(whole.targets, config);
+    return whole;
+  };
+  const configured = readWhole();
   let { targets } = configured;
   const databaseUrl = required('DATABASE_URL', 'the PostgreSQL database, postgres://user:password@host/name');
   const stateDir = resolve(state);
@@ -37,7 +43,8 @@ async function open(service: string, { state, config }: Alone) {
   installRuntime(log, sdkPort);
   const tracing = startTracing(service);
   const temporal = await connectTemporal();
-  const db = await openDatabase(databaseUrl, targets, log);
+  const db = await openDatabase(databaseUrl, log);
+  await takeTargets(db, targets);
   await setUpTemporal(temporal);
   const place = { db, temporal, stateDir, log, keyring, config: configured };
   const stock = await takeStock(place);
@@ -46,7 +53,7 @@ async function open(service: string, { state, config }: Alone) {
   const reread = (demand?: (targets: Targets) => Promise<void>) =>
     rereadOnHangup(
       configured,
-      () => readConfig(config),
+      readWhole,
       async (next) => {
         await demand?.(next);
         await takeTargets(db, next);

@@ -11,7 +11,7 @@ import type { Config, Targets } from '../domain/config';
 import type { OidcConfig } from '../domain/service-config';
 import { followChanges } from '../db/changes';
 import { connect, type Db } from '../db/connect';
-import { noteTargets, registerTargets } from '../db/targets';
+import { noteRoots, noteTargets, registerTargets } from '../db/targets';
 import type { Temporal } from '../temporal-config/connection';
 import type { Keyring } from '../temporal-config/signing';
 import type { Tracing } from '../temporal-config/tracing';
@@ -49,16 +49,10 @@ export const openLog = (destination?: string): Logger =>
   );
 
 /** Opens the database and brings its schema up to date. @throws naming DATABASE_URL when it is not reached. */
-export async function openDatabase(
-  url: string,
-  targets: Targets,
-  log: Logger,
-  ownerUrl?: string,
-): Promise<Db> {
+export async function openDatabase(url: string, log: Logger, ownerUrl?: string): Promise<Db> {
   const db = connect(url, 10, (message) => log.warn(`PostgreSQL: ${message.split('\n', 1)[0]}`));
   try {
     await migrateAsOwner(url, ownerUrl);
-    await takeTargets(db, targets);
     return db;
   } catch (thrown) {
     await db.destroy();
@@ -72,6 +66,7 @@ export async function openDatabase(
 /** Takes over what the targets file says. */
 export async function takeTargets(db: Db, targets: Targets): Promise<void> {
   await registerTargets(db, [...targets.keys()]);
+  await noteRoots(db, targets);
   await noteTargets(db, targets, operator());
   await rebindAll(db, targets);
 }
@@ -300,7 +295,7 @@ export async function serveWorker(options: {
  */
 export function rereadOnHangup<C extends { targets: Targets }>(
   begun: C,
-  read: () => C,
+  read: () => C | Promise<C>,
   use: (targets: Targets) => Promise<void>,
   say: (line: string) => void,
 ): () => void {

@@ -29,6 +29,8 @@ export interface Endpoints {
   /** The embedded database as its owner. */
   databaseOwnerUrl?: string;
   site: string;
+  /** Whether its sample is one of the targets. Versions before did not say it; theirs always was. */
+  sample?: boolean;
   /** The operator's own targets file, with its whole path; null: it runs without. Versions before did not say it. */
   config?: string | null;
   tokens: Record<Role, string>;

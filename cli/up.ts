@@ -3,6 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Role } from '../domain/machines';
 import { parseConfig, type Targets } from '../domain/config';
 import { findPerson, setGrants } from '../db/people';
+import { rootOf } from '../db/targets';
+import type { Db } from '../db/connect';
 import { mintToken } from '../db/tokens';
 import { connectTemporal, isConfigured, type Temporal } from '../temporal-config/connection';
 import { setUpTemporal } from '../temporal-config/setup';
@@ -14,7 +16,7 @@ import { startPostgres } from './embedded/postgres-server';
 import { localSignIn } from './local-sign-in';
 import { createProcesses } from './embedded/processes';
 import { startTemporalServer } from './embedded/temporal-server';
-import { makeSample } from './sample/sample';
+import { isSampleRoot, makeSample } from './sample/sample';
 import { deploySample } from './sample/first-deployment';
 import {
   openDatabase,
@@ -26,7 +28,7 @@ import {
   takeStock,
   takeTargets,
 } from './serve';
-import { demandOwnRoots } from './own-roots';
+import { demandOwnRoots, demandRelated } from './own-roots';
 import { configFileOr, readConfig, readTargets } from './settings';
 import { people, signingKeys, takeStateDir, type Endpoints } from './state-dir';
 import { sentences } from '../domain/sentences';
@@ -120,13 +122,21 @@ export async function up(options: UpOptions): Promise<number> {
       stopSignal: 'SIGTERM' as const,
     };
     await part('Starting the sample site', () => processes.start(server, () => untilAnswers(site)));
-    // Your own file wins where it names a target of the sample.
-    const read = (): Targets => {
-      const all: Targets = new Map([...readTargets(sample.configFile), ...ownTargets()]);
+    // Your own file wins where it names a target of the sample; and what was deployed under its name elsewhere is not the
+    // sample's, also when your file does not name it any more.
+    const read = async (db: Db): Promise<Targets> => {
+      const own = ownTargets();
+      const root = await rootOf(db, 'shop');
+      const taken = root !== undefined && !isSampleRoot(root);
+      if (taken && !own.has('shop'))
+        say(
+          `The sample does not take the name shop: by your targets file that target is deployed to ${root}. Name it in the file again to go on with it.`,
+        );
+      const all: Targets = new Map([...(taken ? [] : readTargets(sample.configFile)), ...own]);
       demandOwnRoots(all, configFile ?? sample.configFile);
+      demandRelated(all, configFile ?? sample.configFile);
       return all;
     };
-    let targets = read();
 
     const [{ databaseUrl, databaseOwnerUrl }, { temporal, temporalUi }] = await allStarted([
       part(
@@ -143,9 +153,12 @@ export async function up(options: UpOptions): Promise<number> {
     undo.push(() => temporal.connection.close());
 
     const db = await part('Bringing the database up to date', () =>
-      openDatabase(databaseUrl, targets, log, databaseOwnerUrl),
+      openDatabase(databaseUrl, log, databaseOwnerUrl),
     );
     undo.push(() => db.destroy());
+    let targets = await read(db);
+    await takeTargets(db, targets);
+    const hasSample = () => isSampleRoot(targets.get('shop')?.driver.root ?? '');
     const made = { by: 'signalbox', why: 'a sample person of the embedded mode' };
     for (const [role, token] of Object.entries(state.tokens) as [Role, string][]) {
       const person = people[role];
@@ -166,20 +179,21 @@ export async function up(options: UpOptions): Promise<number> {
       say(sentences(`The worker broke: ${String(thrown)}`, 'Stopping; start again to go on'));
       interrupted('worker');
     });
+    let endpoints: Endpoints | undefined;
     undo.push(
       rereadOnHangup(
         config,
-        () => ({ ...(configFile ? readConfig(configFile) : config), targets: read() }),
+        async () => ({ ...(configFile ? readConfig(configFile) : config), targets: await read(db) }),
         async (next) => {
           await worker.demand(next);
           await takeTargets(db, next);
           targets = next;
+          if (endpoints) state.publish((endpoints = { ...endpoints, sample: hasSample() }));
         },
         say,
       ),
     );
 
-    let endpoints: Endpoints | undefined;
     const signIn = localSignIn(Object.values(people), (code) => {
       if (endpoints) state.publish((endpoints = { ...endpoints, signIn: signInLink(endpoints.page, code) }));
       say('Somebody signed in on the page by the link above; "npx signalbox sign-in" prints the next one.');
@@ -207,6 +221,7 @@ export async function up(options: UpOptions): Promise<number> {
       databaseUrl,
       databaseOwnerUrl,
       site,
+      sample: hasSample(),
       config: configFile ? resolve(configFile) : null,
       tokens: state.tokens,
     };
@@ -220,7 +235,7 @@ export async function up(options: UpOptions): Promise<number> {
     say(`  State            ${state.path} (tokens and addresses: endpoints.json)`);
     say('');
     // A `shop` of your own is yours: nobody asked for a deployment there.
-    if (options.sample && !ownTargets().has('shop'))
+    if (options.sample && hasSample())
       await Promise.race([deploySample(createClient(endpoints), state.path, site, say), interruption]);
     if (!stopping) say('Running. Ctrl-C stops everything in order.');
 

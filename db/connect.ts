@@ -18,6 +18,7 @@ import * as decisionsHeard from './migrations/015-decisions-heard';
 import * as runnerActs from './migrations/017-runner-acts';
 import * as adoptedReturn from './migrations/019-adopted-return';
 import * as sameStart from './migrations/022-same-start';
+import * as targetRoots from './migrations/023-target-roots';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -123,6 +124,7 @@ const migrations: Record<string, Knex.Migration> = {
   '012-installation': installation,
   '019-adopted-return': adoptedReturn,
   '022-same-start': sameStart,
+  '023-target-roots': targetRoots,
 };
 
 const migrationLock = 4_600_001;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { TargetView } from '../domain/schemas';
 import { switchedOff } from '../domain/admission';
-import type { TargetConfig } from '../domain/config';
+import type { TargetConfig, Targets } from '../domain/config';
 import { deploymentKey, promotionKey } from '../domain/keys';
 import { laneHolding } from '../domain/machines';
 import { inWords, nothing, releaseOr, type Observed } from '../domain/observed';
@@ -20,6 +20,20 @@ export async function registerTargets(db: Db, names: string[]): Promise<void> {
       .insert(names.map((name) => ({ name })))
       .onConflict('name')
       .ignore();
+}
+
+/** Notes where each target is deployed to. */
+export async function noteRoots(db: Db, targets: Targets): Promise<void> {
+  for (const { name, driver } of targets.values())
+    await db('targets')
+      .where({ name })
+      .whereRaw('root IS DISTINCT FROM ?', [driver.root])
+      .update({ root: driver.root });
+}
+/** Where a target was deployed to by the targets file that named it last; undefined: nobody has noted it. */
+export async function rootOf(db: Db, name: string): Promise<string | undefined> {
+  const row = (await db('targets').where({ name }).first('root')) as { root: string | null } | undefined;
+  return row?.root ?? undefined;
 }
 
 /**

@@ -1,10 +1,13 @@
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { stringify } from 'yaml';
 import { git } from '../../activities/git';
 
 export const sampleConfigFile = (stateDir: string) => join(stateDir, 'sample', 'signalbox.config.yaml');
+
+/** Whether a root is that of a sample; a state directory may have been moved since it was noted. */
+export const isSampleRoot = (root: string) => root.endsWith(join(sep, 'sample', 'shop'));
 
 /**
  * The sample target `shop`: a small repository of its own with the tags `v1`, `v2` and `broken`, the folder it

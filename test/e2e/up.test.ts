@@ -331,5 +331,34 @@ it('rereads the targets file on SIGHUP: a valid one counts, a wrong one is refus
   up.kill('SIGHUP');
   await up.says(/The repository of slow cannot be read from this host: .*gone.* does not/);
   expect(up.output().split(unset)).toHaveLength(2);
+
+  // A shop of one's own that is taken out again does not become the sample's: its record is not about that one.
+  const names = async (of: Up) => {
+    const { targets } = JSON.parse((await cli(of, 'status', '--json')).out) as {
+      targets: { name: string }[];
+    };
+    return targets.map(({ name }) => name);
+  };
+  const read = 'Targets file read again.';
+  const reread = async (yaml: string) => {
+    const before = up.output().split(read).length;
+    writeFileSync(config, yaml);
+    up.kill('SIGHUP');
+    await until('the file to be read again', () => up.output().split(read).length > before);
+  };
+  await reread(text.replace('  slow:', '  shop:'));
+  expect(await names(up)).toEqual(['shop']);
+  await reread(text);
+  expect(await names(up)).toEqual(['slow']);
+  expect(up.output()).toMatch(
+    /The sample does not take the name shop: by your targets file that target is deployed to /,
+  );
+  expect(await cli(up, 'doctor')).toMatchObject({ code: 0, err: '' });
+  writeFileSync(config, `${text}    dependsOn: [shop]\n`);
+  up.kill('SIGHUP');
+  await up.says(/the old one stays.*slow.*dependsOn.*shop/);
   await stopUp(up);
+  const again = await startUp({ state: up.state, args: ['--no-sample'] });
+  expect(await names(again)).toEqual([]);
+  await stopUp(again);
 });

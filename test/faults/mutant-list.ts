@@ -135,6 +135,22 @@ export const mutants: Mutant[] = [
     killer: { test: 'test/workflows/doctor', named: 'a backup that the record does not have' },
   },
   {
+    name: 'a-shop-that-is-not-the-sample',
+    without: "keeping the sample from the name of a target that is somebody's own",
+    file: 'cli/up.ts',
+    from: 'const taken = root !== undefined && !isSampleRoot(root);',
+    to: "const taken = root === '' && !isSampleRoot(root);",
+    killer: { test: 'test/e2e/up', named: 'rereads the targets file on SIGHUP' },
+  },
+  {
+    name: 'related-targets-are-there',
+    without: 'refusing a file whose dependsOn names a target that there is not',
+    file: 'cli/own-roots.ts',
+    from: '.filter((other) => !targets.has(other))',
+    to: ".filter((other) => other === '' && !targets.has(other))",
+    killer: { test: 'test/e2e/up', named: 'rereads the targets file on SIGHUP' },
+  },
+  {
     name: 'left-work-goes',
     without: 'removing what an attempt left that the record does not have',
     file: 'activities/reconcile.ts',
