@@ -10,6 +10,8 @@ import { beginAdoption, endAdoption, type Adoption } from '../db/adoptions';
 import { whyMayNotNow } from '../db/people';
 import type { AdoptRequest } from '../workflows/messages';
 import { packCanonical, removeTree, settle } from './archive';
+import type { TargetConfig } from '../domain/config';
+import { keepArchive, short } from './build';
 import type { Deps } from './deps';
 import { createDriver, type Driver } from './drivers/driver';
 import type { Heard } from './heard';
@@ -48,6 +50,7 @@ export function createAdoption(deps: Deps, heard: Heard) {
             'NotAdopted',
             `${name} runs ${inWords(live)}, which is not unpacked below ${target.driver.root}: restore could not bring it back.`,
           );
+        if (live.kind === 'release') await demandKept(target, live.release);
         if (live.kind !== 'foreign') return live;
         await removeTree(workspace);
         await mkdir(workspace, { recursive: true });
@@ -83,6 +86,22 @@ export function createAdoption(deps: Deps, heard: Heard) {
       return outcome;
     },
   };
+
+  /** A rollback by hand returns to what was adopted, also once its folder is removed with the old ones. */
+  async function demandKept({ name, driver }: TargetConfig, release: string): Promise<void> {
+    const folder = join(driver.root, 'releases', release);
+    const archives = join(stateDir, 'artifacts', name);
+    const archive = join(archives, `${release}.tar`);
+    if (await keepArchive(release, folder, archive, join(archives, `adopt-${randomUUID()}.new.tar`))) return;
+    const otherwise =
+      driver.kind === 'directory'
+        ? ', or let "current" lead to a copy of the folder that is not in "releases"'
+        : '';
+    throw verdict(
+      'NotAdopted',
+      `${name} runs release ${short(release)}, whose folder ${folder} was changed since it was unpacked, and whose archive is not at ${archive}: nothing could bring it back. Put its archive back there, from the state directory by which it was deployed${otherwise}; then adopt again.`,
+    );
+  }
 
   async function makeLive(
     driver: Driver,

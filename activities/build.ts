@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { messageOf } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { buildRecipe } from '../db/digest';
-import { isInside, packCanonical, readBack, removeTree, settle } from './archive';
+import { isInside, isRelease, packCanonical, readBack, removeTree, settle } from './archive';
 import type { TargetDeps } from './deps';
 import { heldIn } from './drivers/numbers';
 import { fenced } from './fence';
@@ -238,13 +238,38 @@ async function intact(archive: string, digest: string): Promise<boolean> {
   return readBack(archive).then((found) => found.sha256 === digest, alteredUnlessScarce);
 }
 
-/** The archive of a release, checked against its digest. @throws when it is missing or altered. */
+/**
+ * Sees to it that a release can be unpacked again: one whose archive is missing or altered is packed from its folder, if
+ * that is what it was.
+ * @param fresh where it is packed, beside the archive. @returns false: neither is.
+ */
+export async function keepArchive(
+  release: string,
+  folder: string,
+  archive: string,
+  fresh: string,
+): Promise<boolean> {
+  if (await intact(archive, release)) return true;
+  if (!(await isRelease(folder, release))) return false;
+  try {
+    // Whatever serves it may have written into it meanwhile.
+    if ((await packCanonical(folder, fresh)).sha256 !== release) return false;
+    await settle(fresh, archive);
+    return true;
+  } finally {
+    await removeTree(fresh);
+  }
+}
+
+/** The archive of a release, checked against its digest. @throws when it is lost, and its folder is not what it was. */
 export async function archiveOf(context: StepContext, release: string): Promise<string> {
-  const archive = context.room.artifact(release);
-  if (!(await intact(archive, release)))
+  const { room, target, name, tryName } = context;
+  const archive = room.artifact(release);
+  const folder = join(target.driver.root, 'releases', release);
+  if (!(await keepArchive(release, folder, archive, room.artifact(`${name}.${tryName}.new`))))
     throw verdict(
       'ArtifactLost',
-      `The archive of release ${short(release)} is missing or altered: ${archive}.`,
+      `The archive of release ${short(release)} is missing or altered (${archive}), and so is its folder ${folder}. Put the archive back, from a copy or from the state directory by which it was deployed; or ship and deploy its revision, which builds it again.`,
     );
   return archive;
 }

@@ -80,9 +80,9 @@ function switchesOf({ attempt, driver, key }: StepContext) {
   return all.slice(all.findLastIndex((entry) => !isMine(entry)) + 1);
 }
 
-/** What is live is only looked at; it is made ready when it has to become live again. */
+/** Its archive is all that brings it back when its folder is changed, or removed with the old ones. */
 async function isThere(context: StepContext, live: Restorable): Promise<void> {
-  if (live.kind === 'release' && !isUnpacked(context, live.release)) await archiveOf(context, live.release);
+  if (live.kind === 'release') await archiveOf(context, live.release);
 }
 const isUnpacked = ({ target }: StepContext, release: string) =>
   existsSync(join(target.driver.root, 'releases', release));

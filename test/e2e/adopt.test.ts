@@ -1,5 +1,6 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { packCanonical } from '../../activities/archive';
 import type { TargetConfig } from '../../domain/config';
 import { serveWorld, tokenOf, type Served } from '../helpers/api';
 import { runProgram } from '../helpers/up';
@@ -94,10 +95,24 @@ it.each([
 );
 
 it('and is recorded where it can', async () => {
-  runs(digest);
-  mkdirSync(join(world.root('command'), 'releases', digest), { recursive: true });
+  const releases = join(world.root('command'), 'releases');
+  mkdirSync(join(releases, 'fresh'), { recursive: true });
+  writeFileSync(join(releases, 'fresh', 'version.txt'), 'v0\n');
+  const { sha256 } = await packCanonical(join(releases, 'fresh'), join(world.folder, 'fresh.tar'));
+  renameSync(join(releases, 'fresh'), join(releases, sha256));
+  runs(sha256);
   const { status, body } = await byApi('command');
-  expect([status, body.observed?.what]).toEqual([200, `release ${digest.slice(0, 12)}`]);
+  expect([status, body.observed?.what]).toEqual([200, `release ${sha256.slice(0, 12)}`]);
+  expect(await audited('command')).toBe(1);
+
+  // Under the name of a release there is something else, and no archive.
+  mkdirSync(join(releases, digest));
+  runs(digest);
+  const refused = await byApi('command');
+  expect([refused.status, refused.body.detail]).toEqual([
+    409,
+    expect.stringMatching(/was changed since it was unpacked.*Put its archive back there/),
+  ]);
   expect(await audited('command')).toBe(1);
 });
 

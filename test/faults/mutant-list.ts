@@ -151,6 +151,22 @@ export const mutants: Mutant[] = [
     killer: { test: 'test/e2e/up', named: 'rereads the targets file on SIGHUP' },
   },
   {
+    name: 'archive-from-the-folder',
+    without: 'packing a release whose archive is lost from where it lies unpacked',
+    file: 'activities/build.ts',
+    from: 'if (!(await isRelease(folder, release))) return false;',
+    to: "if (folder !== '' || !(await isRelease(folder, release))) return false;",
+    killer: { test: 'test/workflows/adopt', named: 'is what a rollback by hand returns to' },
+  },
+  {
+    name: 'adopted-can-come-back',
+    without: 'refusing to adopt, and to deploy over, what nothing could bring back',
+    file: 'activities/build.ts',
+    from: '  if (!(await isRelease(folder, release))) return false;\n',
+    to: '  if (!(await isRelease(folder, release))) return existsSync(folder);\n',
+    killer: { test: 'test/workflows/adopt', named: 'nothing could bring it back' },
+  },
+  {
     name: 'left-work-goes',
     without: 'removing what an attempt left that the record does not have',
     file: 'activities/reconcile.ts',

@@ -1,6 +1,15 @@
 import { ApplicationFailure } from '@temporalio/activity';
 import { randomUUID } from 'node:crypto';
-import { lstatSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { Activities } from '../../activities';
 import { findAdoption } from '../../db/adoptions';
@@ -13,7 +22,9 @@ import { makeWorld, type World } from '../helpers/world';
 /** What is live is taken into the record, whoever put it there. */
 let world: World;
 beforeAll(async () => {
-  world = await makeWorld({ targets: ['shop', 'folder', 'hand', 'busy', 'back', 'accepted', 'foreign'] });
+  world = await makeWorld({
+    targets: ['shop', 'folder', 'hand', 'busy', 'back', 'accepted', 'foreign', 'left', 'lost'],
+  });
 });
 afterAll(() => world.stop());
 beforeEach(() => {
@@ -134,6 +145,50 @@ it('a release that was switched to by hand is recorded as it is', async () => {
   renameSync(join(world.root('hand'), 'by-hand'), join(world.root('hand'), 'current'));
   expect(await adopt('hand')).toMatchObject({ adopted: true });
   expect(await view('hand')).toMatchObject({ current: { revision: 'v1' }, observed: null });
+});
+
+describe('a release of another state directory, which is gone with its archives', () => {
+  const archives = (target: string) => join(world.deps.stateDir, 'artifacts', target);
+
+  it('is packed from where it is live, and is what a rollback by hand returns to', async () => {
+    const first = await world.deploy('v1', 'left');
+    rmSync(archives('left'), { recursive: true });
+    expect(await adopt('left')).toMatchObject({ adopted: true });
+    const { to_release } = await first.row();
+    expect(readdirSync(archives('left'))).toContain(`${to_release}.tar`);
+    // Its folder may be removed with the old ones.
+    const second = await world.deploy('v2', 'left');
+    rmSync(join(world.root('left'), 'releases', to_release!), { recursive: true });
+    expect(await rolledBack(second.promotion)).toMatchObject({ status: 'succeeded' });
+    expect(world.version('left')).toBe('v1');
+  });
+
+  it('is packed also where nobody adopted it', async () => {
+    const d = await world.deploy('v2', 'left');
+    rmSync(archives('left'), { recursive: true });
+    expect(await rolledBack(d.promotion)).toMatchObject({ status: 'succeeded' });
+    expect(world.version('left')).toBe('v1');
+  });
+
+  it('and was changed since: nothing could bring it back, so that it is refused with what to do', async () => {
+    await world.deploy('v1', 'lost');
+    rmSync(archives('lost'), { recursive: true });
+    writeFileSync(join(world.root('lost'), 'current', 'version.txt'), 'v1, and something else\n');
+    const live = link('lost');
+    expect(await adopt('lost')).toMatchObject({
+      adopted: false,
+      outcome: expect.stringMatching(
+        /was changed since it was unpacked.*artifacts\/lost.*Put its archive back/,
+      ),
+    });
+    const d = await world.deploy('v2', 'lost');
+    expect(await d.row()).toMatchObject({
+      status: 'rolled-back',
+      outcome: expect.stringMatching(/Nothing was touched/),
+    });
+    expect(link('lost')).toBe(live);
+    expect(world.version('lost')).toBe('v1, and something else');
+  });
 });
 
 it('what could not be put back is refused, with what to do', async () => {
