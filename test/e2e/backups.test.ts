@@ -1,5 +1,5 @@
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { cleanUp, cli, startUp, stopUp, type Up } from '../helpers/up';
 
 /** `signalbox backup`: what there is, whether it is whole, and putting it back by hand. */
@@ -15,7 +15,12 @@ it('lists, verifies and restores', async () => {
   const list = await cli(up, 'backup', 'list', '--json');
   const [first] = JSON.parse(list.out) as { key: string; reference: string; kind: string }[];
   expect(first).toMatchObject({ key: 'CP-1.1', kind: 'files' });
-  expect((await cli(up, 'backup', 'list')).out).toContain(first!.reference);
+  const other = join(dirname(first!.reference), 'CP-60.1@0a1b2c3d.backup-1-1-mx0fb5cg.tar.gz');
+  writeFileSync(other, 'left by what the record does not have');
+  const [known, unknown] = (await cli(up, 'backup', 'list')).out.split('Not in the record');
+  expect(known).toContain(first!.reference);
+  expect(unknown).toContain(other);
+  expect(unknown).not.toContain(first!.reference);
   expect(await cli(up, 'backup', 'verify', 'CP-1.1')).toMatchObject({
     code: 0,
     out: expect.stringContaining('is what was made and verified at'),

@@ -366,6 +366,8 @@ describe('a backup that the restored record does not have', () => {
         .getHandle(owner)
         .signal('resolveRollback', world.resolutionOf(owner, 'accept'));
     await ended(d.row);
+    // It tidies up after its end is recorded.
+    await world.client.workflow.getHandle(owner).result();
     await world.checkEnded(await d.row());
     expect(existsSync(d.reference)).toBe(true);
   });
