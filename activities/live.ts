@@ -15,7 +15,8 @@ import {
 } from '../domain/observed';
 import { archiveOf, runTargetCommand } from './build';
 import type { Guard, Hook, Switched } from './drivers/driver';
-import { actsIn, heldIn, newerIn, switchesIn } from './drivers/numbers';
+import { actsIn, hasActed, heldIn, newerIn, switchesIn } from './drivers/numbers';
+import { sentences } from '../domain/sentences';
 import { fenced, underFence } from './fence';
 import { judge, verdict } from './causes';
 import type { StepContext } from './step';
@@ -156,6 +157,19 @@ export function mayHaveSucceeded({ attempt, driver, key }: StepContext): string 
 export function newerThan({ attempt, driver, key }: StepContext): string | undefined {
   const newer = newerIn(driver.room, key, attempt.origin ?? '');
   return newer && `${newer.by} acted there since, under fencing number ${newer.fence}`;
+}
+
+/**
+ * Why this is not where the attempt acted, in plain words: each act is noted in the target's folder before it is done, and
+ * this one has none. What is live here says nothing of what it left there.
+ */
+export function whyElsewhere({ attempt, driver, key, target }: StepContext): string | undefined {
+  const did = ['swap', 'migrate'].find((step) => attempt.done?.includes(step));
+  if (!did || !attempt.origin || hasActed(driver.room, key, attempt.origin)) return undefined;
+  return sentences(
+    `${target.driver.root}, the driver.root of ${target.name}, has no trace of ${key}, which did its ${did}: driver.root was changed in the targets file meanwhile, or the folder was replaced`,
+    `Nothing was changed. Put it back as it was, then signalbox resolve ${key} --retry; or look what is live, and signalbox resolve ${key} --accept`,
+  );
 }
 
 /** Switches under a new fencing number. @throws a verdict when a newer number has acted. */

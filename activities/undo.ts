@@ -23,6 +23,7 @@ import {
   newerThan,
   ownOf,
   switchTo,
+  whyElsewhere,
 } from './live';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
 
@@ -42,10 +43,14 @@ export const createUndoSwap =
 
 async function makeOldCurrent(context: StepContext): Promise<string> {
   const { attempt } = context;
+  demandThere(context);
   const own = ownOf(context);
   if (attempt.drifted && !isRestorable(attempt.drifted)) return leftAlone(attempt.drifted);
   const wanted = attempt.drifted ?? (await recordedBefore(context));
-  if (!wanted) return `the swap had not begun; ${inWords(await context.driver.observe())} was left as it is`;
+  if (!wanted) {
+    const live = await context.driver.observe();
+    return `the swap had not begun; ${live.kind === 'nothing' ? 'nothing was switched' : `${inWords(live)} was left as it is`}`;
+  }
   await makeReady(context, wanted);
   const over: Observed[] = [wanted, ...own, ...(attempt.tookOut ? [nothing] : [])];
   const { result, from, fence } = await switchTo(context, wanted, over, true);
@@ -61,7 +66,9 @@ async function makeOldCurrent(context: StepContext): Promise<string> {
       : `no release is current: before this first deployment there was no release (fence ${fence})`;
   return result === 'already'
     ? `${inWords(wanted)} was current already (fence ${fence})`
-    : `${inWords(wanted)} is current, before it ${inWords(from)} (fence ${fence})`;
+    : attempt.tookOut && from.kind === 'nothing'
+      ? `${inWords(wanted)} is current again; nothing was live since what had replaced it was taken out of service (fence ${fence})`
+      : `${inWords(wanted)} is current, before it ${inWords(from)} (fence ${fence})`;
 }
 
 /** What was live before the attempt acted, on record from here on; undefined: it did not come so far. */
@@ -136,8 +143,15 @@ export const createRestoreData =
       return { value: undefined, detail: `data restored from ${backup.reference}` };
     });
 
+/** @throws a verdict when it acted in another folder than the one that the target has now. */
+function demandThere(context: StepContext): void {
+  const elsewhere = whyElsewhere(context);
+  if (elsewhere) throw verdict('Drifted', elsewhere);
+}
+
 /** @throws a verdict when the record may be older than the target: somebody else acted there since, or it had succeeded. */
 async function demandNewest(context: StepContext): Promise<void> {
+  demandThere(context);
   const newer = newerThan(context) ?? mayHaveSucceeded(context);
   if (newer) throw driftedVerdict(context, [], await context.driver.observe(), newer);
 }

@@ -115,7 +115,8 @@ export async function unwind(
   }
   const now = rolledBackTo(plan, began, rounds.found);
   // What refused to begin says so itself.
-  return recordEnd(plan, 'rolled-back', why.includes(now) ? sentences(why) : sentences(why, now));
+  const said = why.includes(now) || (now === untouched && why.includes('Nothing was changed.'));
+  return recordEnd(plan, 'rolled-back', said ? sentences(why) : sentences(why, now));
 }
 
 /** Waits for an SRE's decision. @returns the outcome when the target is accepted as it is; undefined: try again. */
@@ -156,12 +157,13 @@ async function decided(
   }
 }
 
+const untouched = 'Nothing was touched.';
 /** What of an attempt has really begun, as the record has it; whether its data was put back. */
 type Began = Awaited<ReturnType<typeof record.beginRollback>>;
 
 /** @param found what the check after undoing said; the previous version's did not. */
 function rolledBackTo(plan: Plan, { migration, swap, restoresData }: Began, found?: string): string {
-  if (!migration && !swap && found === undefined) return 'Nothing was touched.';
+  if (!migration && !swap && found === undefined) return untouched;
   const unsaid = plan.hadRelease
     ? 'Rolled back: the release from before is current again and healthy.'
     : 'Rolled back: this was the first deployment, so the target has no release, as before.';

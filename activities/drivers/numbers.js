@@ -155,6 +155,16 @@ const actsIn = (room, key, origin) =>
     .filter((entry) => entry.origin === origin && entry.by.startsWith(`${key} `))
     .map(({ at, fence, by, from, to }) => ({ at, fence, step: by.slice(key.length + 1), from, to }));
 
+/**
+ * Whether an attempt ever acted in a room. Entries of earlier versions say no origin, and may be its.
+ * @param {string} room
+ * @param {string} key of the attempt, CP-7.1
+ * @param {string} origin as for `actsIn`
+ * @returns {boolean}
+ */
+const hasActed = (room, key, origin) =>
+  entriesIn(room).some((entry) => entry.by.startsWith(`${key} `) && (entry.origin ?? origin) === origin);
+
 /** Who puts a backup back by hand, or only looks, switches nothing. */
 const acts = /^adopt | (migrate|swap|undo-migrate|undo-swap|take-out)$/;
 
@@ -181,4 +191,4 @@ function newerIn(room, key, origin) {
   return entries.slice(first).findLast((entry) => !isMine(entry) && acts.test(entry.by));
 }
 
-module.exports = { lock, actsIn, lastIn, newerIn, heldIn, highestIn, note, switchesIn, sync };
+module.exports = { lock, actsIn, hasActed, lastIn, newerIn, heldIn, highestIn, note, switchesIn, sync };

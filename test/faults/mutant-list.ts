@@ -1006,6 +1006,14 @@ export const mutants: Mutant[] = [
     killer: { test: 'test/workflows/restored', named: 'what only Temporal knows' },
   },
   {
+    name: 'undone-where-it-acted',
+    without: 'refusing to undo in a folder in which the attempt never acted',
+    file: 'activities/undo.ts',
+    from: "if (elsewhere) throw verdict('Drifted', elsewhere);",
+    to: "if (elsewhere === '') throw verdict('Drifted', elsewhere);",
+    killer: { test: 'test/workflows/undo', named: 'data goes back: true' },
+  },
+  {
     name: 'ended-by-itself-is-told',
     without: 'saying what ended by itself because the restored record did not have it',
     file: 'activities/strays.ts',

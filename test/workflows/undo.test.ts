@@ -181,3 +181,52 @@ it('live writes survive a rollback where no migration had begun', async () => {
   expect(await d.row()).toMatchObject({ status: 'rolled-back' });
   expect(world.orders()).toContain('an order that came in meanwhile');
 });
+
+it.each([true, false])(
+  'driver.root was edited after the swap (data goes back: %s): nobody else switched it, and nothing is called undone elsewhere',
+  async (restores) => {
+    const shop = world.targets.get('shop')!;
+    const { root } = shop.driver;
+    shop.migrate!.restoreDataOnRollback = restores;
+    world.faults.healthCheck = () => {
+      shop.driver.root = join(world.folder, 'elsewhere');
+      return Promise.reject(ApplicationFailure.nonRetryable('no answer', 'Unhealthy'));
+    };
+    try {
+      const d = await world.start(await world.approved('v2'));
+      const failed = await world.until('it to stop', async () => {
+        const row = await d.row();
+        return ['rollback-failed', 'rolled-back'].includes(row?.status) && row;
+      });
+      expect(failed.status).toBe('rollback-failed');
+      expect(failed.waiting_for).toContain('driver.root');
+      expect(failed.waiting_for).not.toContain('somebody else');
+      expect(world.version()).toBe('v2');
+      shop.driver.root = root;
+      await d.handle.signal('resolveRollback', world.resolutionOf(d.handle.workflowId, 'retry', 'put back'));
+      await d.handle.result();
+      expect(await d.row()).toMatchObject({ status: 'rolled-back' });
+      expect(world.version()).toBe('v1');
+      const undo = await world
+        .db('deployment_steps')
+        .where({ deployment: failed.id, name: 'undo-swap' })
+        .first();
+      expect(undo.detail).toMatch(/is current/);
+      // It had been taken out: that is no "before".
+      expect(undo.detail).not.toContain('no release');
+    } finally {
+      shop.driver.root = root;
+      shop.migrate!.restoreDataOnRollback = true;
+    }
+  },
+);
+
+it('what never acted says so once', async () => {
+  world.faults.migrate = () =>
+    Promise.reject(ApplicationFailure.nonRetryable('It was refused. Nothing was changed.', 'Hopeless'));
+  const d = await world.deploy('v2', 'fresh');
+  const { id, outcome } = await d.row();
+  expect(outcome).toBe('It was refused. Nothing was changed.');
+  const undo = await world.db('deployment_steps').where({ deployment: id, name: 'undo-swap' }).first();
+  expect(undo.detail).toBe('the swap had not begun; nothing was switched');
+});
