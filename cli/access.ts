@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { badInput } from '../domain/errors';
-import type { Head, RestoredAt } from '../db/audit';
+import type { Head, RestoredAt, Verdict } from '../db/audit';
 import { table, type Context } from './commands';
 import { exitCodes } from './exit-codes';
 import { headsFileIn, readEndpoints, restoresSignedBy } from './state-dir';
@@ -135,9 +135,16 @@ export async function verifyAudit(options: {
     );
   else
     console.log(
-      `The audit trail is whole: ${found.entries} entries without a gap, head ${found.head?.hash.slice(0, 16) ?? 'none'}; ${heads.length} exported heads are in it${found.restored.length > 0 ? ', or were lost as said above' : ''}; ${found.unsealed} entries wait for their seal.`,
+      `The audit trail is whole: ${found.entries} entries without a gap, head ${found.head?.hash.slice(0, 16) ?? 'none'}; ${exportedInWords(found.exported)}; ${found.unsealed} entries wait for their seal.`,
     );
   return found.broken ? exitCodes.refused : exitCodes.done;
+}
+
+function exportedInWords({ there, lost }: Verdict['exported']): string {
+  const known = `${there} exported heads are in it`;
+  if (!lost) return known;
+  const which = lost.from === lost.to ? `entry ${lost.from}` : `entries ${lost.from} to ${lost.to}`;
+  return `${known}, and ${lost.heads} of ${which} ${lost.heads === 1 ? 'was' : 'were'} lost as said above`;
 }
 
 function restoredInWords({ seq, at, incarnation, head, lost, unsigned, why }: RestoredAt): string {

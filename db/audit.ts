@@ -86,6 +86,8 @@ export interface Verdict {
   head: Head | undefined;
   /** Where the database was restored, in order. */
   restored: RestoredAt[];
+  /** Of the exported heads: how many are in the chain, and which a restore explains. */
+  exported: { there: number; lost: { heads: number; from: number; to: number } | null };
   /** The first thing that is wrong, in plain words; undefined when the chain is whole. */
   broken?: { seq: number; why: string };
 }
@@ -106,13 +108,17 @@ export async function verifyAudit(
   const { count } = (await db('audit').whereNull('seq').count('* as count').first()) as { count: number };
   const unsealed = Number(count);
   const restored: RestoredAt[] = [];
+  /** Exported heads that are not in the chain. */
   const others: number[] = [];
+  const all = [...expected.values()].reduce((heads, { size }) => heads + size, 0);
   let head: Head = { seq: 0, hash: genesis };
+  const gone: number[] = [];
   const found = (broken?: Verdict['broken']): Verdict => ({
     entries: head.seq,
     unsealed,
     head: head.seq > 0 ? head : undefined,
     restored,
+    exported: { there: all - gone.length, lost: gone.length > 0 ? spanOf(gone) : null },
     ...(broken ? { broken } : {}),
   });
   for (;;) {
@@ -132,7 +138,7 @@ export async function verifyAudit(
           seq,
           why: `entry ${seq} was changed, added or moved: its hash is not that of its content`,
         });
-      if ([...(expected.get(seq) ?? [])].some((other) => other !== hash)) others.push(seq);
+      for (const other of expected.get(seq) ?? []) if (other !== hash) others.push(seq);
       if (action === restoredAction) restored.push(restoredOf(seq, entry, whyForged));
       head = { seq, hash };
     }
@@ -159,8 +165,16 @@ export async function verifyAudit(
       seq: head.seq + 1,
       why: `the chain ends at entry ${head.seq}, but entry ${Math.max(...beyond)} was exported: its tail was cut off${doubts}`,
     });
+  for (const [seq, { size }] of expected) if (seq > head.seq) others.push(...Array<number>(size).fill(seq));
+  gone.push(...others);
   return found();
 }
+
+const spanOf = (seqs: number[]) => ({
+  heads: seqs.length,
+  from: seqs.reduce((a, b) => Math.min(a, b)),
+  to: seqs.reduce((a, b) => Math.max(a, b)),
+});
 
 function restoredOf(seq: number, text: string, whyForged: (said: unknown) => string | undefined): RestoredAt {
   const { at, why, after } = JSON.parse(text) as { at: string; why: string; after: Restored };

@@ -120,6 +120,8 @@ it('cut back where it lay: what was exported says so, and the trail goes on from
   const found = await verifyAudit(db, [kept, lost, on], whyForged);
   expect(found.broken).toBeUndefined();
   expect(found.restored).toMatchObject([{ head: kept, lost }]);
+  // Which of the exported heads are in it, and which are not.
+  expect(found.exported).toEqual({ there: 2, lost: { heads: 1, from: lost.seq, to: lost.seq } });
   // Without the keys nobody can tell, and the missing tail counts.
   expect((await verifyAudit(db, [kept, lost, on])).broken?.why).toMatch(/no signing keys/);
 });
