@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
+import { sentences } from '../domain/sentences';
 import { shown } from '../domain/windows/window';
 import { databaseNow } from '../db/clock';
 import {
@@ -56,11 +57,18 @@ export function createWindowActivities(deps: Deps) {
         return { open: true, deadline };
       }
       const until = status.nextOpen;
-      const opens = until === null ? 'within a year it does not' : shown(until, 'UTC');
+      const opens =
+        until === null
+          ? 'It does not open within a year'
+          : `It opens ${shown(until, 'UTC')}${until <= deadline ? ', and then it goes on' : ''}`;
       await hold(
         db,
         plan.deployment,
-        `its window, held before the ${what}: ${status.reason}; it opens: ${opens}. Undone if it is still closed at ${shown(deadline, 'UTC')}`,
+        sentences(
+          `its window, held before the ${what}: ${status.reason}`,
+          opens,
+          `It is undone if it is still closed at ${shown(deadline, 'UTC')}`,
+        ),
         until === null ? null : new Date(until),
         new Date(deadline),
         revision,

@@ -160,9 +160,9 @@ export function whyNotNow(asked: Asked, config: TargetConfig | undefined, at: Pl
 }
 
 function whyOutside(asked: Asked, at: Place): No | undefined {
-  const refusal = asked.window && whyClosed(asked.target, asked.window);
-  if (!refusal || asked.migrates) return undefined;
   const waits = asked.whenOpen && closed[at] === 'refuse' ? 'sleep' : closed[at];
+  const refusal = asked.window && whyClosed(asked.target, asked.window, waits);
+  if (!refusal || asked.migrates) return undefined;
   // A window that never opens is not slept for.
   return { ...refusal, then: waits === 'sleep' && asked.window!.nextOpen === null ? 'refuse' : waits };
 }
@@ -338,8 +338,18 @@ function whyNoReturn({ id, target, live, returnsTo, cameAfter }: Asked): Refusal
   );
 }
 
-/** Why a deployment does not begin outside of its window; undefined inside. */
-export function whyClosed(target: string, status: WindowStatus): Refusal | undefined {
+const whenClosed: Record<No['then'], string> = {
+  refuse: 'Deploy when it opens, or override the window with a second person',
+  sleep: 'It goes on when it opens; to begin before that, override the window with a second person',
+  hold: 'It goes on when it opens, unless it is undone before (windowHoldSeconds of the target); to go on now, override the window with a second person',
+};
+
+/** Why a deployment does not begin outside of its window; undefined inside. @param then what follows from it. */
+export function whyClosed(
+  target: string,
+  status: WindowStatus,
+  then: No['then'] = 'refuse',
+): Refusal | undefined {
   if (status.open) return undefined;
   const nextOpen = status.nextOpen === null ? null : new Date(status.nextOpen).toISOString();
   return {
@@ -348,7 +358,7 @@ export function whyClosed(target: string, status: WindowStatus): Refusal | undef
       ? sentences(
           `${target} is closed: ${status.reason}`,
           `It opens ${shown(status.nextOpen!, 'UTC')}`,
-          'Deploy when it opens, or override the window with a second person',
+          whenClosed[then],
         )
       : sentences(
           `${target} is closed: ${status.reason}`,

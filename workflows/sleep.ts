@@ -38,5 +38,9 @@ export function createSleep(): SleepUntil {
   };
 }
 
-/** A time as a person reads it. */
-export const utc = (at: number): string => `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+/** A time as a person reads it; with seconds where it has some. */
+export const utc = (at: number): string =>
+  `${new Date(at)
+    .toISOString()
+    .slice(0, at % 60_000 === 0 ? 16 : 19)
+    .replace('T', ' ')} UTC`;

@@ -51,10 +51,11 @@ export function instantOf(local: number, timeZone: string): number {
   return zone.offset(second) * minuteMs === after ? second : first;
 }
 
-/** Local time at an instant, `2026-01-05 20:00`. */
+const toTheSecond = (at: number) => (at % minuteMs === 0 ? 16 : 19);
+/** Local time at an instant, `2026-01-05 20:00`; with seconds where it has some. */
 export function shown(at: number, timeZone: string): string {
   const local = new Date(at + IANAZone.create(timeZone).offset(at) * minuteMs);
-  return `${local.toISOString().slice(0, 16).replace('T', ' ')} ${timeZone}`;
+  return `${local.toISOString().slice(0, toTheSecond(at)).replace('T', ' ')} ${timeZone}`;
 }
 
 const frequencies = [RRule.YEARLY, RRule.MONTHLY, RRule.WEEKLY, RRule.DAILY];

@@ -357,6 +357,10 @@ describe('a window that closes meanwhile', () => {
     const { body } = await deploy(await approved('shop', 'v3'));
     const held = await waiting(body.key, /its window, held before the migration: Freeze "Year end"/);
     expect([held.status, world.current()]).toEqual(['running', before]);
+    // It opens at a minute; it is undone at a second.
+    expect(held.waitingFor).toMatch(
+      /\. It opens [0-9-]{10} [0-9:]{5} UTC(, and then it goes on)?\. It is undone if it is still closed at [0-9-]{10} [0-9]{2}(:[0-9]{2}){2} UTC/,
+    );
     expect(held.steps.map((s: any) => [s.name, s.status])).toEqual([
       ['build', 'done'],
       ['backup', 'done'],

@@ -288,3 +288,11 @@ it('says why a target is switched off', () => {
   expect(switchedOff({ promotionsEnabled: true } as TargetConfig)).toBeUndefined();
   expect(switchedOff(undefined)).toContain('no longer names');
 });
+
+it('one that is held goes on by itself, and is not told to be deployed when its window opens', () => {
+  const closedNow = { ...asked, window: closed };
+  const held = whyNotNow({ ...closedNow, promotion: 'executing' }, config, 'swap')!;
+  expect(held.message).toMatch(/It goes on when it opens/);
+  expect(held.message).not.toContain('Deploy when it opens');
+  expect(whyNotNow(closedNow, config, 'click')!.message).toContain('Deploy when it opens');
+});
