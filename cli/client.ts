@@ -110,7 +110,10 @@ export function createClient({ api, tokens }: Place) {
     backlog: backlogCalls(call, read),
     me: (role: Role) => call<{ person: string; roles: string[] }>(role, 'GET', '/me'),
     targets: () => read<Page<TargetView>>('/targets'),
-    promotions: (limit = 20) => read<Page<PromotionView>>(`/promotions?limit=${limit}`),
+    promotions: (limit = 20, target?: string) =>
+      read<Page<PromotionView>>(
+        `/promotions?limit=${limit}${target ? `&target=${encodeURIComponent(target)}` : ''}`,
+      ),
     promotion: (key: string) => read<PromotionView>(`/promotions/${encodeURIComponent(key)}`),
     changeRequest: (key: string) => read<ChangeRequestView>(`/change-requests/${encodeURIComponent(key)}`),
     deployment: (key: string) => read<DeploymentView>(`/deployments/${encodeURIComponent(key)}`),

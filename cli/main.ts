@@ -197,7 +197,7 @@ client('withdraw', 'withdraw a promotion and cancel its change request')
   .option('--reason <text>')
   .action(action(run.withdraw));
 client('status', 'targets and recent promotions, or one of them')
-  .argument('[key]', 'CP-7, CP-7.1 or RFC-7')
+  .argument('[key]', 'CP-7, CP-7.1, RFC-7, or the name of a target')
   .action(action(status));
 
 client('sign-in', 'print the link by which the page signs a local person in; each is good once').action(

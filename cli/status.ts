@@ -1,3 +1,4 @@
+import { badInput } from '../domain/errors';
 import { promotionReadsAs } from '../domain/reads-as';
 import type { ChangeRequestView, DeploymentView, PromotionView } from '../domain/schemas';
 import { troubleInWords } from '../domain/trouble';
@@ -5,24 +6,29 @@ import { wordState, wordTitle } from '../domain/words';
 import { table, type Context } from './commands';
 import { exitCodes } from './exit-codes';
 
-/** `signalbox status`: the targets and recent promotions, or one promotion, deployment or change request, in words. */
+/** `signalbox status`: the targets and recent promotions, those of one target, or one promotion, deployment or change request, in words. */
 export async function status({ client, json, show, say }: Context, key?: string): Promise<number> {
   if (key?.startsWith('RFC-')) {
     const request = await client.changeRequest(key);
     show(request, requestInWords(request).join('\n'));
     return exitCodes.done;
   }
-  if (key?.includes('.')) {
+  if (key && /^CP-.*\./.test(key)) {
     const attempt = await client.deployment(key);
     show(attempt, attemptInWords(attempt).join('\n'));
     return exitCodes.done;
   }
-  if (key) {
+  if (key && /^CP-[0-9]/.test(key)) {
     const promotion = await client.promotion(key);
     show(promotion, promotionInWords(promotion).join('\n'));
     return exitCodes.done;
   }
-  const [targets, promotions] = await Promise.all([client.targets(), client.promotions()]);
+  const [all, promotions] = await Promise.all([client.targets(), client.promotions(20, key)]);
+  const targets = { items: all.items.filter(({ name }) => key === undefined || name === key) };
+  if (key && targets.items.length === 0)
+    throw badInput(
+      `"${key}" is no promotion (CP-7), deployment (CP-7.1) or change request (RFC-7), and no target. There are: ${all.items.map(({ name }) => name).join(', ')}.`,
+    );
   if (json) {
     console.log(JSON.stringify({ targets: targets.items, promotions: promotions.items }));
     return exitCodes.done;
@@ -62,7 +68,7 @@ const live = (p: PromotionView) => {
 const latest = (p: PromotionView) => {
   const attempt = p.deployments.at(-1);
   return attempt
-    ? `${attempt.key} ${attempt.status}${attempt.waitingFor ? `: ${attempt.waitingFor}` : ''}`
+    ? `${attempt.key}${attempt.trigger === 'rollback' ? ' (rollback by hand)' : ''} ${attempt.status}${attempt.waitingFor ? `: ${attempt.waitingFor}` : ''}`
     : '';
 };
 

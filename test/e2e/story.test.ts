@@ -116,7 +116,22 @@ it('deploys v2, rolls it back by hand, and answers a CI with exit codes', async 
     err: expect.stringContaining('has ended'),
   });
   const overview = (await cli(up, 'status')).out;
-  for (const text of ['shop', 'v1 (CP-1', 'CP-3', 'rolled-back', 'free']) expect(overview).toContain(text);
+  for (const text of [
+    'shop',
+    'v1 (CP-1',
+    'CP-3',
+    'rolled-back',
+    'free',
+    'CP-3.2 (rollback by hand) succeeded',
+  ])
+    expect(overview).toContain(text);
+  // A target alone, with what was shipped to it; what is neither says what there is.
+  const shop = (await cli(up, 'status', 'shop')).out;
+  for (const text of ['shop', 'v1 (CP-1', 'CP-3']) expect(shop).toContain(text);
+  expect(await cli(up, 'status', 'shoe')).toMatchObject({
+    code: 2,
+    err: expect.stringMatching(/shoe.*no target.*There are: shop/s),
+  });
 });
 
 it('an SRE finds the deployment by target in Temporal', async () => {
