@@ -1,11 +1,11 @@
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename } from 'node:path';
 import type { Db } from '../db/connect';
 import { readInstallation } from '../db/installation';
 import type { Targets } from '../domain/config';
 import { messageOf } from '../domain/errors';
-import { idIn, incarnationOf } from '../domain/incarnation';
+import { idIn, incarnationOf, nameOfAttempt } from '../domain/incarnation';
 import { sentences } from '../domain/sentences';
+import { unrecordedBackups } from './backups/unrecorded';
 import { createDriver } from './drivers/driver';
 import { actsIn } from './drivers/numbers';
 
@@ -39,28 +39,20 @@ export async function leftBehind(where: Where, workflowId: string, key: string):
     } catch (thrown) {
       said.push(`Nobody can say what it did on ${name}: ${messageOf(thrown)}`);
     }
-    const backups = await backupsOf(where, name, key);
+    const backups = await backupsOf(where, name, key, origin);
     if (backups.length > 0) said.push(`Its backup of ${name}, from before it acted: ${backups.join(', ')}`);
   }
   return sentences(...said);
 }
 
-/** Backups that an attempt made and the record does not name. */
+/** Backups that an attempt made and the record does not name. @param origin as the target's journal has it. */
 export async function backupsOf(
   { db, stateDir }: Pick<Where, 'db' | 'stateDir'>,
   target: string,
   key: string,
+  origin: string,
 ): Promise<string[]> {
-  const folder = join(stateDir, 'backups', target);
-  const names = await readdir(folder).catch(() => []);
-  const files = names
-    .filter(
-      (name) =>
-        name.startsWith(key) && !/^[0-9]/.test(name.slice(key.length)) && /\.(tar\.gz|dump)$/.test(name),
-    )
-    .map((name) => join(folder, name));
-  const known = (await db('backups').whereIn('reference', files).select('reference')) as {
-    reference: string;
-  }[];
-  return files.filter((file) => !known.some(({ reference }) => reference === file));
+  const mine = `${nameOfAttempt(key, origin)}.`;
+  const found = await unrecordedBackups(db, stateDir, target);
+  return found.map(({ reference }) => reference).filter((file) => basename(file).startsWith(mine));
 }

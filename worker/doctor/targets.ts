@@ -69,7 +69,7 @@ async function lost({ db, places }: Examined, { name, driver }: TargetConfig): P
   if (row && idIn(id.slice(0, 8), row.incarnation) === last.origin) return [];
   const adopted = db('adoptions').where({ target: name, adopted: true }).where('fence', '>', last.fence);
   if (await adopted.first('id')) return [];
-  const backups = await backupsOf({ db, stateDir: places.stateDir }, name, key);
+  const backups = await backupsOf({ db, stateDir: places.stateDir }, name, key, last.origin);
   return [
     {
       kind: 'lost',
