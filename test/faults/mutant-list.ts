@@ -140,7 +140,7 @@ export const mutants: Mutant[] = [
     file: 'cli/up.ts',
     from: 'const taken = root !== undefined && !isSampleRoot(root);',
     to: "const taken = root === '' && !isSampleRoot(root);",
-    killer: { test: 'test/e2e/up', named: 'rereads the targets file on SIGHUP' },
+    killer: { test: 'test/e2e/up', named: 'rereads the targets file on SIGHUP', built: true },
   },
   {
     name: 'related-targets-are-there',
@@ -148,7 +148,7 @@ export const mutants: Mutant[] = [
     file: 'cli/own-roots.ts',
     from: '.filter((other) => !targets.has(other))',
     to: ".filter((other) => other === '' && !targets.has(other))",
-    killer: { test: 'test/e2e/up', named: 'rereads the targets file on SIGHUP' },
+    killer: { test: 'test/e2e/up', named: 'rereads the targets file on SIGHUP', built: true },
   },
   {
     name: 'archive-from-the-folder',

@@ -26,7 +26,7 @@ const damaged = Object.entries(damages).map(([what, damage]): Scenario => ({
     await stack.barrier.reached('undo-migrate/before');
     const file = join(
       folderOf(stack),
-      readdirSync(folderOf(stack)).find((name) => name.startsWith(`${started.attempt}.`))!,
+      readdirSync(folderOf(stack)).find((name) => name.startsWith(`${started.attempt}@`))!,
     );
     const whole = readFileSync(file);
     const migrated = readFileSync(join(stack.data, 'orders.txt'), 'utf8');
@@ -59,7 +59,7 @@ const killed: Scenario = {
     stack.barrier.arm('backup/proof');
     const started = await start();
     await stack.barrier.reached('backup/proof');
-    const mine = () => readdirSync(folderOf(stack)).filter((name) => name.startsWith(`${started.attempt}.`));
+    const mine = () => readdirSync(folderOf(stack)).filter((name) => name.startsWith(`${started.attempt}@`));
     demand(
       mine().some((name) => name.endsWith('.proof')),
       'nothing is being proven',
