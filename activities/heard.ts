@@ -16,6 +16,7 @@ import type {
   DeploymentRequest,
   Resolution,
 } from '../workflows/messages';
+import { failpoint } from '../domain/failpoint';
 import type { Deps } from './deps';
 import { sentences } from '../domain/sentences';
 
@@ -172,6 +173,7 @@ export function createHeard(deps: Deps) {
     deployment: number,
     message: unknown,
   ): Promise<CancelRequest | Resolution | null> {
+    await failpoint('heard/before');
     const word = await wordOf(kind, await deploymentById(deps.db, deployment), message);
     if (!word) return null;
     // Read after the word was recorded: what moves the attempt from now on settles it.

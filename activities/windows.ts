@@ -13,6 +13,7 @@ import {
 } from '../db/deployments';
 import { askedOf, starterOf } from '../db/standing';
 import { windowRevision } from '../db/windows';
+import { failpoint } from '../domain/failpoint';
 import { windowChanged } from '../workflows/messages';
 import type { Deps } from './deps';
 import type { Plan } from './lifecycle';
@@ -73,6 +74,7 @@ export function createWindowActivities(deps: Deps) {
         new Date(deadline),
         revision,
       );
+      await failpoint('hold/recorded-unreported');
       const over = now >= deadline;
       const left = Math.min(until ?? deadline, deadline) - now;
       return { open: false, until, why: status.reason, deadline, over, left };

@@ -42,6 +42,8 @@ it('the harness has these', () => {
     'decide/before',
     'decide/recorded-unreported',
     'end-run/recorded',
+    'heard/before',
+    'hold/recorded-unreported',
     'lane/before',
     'lane/middle',
     'lane/recorded-unreported',

@@ -3,6 +3,7 @@ import { backups } from './backups';
 import { builds } from './builds';
 import { clocks } from './clocks';
 import { disks } from './disks';
+import { frozen } from './frozen';
 import { health } from './health';
 import { hung } from './hung';
 import { lives } from './live';
@@ -31,6 +32,7 @@ export const scenarios: Scenario[] = [
   ...restored,
   ...rules,
   ...said,
+  ...frozen,
   ...clocks,
   ...mistaken,
   ...neighbours,
