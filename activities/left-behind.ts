@@ -7,7 +7,7 @@ import { idIn, incarnationOf, nameOfAttempt } from '../domain/incarnation';
 import { sentences } from '../domain/sentences';
 import { unrecordedBackups } from './backups/unrecorded';
 import { createDriver } from './drivers/driver';
-import { actsIn } from './drivers/numbers';
+import { actsIn, isAct } from './drivers/numbers';
 
 /**
  * What an attempt did that the record has lost: only the targets' own journals say it, and its backups lie where they were
@@ -18,7 +18,6 @@ interface Where {
   targets(): Targets;
   stateDir: string;
 }
-const acting = /^(migrate|swap|undo-migrate|undo-swap|take-out)$/;
 
 /** @param key of the attempt, CP-7.1. @returns in plain words, empty when this host shows nothing of it. */
 export async function leftBehind(where: Where, workflowId: string, key: string): Promise<string> {
@@ -30,7 +29,7 @@ export async function leftBehind(where: Where, workflowId: string, key: string):
     if (target.runner) continue;
     const { name, driver } = target;
     try {
-      const acts = actsIn(createDriver(driver).room, key, origin).filter(({ step }) => acting.test(step));
+      const acts = actsIn(createDriver(driver).room, key, origin).filter(({ step }) => isAct(step));
       if (acts.length > 0)
         said.push(
           `It acted on ${name}: ${acts.map(({ step, at, fence }) => `${step} at ${at} (fence ${fence})`).join(', ')}`,

@@ -15,7 +15,7 @@ import {
 } from '../domain/observed';
 import { archiveOf, runTargetCommand } from './build';
 import type { Guard, Hook, Switched } from './drivers/driver';
-import { actsIn, hasActed, heldIn, newerIn, switchesIn } from './drivers/numbers';
+import { actsIn, hasActed, heldIn, mayBeOf, newerIn, switchesIn } from './drivers/numbers';
 import { sentences } from '../domain/sentences';
 import { fenced, underFence } from './fence';
 import { judge, verdict } from './causes';
@@ -76,9 +76,7 @@ export function foundBefore(context: StepContext): Restorable | undefined {
 /** What it switched since somebody else last did. */
 function switchesOf({ attempt, driver, key }: StepContext) {
   const all = switchesIn(driver.room);
-  const isMine = ({ by, origin = attempt.origin }: (typeof all)[number]) =>
-    by.startsWith(`${key} `) && origin === attempt.origin;
-  return all.slice(all.findLastIndex((entry) => !isMine(entry)) + 1);
+  return all.slice(all.findLastIndex((entry) => !mayBeOf(entry, key, attempt.origin)) + 1);
 }
 
 /** Its archive is all that brings it back when its folder is changed, or removed with the old ones. */

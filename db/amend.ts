@@ -1,4 +1,4 @@
-import { isDigest, releaseOr, textOf, type Observed } from '../domain/observed';
+import { namedBy, textOf, type Observed } from '../domain/observed';
 import { laneHolding, type DeploymentStatus } from '../domain/machines';
 import { recordAudit } from './audit';
 import type { Db } from './connect';
@@ -39,8 +39,7 @@ export interface Amended {
 const shown = 'the target shows that it was done; the record had lost it';
 
 /** What was live before a switch, as the target's journal has it. */
-const observedBy = ({ from = null }: Act): Observed =>
-  from === null || isDigest(from) ? releaseOr(from) : { kind: 'foreign', link: from };
+const observedBy = ({ from = null }: Act): Observed => namedBy(from);
 
 /**
  * Takes into the record what the target shows of an attempt and the record has lost, because the database was restored

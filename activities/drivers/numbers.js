@@ -156,24 +156,38 @@ const actsIn = (room, key, origin) =>
     .map(({ at, fence, by, from, to }) => ({ at, fence, step: by.slice(key.length + 1), from, to }));
 
 /**
- * Whether an attempt ever acted in a room. Entries of earlier versions say no origin, and may be its.
+ * Whether an entry may be an attempt's: those of earlier versions say no origin.
+ * @param {{ by: string, origin?: string }} entry
+ * @param {string} key of the attempt, CP-7.1
+ * @param {string | undefined} origin as for `actsIn`
+ * @returns {boolean}
+ */
+const mayBeOf = ({ by, origin: its }, key, origin) => by.startsWith(`${key} `) && (its ?? origin) === origin;
+
+/**
+ * Whether an attempt ever acted in a room.
  * @param {string} room
  * @param {string} key of the attempt, CP-7.1
  * @param {string} origin as for `actsIn`
  * @returns {boolean}
  */
-const hasActed = (room, key, origin) =>
-  entriesIn(room).some((entry) => entry.by.startsWith(`${key} `) && (entry.origin ?? origin) === origin);
+const hasActed = (room, key, origin) => entriesIn(room).some((entry) => mayBeOf(entry, key, origin));
 
-/** Who puts a backup back by hand, or only looks, switches nothing. */
-const acts = /^adopt | (migrate|swap|undo-migrate|undo-swap|take-out)$/;
+const acting = ['migrate', 'swap', 'undo-migrate', 'undo-swap', 'take-out'];
+/**
+ * Whether a step changes a target. Who puts a backup back by hand, or only looks, switches nothing.
+ * @param {string} step
+ * @returns {boolean}
+ */
+const isAct = (step) => acting.includes(step);
+const acts = ({ by }) => by.startsWith('adopt ') || isAct(by.slice(by.indexOf(' ') + 1));
 
 /**
  * Who acted last in a room.
  * @param {string} room
  * @returns {{ at: string, fence: number, by: string, origin?: string } | undefined}
  */
-const lastIn = (room) => entriesIn(room).findLast(({ by }) => acts.test(by));
+const lastIn = (room) => entriesIn(room).findLast(acts);
 
 /**
  * Who else acted in a room since an attempt first did.
@@ -184,11 +198,22 @@ const lastIn = (room) => entriesIn(room).findLast(({ by }) => acts.test(by));
  */
 function newerIn(room, key, origin) {
   const entries = entriesIn(room);
-  const isMine = (entry) =>
-    entry.by.startsWith(`${key} `) && (entry.origin === undefined || entry.origin === origin);
-  const first = entries.findIndex((entry) => entry.origin === origin && isMine(entry));
+  const first = entries.findIndex((entry) => entry.origin === origin && mayBeOf(entry, key, origin));
   if (first === -1) return undefined;
-  return entries.slice(first).findLast((entry) => !isMine(entry) && acts.test(entry.by));
+  return entries.slice(first).findLast((entry) => !mayBeOf(entry, key, origin) && acts(entry));
 }
 
-module.exports = { lock, actsIn, hasActed, lastIn, newerIn, heldIn, highestIn, note, switchesIn, sync };
+module.exports = {
+  lock,
+  actsIn,
+  hasActed,
+  isAct,
+  lastIn,
+  mayBeOf,
+  newerIn,
+  heldIn,
+  highestIn,
+  note,
+  switchesIn,
+  sync,
+};
