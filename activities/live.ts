@@ -158,15 +158,18 @@ export function newerThan({ attempt, driver, key }: StepContext): string | undef
 }
 
 /**
- * Why this is not where the attempt acted, in plain words: each act is noted in the target's folder before it is done, and
- * this one has none. What is live here says nothing of what it left there.
+ * Each act is noted in the target's folder before it is done. What is live in one that has none says nothing of what the
+ * attempt left elsewhere. @throws a verdict when this is not where it acted.
  */
-export function whyElsewhere({ attempt, driver, key, target }: StepContext): string | undefined {
+export function demandThere({ attempt, driver, key, target }: StepContext): void {
   const did = ['swap', 'migrate'].find((step) => attempt.done?.includes(step));
-  if (!did || !attempt.origin || hasActed(driver.room, key, attempt.origin)) return undefined;
-  return sentences(
-    `${target.driver.root}, the driver.root of ${target.name}, has no trace of ${key}, which did its ${did}: driver.root was changed in the targets file meanwhile, or the folder was replaced`,
-    `Nothing was changed. Put it back as it was, then signalbox resolve ${key} --retry; or look what is live, and signalbox resolve ${key} --accept`,
+  if (!did || !attempt.origin || hasActed(driver.room, key, attempt.origin)) return;
+  throw verdict(
+    'Drifted',
+    sentences(
+      `${target.driver.root}, the driver.root of ${target.name}, has no trace of ${key}, which did its ${did}: driver.root was changed in the targets file meanwhile, or the folder was replaced`,
+      `Nothing was changed. Put it back as it was, then signalbox resolve ${key} --retry; or look what is live, and signalbox resolve ${key} --accept`,
+    ),
   );
 }
 

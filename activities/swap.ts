@@ -2,7 +2,7 @@ import { failpoint } from '../domain/failpoint';
 import { inWords, releaseOr } from '../domain/observed';
 import { archiveOf, releaseOf, runTargetCommand } from './build';
 import { underFence } from './fence';
-import { holdReleases, lookBefore, ownOf, switchTo, whyElsewhere } from './live';
+import { demandThere, holdReleases, lookBefore, ownOf, switchTo } from './live';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
 
 /** Optional: the target's migration command, run from the new release. It may run again after a fault. */
@@ -47,8 +47,7 @@ export const createSwap =
         ...ownOf(context),
       ]);
       if (result === 'drifted') {
-        const elsewhere = whyElsewhere(context);
-        if (elsewhere) throw verdict('Drifted', elsewhere);
+        demandThere(context);
         await context.observed('meanwhile', from);
         throw verdict(
           'Drifted',

@@ -13,6 +13,7 @@ import { wholeBackup } from './backup';
 import { backupKind } from './backups/kind';
 import { underFence } from './fence';
 import {
+  demandThere,
   foundBefore,
   guarded,
   isBack,
@@ -23,7 +24,6 @@ import {
   newerThan,
   ownOf,
   switchTo,
-  whyElsewhere,
 } from './live';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
 
@@ -142,12 +142,6 @@ export const createRestoreData =
       });
       return { value: undefined, detail: `data restored from ${backup.reference}` };
     });
-
-/** @throws a verdict when it acted in another folder than the one that the target has now. */
-function demandThere(context: StepContext): void {
-  const elsewhere = whyElsewhere(context);
-  if (elsewhere) throw verdict('Drifted', elsewhere);
-}
 
 /** @throws a verdict when the record may be older than the target: somebody else acted there since, or it had succeeded. */
 async function demandNewest(context: StepContext): Promise<void> {

@@ -1008,9 +1008,9 @@ export const mutants: Mutant[] = [
   {
     name: 'undone-where-it-acted',
     without: 'refusing to undo in a folder in which the attempt never acted',
-    file: 'activities/undo.ts',
-    from: "if (elsewhere) throw verdict('Drifted', elsewhere);",
-    to: "if (elsewhere === '') throw verdict('Drifted', elsewhere);",
+    file: 'activities/live.ts',
+    from: '|| hasActed(driver.room, key, attempt.origin)) return;',
+    to: '|| hasActed(driver.room, key, attempt.origin) || did) return;',
     killer: { test: 'test/workflows/undo', named: 'data goes back: true' },
   },
   {
