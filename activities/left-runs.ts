@@ -13,7 +13,7 @@ import { endRun } from './end-run';
 /** A run that has just begun may be about to see that its attempt has ended. */
 const settlingMs = 5_000;
 /** A run that records the end itself still tidies up after it. */
-const tidyingMs = 900_000;
+export const tidyingMs = 900_000;
 const atOnce = 500;
 const running = `WorkflowType IN ('deployPromotion', 'recoverDeployment') AND ExecutionStatus = 'Running'`;
 

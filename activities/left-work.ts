@@ -7,10 +7,8 @@ import { findDeployment } from '../db/deployments';
 import { parseDeploymentKey } from '../domain/keys';
 import { removeTree } from './archive';
 import type { Deps } from './deps';
+import { tidyingMs } from './left-runs';
 import { reap } from './process';
-
-/** Who records an attempt's end tidies up after it. */
-const tidyingMs = 900_000;
 
 /**
  * Ends and removes what attempts left on this host that nobody will tidy up after: the record does not know them, since the

@@ -156,7 +156,8 @@ export function createReconcileActivities(deps: Deps) {
           );
         else await markFollowed(db, request.id);
       }
-      for (const line of await endStrays(deps, now, everything, askedAt(), lookBackMs)) put('stray', line);
+      for (const line of await endStrays(deps, { now, asked: askedAt(), lookBackMs, everything }))
+        put('stray', line);
       for (const line of await removeLeftWork(deps)) put('left-work', line);
       for (const line of await followAgain()) put('change-request', line);
       for (const decision of await unheardDecisions(db)) await decideOnceMore(decision);

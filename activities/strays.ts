@@ -137,44 +137,38 @@ const action = 'workflow.ended';
 
 /**
  * Ends each with the reason; of one that ended by itself the reason is said all the same.
- * @param now by the database. @param asked the same moment by Temporal's clock.
- * @param lookBackMs so long before that one ended which no pass has seen yet.
- * @param always also long after the restore: it lists all that runs, and all that ended since.
+ * @param pass.now by the database.
+ * @param pass.asked the same moment by Temporal's clock.
+ * @param pass.lookBackMs so long before that one ended which no pass has seen yet.
+ * @param pass.everything also long after the restore: it lists all that runs, and all that ended since.
  * @returns what it did, in plain words.
  */
 export async function endStrays(
   deps: Deps,
-  now: number,
-  always: boolean,
-  asked: number,
-  lookBackMs: number,
+  pass: { now: number; asked: number; lookBackMs: number; everything: boolean },
 ): Promise<string[]> {
+  const { now, asked, lookBackMs, everything } = pass;
   const ended: string[] = [];
   const { since } = await readInstallation(deps.db);
   const agoMs = now - since.getTime();
-  if (!always && agoMs > settlingMs) return [];
-  const lacks = 'the database was restored or failed over, and the record does not have what';
+  if (!everything && agoMs > settlingMs) return [];
+  const lacks = 'database was restored or failed over, and the record does not have what';
   for (const { workflowId, subject } of await strays(deps)) {
     Context.current().heartbeat();
     const left = await leftBehind(deps, workflowId, subject);
-    const why = sentences(`The${lacks.slice(3)} ${workflowId} was started for`, left);
+    const why = sentences(`The ${lacks} ${workflowId} was started for`, left);
     const entry = { action, subject, why, before: { workflow: workflowId } };
     if (await endRun(deps, { workflowId }, entry))
       ended.push(`${subject}: ${why} It was ended; ask for it again.`);
   }
   const restored = asked - agoMs;
-  const from = always ? restored - unnoticedMs : Math.max(restored - unnoticedMs, asked - lookBackMs);
+  const from = everything ? restored - unnoticedMs : Math.max(restored - unnoticedMs, asked - lookBackMs);
   for (const { workflowId, subject, how } of await endedUnknown(deps, restored, from)) {
     Context.current().heartbeat();
     const left = await leftBehind(deps, workflowId, subject);
-    const why = sentences(`${workflowId} ended as ${how}: ${lacks} it was started for`, left);
-    await recordAudit(deps.db, {
-      actor: 'signalbox',
-      action,
-      subject,
-      why,
-      before: { workflow: workflowId },
-    });
+    const why = sentences(`${workflowId} ended as ${how}: the ${lacks} it was started for`, left);
+    const before = { workflow: workflowId };
+    await recordAudit(deps.db, { actor: 'signalbox', action, subject, why, before });
     ended.push(`${subject}: ${why} Ask for it again.`);
   }
   return ended;
