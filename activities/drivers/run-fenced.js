@@ -5,10 +5,10 @@
  *
  * Leads a process group, with the command in it. Input: argv[2], JSON {room, fence, by, guard, ...}; the command from
  * argv[3] on. Ends as the command ends; refused: exit 77; could not begin for a reason that says nothing about the command
- * (the lock is held, the disk is full): exit 75. With a guard, {observe or link, over, cwd, answer}, the target is observed first,
- * under the lock. When something else is live than may be, or nobody can say what, the command is not run: exit 78, and the
- * file `answer` holds {drifted: what is live} or {fault: why}. When it could not begin, the file
-`notRun` says why, if it is named.
+ * (the lock is held, the disk is full): exit 75. With a guard, {observe or link, over, cwd, answer}, the target is observed
+ * first, under the lock. When something else is live than may be, or nobody can say what, the command is not run: exit 78,
+ * and the file `answer` holds {drifted: what is live} or {fault: why}. When the command could not begin, the file `notRun`
+ * says why, if it is named.
  */
 const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
