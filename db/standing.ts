@@ -78,34 +78,30 @@ async function read(tx: Tx, promotion: number, starter = '', related: string[] =
             (SELECT coalesce(max(attempt), 0) FROM deployments WHERE promotion = p.id) AS "lastAttempt",
             (SELECT json_build_object('attempt', attempt, 'status', status, 'trigger', trigger)
                FROM deployments WHERE promotion = p.id AND status = ANY (:open)) AS open,
-            (SELECT json_build_object('promotion', live.promotion, 'before', live.from_deployment)
-               FROM targets JOIN deployments live ON live.id = targets.current_deployment
-              WHERE targets.name = p.target) AS live,
-            (SELECT CASE WHEN live.promotion = p.id THEN release_before(live.id)
-                         WHEN latest.promotion = p.id AND latest.status = 'rolled-back'
-                          AND coalesce(latest.restores, latest.from_deployment) IS DISTINCT FROM targets.current_deployment
-                         THEN coalesce(latest.restores, latest.from_deployment) END
-               FROM targets LEFT JOIN deployments live ON live.id = targets.current_deployment
-                    LEFT JOIN LATERAL (SELECT * FROM deployments WHERE target = targets.name AND started_at IS NOT NULL
-                                        ORDER BY started_at DESC LIMIT 1) AS latest ON true
-              WHERE targets.name = p.target) AS "returnsTo",
-            (SELECT CASE WHEN live.promotion = p.id OR (latest.promotion = p.id AND latest.status = 'rolled-back'
-                               AND coalesce(latest.drifted, latest.observed) IS DISTINCT FROM targets.observed)
-                         THEN (SELECT o.observed FROM deployments o
-                                WHERE o.promotion = p.id AND o.trigger <> 'rollback' AND o.observed IS NOT NULL
-                                  AND o.observed->>'release' IS DISTINCT FROM o.to_release
-                                ORDER BY o.attempt DESC LIMIT 1) END
-               FROM targets LEFT JOIN deployments live ON live.id = targets.current_deployment
-                    LEFT JOIN LATERAL (SELECT * FROM deployments WHERE target = targets.name AND started_at IS NOT NULL
-                                        ORDER BY started_at DESC LIMIT 1) AS latest ON true
-              WHERE targets.name = p.target) AS "cameAfter",
+            CASE WHEN live.id IS NOT NULL
+                 THEN json_build_object('promotion', live.promotion, 'before', live.from_deployment) END AS live,
+            CASE WHEN live.promotion = p.id THEN release_before(live.id)
+                 WHEN latest.promotion = p.id AND latest.status = 'rolled-back'
+                  AND coalesce(latest.restores, latest.from_deployment) IS DISTINCT FROM t.current_deployment
+                 THEN coalesce(latest.restores, latest.from_deployment) END AS "returnsTo",
+            CASE WHEN live.promotion = p.id OR (latest.promotion = p.id AND latest.status = 'rolled-back'
+                       AND coalesce(latest.drifted, latest.observed) IS DISTINCT FROM t.observed)
+                 THEN (SELECT o.observed FROM deployments o
+                        WHERE o.promotion = p.id AND o.trigger <> 'rollback' AND o.observed IS NOT NULL
+                          AND o.observed->>'release' IS DISTINCT FROM o.to_release
+                        ORDER BY o.attempt DESC LIMIT 1) END AS "cameAfter",
             (SELECT revision FROM window_revision) AS "windowRevision",
             (SELECT stamp FROM window_revision) AS "windowStamp",
             (SELECT coalesce(json_agg(json_build_object('window', deployment_window,
                       'until', extract(epoch FROM expires_at) * 1000, 'by', ARRAY[requested_by, seconded_by])), '[]')
                FROM window_overrides
               WHERE promotion = p.id AND seconded_by IS NOT NULL AND revoked_at IS NULL) AS overrides
-       FROM promotions p JOIN change_requests c USING (id) WHERE p.id = :promotion`,
+       FROM promotions p JOIN change_requests c USING (id)
+            LEFT JOIN targets t ON t.name = p.target
+            LEFT JOIN deployments live ON live.id = t.current_deployment
+            LEFT JOIN LATERAL (SELECT * FROM deployments WHERE target = t.name AND started_at IS NOT NULL
+                                ORDER BY started_at DESC LIMIT 1) AS latest ON true
+      WHERE p.id = :promotion`,
       { open: [...openAttempt], promotion, starter, related, holding: [...laneHolding] },
     )
     // Asked at every click, admission and swap; planning it took longer than running it.
