@@ -1,4 +1,5 @@
 import { CancellationScope, condition, sleep } from '@temporalio/workflow';
+import { stamp } from '../domain/windows/stamp';
 
 /** A timer that fired before its time, by the clock that judges it, is set again for this, and longer each time. */
 const earlyMs = 1_000;
@@ -38,9 +39,5 @@ export function createSleep(): SleepUntil {
   };
 }
 
-/** A time as a person reads it; with seconds where it has some. */
-export const utc = (at: number): string =>
-  `${new Date(at)
-    .toISOString()
-    .slice(0, at % 60_000 === 0 ? 16 : 19)
-    .replace('T', ' ')} UTC`;
+/** A time as a person reads it. */
+export const utc = (at: number): string => `${stamp(at)} UTC`;

@@ -2,6 +2,7 @@ import { IANAZone } from 'luxon';
 import { RRule, type Options } from 'rrule';
 import { badInput } from '../errors';
 import type { ChangeType, Risk } from '../machines';
+import { stamp } from './stamp';
 
 /**
  * A deployment window: when changes may be deployed (allow), or may not (freeze). It begins at local times of its
@@ -51,12 +52,9 @@ export function instantOf(local: number, timeZone: string): number {
   return zone.offset(second) * minuteMs === after ? second : first;
 }
 
-const toTheSecond = (at: number) => (at % minuteMs === 0 ? 16 : 19);
-/** Local time at an instant, `2026-01-05 20:00`; with seconds where it has some. */
-export function shown(at: number, timeZone: string): string {
-  const local = new Date(at + IANAZone.create(timeZone).offset(at) * minuteMs);
-  return `${local.toISOString().slice(0, toTheSecond(at)).replace('T', ' ')} ${timeZone}`;
-}
+/** Local time at an instant, and where. */
+export const shown = (at: number, timeZone: string): string =>
+  `${stamp(at, IANAZone.create(timeZone).offset(at) * minuteMs)} ${timeZone}`;
 
 const frequencies = [RRule.YEARLY, RRule.MONTHLY, RRule.WEEKLY, RRule.DAILY];
 
