@@ -11,6 +11,7 @@ import { sayDecision } from '../../db/words';
 import { workflowNow } from '../../activities/lost';
 import { changeRequestWorkflowId, recoverWorkflowId } from '../../workflows/messages';
 import { controlQueue } from '../../temporal-config/names';
+import { reconcile } from '../helpers/steer';
 import { makeWorld, type World } from '../helpers/world';
 
 /** What an operator does to a workflow in Temporal is no loss of it: pause, reset; and a loss in a chain of runs is one. */
@@ -45,13 +46,8 @@ function hold(name: keyof Activities) {
   return { tries, go: () => (go = true), there: () => world.until('it to be held', () => tries.length > 0) };
 }
 /** One pass, with rows old enough to be looked at. @returns what it did about attempts. */
-async function reconcile(): Promise<string[]> {
-  await world.db('deployments').update({ created_at: new Date(Date.now() - 60_000) });
-  const repairs: string[] = await world.client.workflow.execute('reconcile', {
-    taskQueue: controlQueue,
-    workflowId: `reconcile-${process.hrtime.bigint()}`,
-  });
-  return repairs.filter((line) => line.startsWith('CP-'));
+async function reconcileAttempts(): Promise<string[]> {
+  return (await reconcile(world)).filter((line) => line.startsWith('CP-'));
 }
 
 it('a paused workflow is not lost; its attempt says who paused it and how it goes on', async () => {
@@ -60,12 +56,12 @@ it('a paused workflow is not lost; its attempt says who paused it and how it goe
   await held.there();
   const { workflowId } = d.handle;
   await world.byHand('workflow', 'pause', '--workflow-id', workflowId, '--reason', 'let me look');
-  expect(await reconcile()).toEqual([]);
+  expect(await reconcileAttempts()).toEqual([]);
   const row = await d.row();
   expect(row).toMatchObject({ status: 'running', owner: workflowId });
   expect(row.paused).toMatch(/paused in Temporal by .*let me look.*temporal workflow unpause --workflow-id/);
   await world.byHand('workflow', 'unpause', '--workflow-id', workflowId);
-  expect(await reconcile()).toEqual([]);
+  expect(await reconcileAttempts()).toEqual([]);
   expect((await d.row()).paused).toBeNull();
   held.go();
   await d.handle.result();
@@ -90,7 +86,7 @@ it('a paused workflow, or one that no worker takes up, is not signalled in every
   const signals = async () =>
     (await handle.fetchHistory()).events!.filter((event) => event.workflowExecutionSignaledEventAttributes)
       .length;
-  for (let pass = 0; pass < 2; pass++) await reconcile();
+  for (let pass = 0; pass < 2; pass++) await reconcileAttempts();
   expect(await signals()).toBe(0);
   await world.byHand('workflow', 'unpause', '--workflow-id', workflowId);
   await world.until('it to go on', async () => {
@@ -143,7 +139,7 @@ it('a workflow whose task fails again and again says so, and goes on with a work
   await stop();
   await world.startWorkers();
   await world.until('it to go on', async () => {
-    await reconcile();
+    await reconcileAttempts();
     return (await d.row()).paused === null;
   });
   held.go();
@@ -158,7 +154,7 @@ it('a paused step is told of as well', async () => {
   const { pendingActivities } = (await d.handle.describe()).raw;
   const step = ['--workflow-id', d.handle.workflowId, '--activity-id', pendingActivities![0]!.activityId!];
   await world.byHand('activity', 'pause', ...step, '--identity', 'olga', '--reason', 'wait');
-  expect(await reconcile()).toEqual([]);
+  expect(await reconcileAttempts()).toEqual([]);
   expect((await d.row()).paused).toMatch(/build is paused in Temporal by olga \(wait\).*activity unpause/);
   await world.byHand('activity', 'unpause', ...step);
   held.go();
@@ -191,7 +187,7 @@ it('a run that continued and was terminated before it was admitted is found lost
   await world.client.workflow.getHandle(second.handle.workflowId).terminate('by hand');
   delete world.faults.admit;
   over = true;
-  expect((await reconcile()).join()).toContain('ended as terminated');
+  expect((await reconcileAttempts()).join()).toContain('ended as terminated');
   const row = await second.row();
   await world.client.workflow.getHandle(recoverWorkflowId(row.promotion, row.attempt, '')).result();
   expect(await second.row()).toMatchObject({ status: 'cancelled' });
@@ -218,7 +214,7 @@ it('a reset of a running attempt goes on in its new run, and is not recovered be
     'x',
   );
   await world.until('a try of the new run', () => held.tries.some(({ run }) => run !== before));
-  expect(await reconcile()).toEqual([]);
+  expect(await reconcileAttempts()).toEqual([]);
   const now = await workflowNow(world.client, workflowId, before);
   expect(now.lost).toBeUndefined();
   expect(await d.row()).toMatchObject({ status: 'running', owner: workflowId, run_id: now.runId });
@@ -267,7 +263,7 @@ it('a run that a reset left to an attempt that had ended is ended, with the reas
   await sleep(6_000);
   expect((await handle.describe()).status.name).toBe('RUNNING');
   const lines = await world.until('it to be ended', async () => {
-    const done = await reconcile();
+    const done = await reconcileAttempts();
     return done.length > 0 && done;
   });
   expect(lines.join()).toContain('was ended, because the attempt had ended as rolled-back');
@@ -278,7 +274,7 @@ it('a run that a reset left to an attempt that had ended is ended, with the reas
   expect(await d.row()).toMatchObject({ status: 'rolled-back', version: before.version, owner: workflowId });
   expect(await world.db('audit').where({ action: 'deployment.run-ended' })).toHaveLength(1);
   // And nobody recovers what had ended.
-  expect(await reconcile()).toEqual([]);
+  expect(await reconcileAttempts()).toEqual([]);
   await world.deploy('v1');
   expect(world.version()).toBe('v1');
 });
@@ -315,7 +311,7 @@ it('a run that has just recorded the end itself is left to tidy up', async () =>
   const d = await world.start(await world.approved('v2'));
   await world.until('its end', async () => (await d.row())?.status === 'succeeded');
   await sleep(6_000);
-  const done = await reconcile();
+  const done = await reconcileAttempts();
   tidy = true;
   expect(done).toEqual([]);
   await d.handle.result();

@@ -12,8 +12,8 @@ import { viewDeployment } from '../../db/views';
 import { isTerminal } from '../../domain/machines';
 import { nothing } from '../../domain/observed';
 import type { DeploymentRow } from '../../db/deployments';
-import { controlQueue } from '../../temporal-config/names';
 import { recoverWorkflowId } from '../../workflows/messages';
+import { reconcile } from '../helpers/steer';
 import { makeWorld, type World } from '../helpers/world';
 
 /** What is a verdict on a deployment, and what is a fault that is tried again and shown meanwhile. */
@@ -290,20 +290,13 @@ describe('a target that is gone from the targets file', () => {
     const d = await world.start(await world.approved('v2'));
     await world.until('the trouble', async () => troubleOf(await d.row()));
     await d.handle.terminate('by hand');
-    const reconcile = async (): Promise<string[]> => {
-      await world.db('deployments').update({ created_at: new Date(Date.now() - 60_000) });
-      return world.client.workflow.execute('reconcile', {
-        taskQueue: controlQueue,
-        workflowId: `reconcile-${process.hrtime.bigint()}`,
-      });
-    };
     const waitsFor = async () => (await viewDeployment(world.db, await d.row(), () => null)).waitingFor;
-    expect((await reconcile()).join()).toMatch(gone);
+    expect((await reconcile(world)).join()).toMatch(gone);
     expect(await waitsFor()).toMatch(gone);
     // Said once.
-    expect(await reconcile()).toEqual([]);
+    expect(await reconcile(world)).toEqual([]);
     putBack();
-    expect((await reconcile()).join()).toContain('Recovery was started');
+    expect((await reconcile(world)).join()).toContain('Recovery was started');
     const { promotion, attempt } = await d.row();
     await world.client.workflow.getHandle(recoverWorkflowId(promotion, attempt, '')).result();
     expect(await d.row()).toMatchObject({ status: 'rolled-back', paused: null });

@@ -1,4 +1,3 @@
-import { Context } from '@temporalio/activity';
 import { appendFileSync, readlinkSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Activities } from '../../activities';
@@ -6,6 +5,7 @@ import { addWindow, removeWindow } from '../../db/windows';
 import { viewDeployment } from '../../db/views';
 import { controlQueue } from '../../temporal-config/names';
 import { recoverWorkflowId } from '../../workflows/messages';
+import { hold, reconcile } from '../helpers/steer';
 import { makeWorld, type World } from '../helpers/world';
 
 /** Data goes back only beneath what the attempt itself left live; what was written beneath anything else stays. */
@@ -40,13 +40,6 @@ async function resolved(d: Started, action: 'retry' | 'accept') {
   await handle.signal('resolveRollback', world.resolutionOf(owner, action));
   await handle.result();
   return d.row();
-}
-async function reconcile() {
-  await world.db('deployments').update({ created_at: new Date(Date.now() - 60_000) });
-  await world.client.workflow.execute('reconcile', {
-    taskQueue: controlQueue,
-    workflowId: `reconcile-${performance.now()}`,
-  });
 }
 
 it.each(['older', 'before'] as const)(
@@ -159,19 +152,13 @@ it.each([
 it('lost after its data had gone back: what was written since stays', async () => {
   const target = 'undone';
   await world.deploy('v1', target);
-  let reached!: () => void;
-  const there = new Promise<void>((resolve) => (reached = resolve));
-  world.faults.verifyRollback = async () => {
-    const beat = setInterval(() => Context.current().heartbeat(), 50);
-    reached();
-    await Context.current().cancelled.finally(() => clearInterval(beat));
-  };
+  const { there } = hold(world, 'verifyRollback');
   const d = await world.start(await world.approved('sick', target));
   await there;
   await d.handle.terminate();
   delete world.faults.verifyRollback;
   world.addOrder(written, target);
-  await reconcile();
+  await reconcile(world);
   const { promotion, attempt } = await d.row();
   await world.client.workflow.getHandle(recoverWorkflowId(promotion, attempt, '')).result();
   expect(await d.row()).toMatchObject({ status: 'rolled-back' });
@@ -183,13 +170,7 @@ it("what another Signalbox did there under the same key is none of this one's: n
   const target = 'others';
   const { row: first } = await world.deploy('v1', target);
   const live = (await first()).to_release;
-  let reached!: () => void;
-  const there = new Promise<void>((resolve) => (reached = resolve));
-  world.faults.build = async () => {
-    const beat = setInterval(() => Context.current().heartbeat(), 50);
-    reached();
-    await Context.current().cancelled.finally(() => clearInterval(beat));
-  };
+  const { there } = hold(world, 'build');
   const d = await world.start(await world.approved('v2', target));
   await there;
   const { fence, promotion, attempt } = await d.row();
@@ -201,7 +182,7 @@ it("what another Signalbox did there under the same key is none of this one's: n
   await d.handle.terminate();
   delete world.faults.build;
   world.addOrder(written, target);
-  await reconcile();
+  await reconcile(world);
   await world.client.workflow.getHandle(recoverWorkflowId(promotion, attempt, '')).result();
   expect(await d.row()).toMatchObject({
     status: 'rolled-back',

@@ -1,12 +1,11 @@
-import { Context } from '@temporalio/activity';
 import { mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Activities } from '../../activities';
 import { recordAudit, sealAudit } from '../../db/audit';
 import { connectReadOnly, type Db } from '../../db/connect';
 import { takeStock } from '../../db/installation';
 import { examine, type Difference } from '../../worker/doctor';
 import { registerSchedules, reconcileSchedule } from '../../worker/schedules';
+import { hold } from '../helpers/steer';
 import { makeWorld, type World } from '../helpers/world';
 
 /** What does not fit between record, Temporal and targets is printed, each with what to do; nothing is changed. */
@@ -55,17 +54,6 @@ const force = (work: (tx: any) => Promise<unknown>) =>
     await tx.raw("SET LOCAL session_replication_role = 'replica'");
     await work(tx);
   });
-/** Stops the attempt in an activity. */
-function hold(name: keyof Activities) {
-  let reached!: () => void;
-  const there = new Promise<void>((resolve) => (reached = resolve));
-  world.faults[name] = async () => {
-    const beat = setInterval(() => Context.current().heartbeat(), 50);
-    reached();
-    await Context.current().cancelled.finally(() => clearInterval(beat));
-  };
-  return there;
-}
 
 it('after deployments that went well everything fits', async () => {
   expect(await differences()).toEqual([]);
@@ -247,7 +235,7 @@ it('a workflow without a row', async () => {
 });
 
 it('an attempt that is paused, one whose workflow is gone, and one that waits for nothing', async () => {
-  const there = hold('build');
+  const { there } = hold(world, 'build');
   const running = await world.start(await world.approved('v1'));
   await there;
   const waiting = await world.start(await world.approved('v3'));

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApplicationFailure, Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/activity';
 import type { Activities } from '../../activities';
 import { revise } from '../../db/change-content';
 import { decide as recordDecision, submit } from '../../db/change-requests';
 import type { WordRow } from '../../db/words';
-import { controlQueue } from '../../temporal-config/names';
 import { changeRequestWorkflowId, recoverWorkflowId } from '../../workflows/messages';
 import { serveWorld, type Served } from '../helpers/api';
 import { gate } from '../helpers/until';
+import { hold, reconcile } from '../helpers/steer';
 import { makeWorld, type World } from '../helpers/world';
 
 /** Nothing that was said to an attempt and acknowledged is lost: each word ends as done, refused or expired. */
@@ -37,30 +37,14 @@ const wordsOf = async (d: Started) =>
     .where({ deployment: (await d.row()).id })
     .orderBy('id')) as WordRow[];
 
-/** Holds the first run of an activity until it is let go; its effect may come first. */
-function hold(name: keyof Activities, effectFirst = false) {
-  const [there, go] = [gate(), gate()];
-  world.faults[name] = async (run) => {
-    delete world.faults[name];
-    const value = effectFirst ? await run() : undefined;
-    const beat = setInterval(() => Context.current().heartbeat(), 50);
-    there.open();
-    await Promise.race([go.opened, Context.current().cancelled]).finally(() => clearInterval(beat));
-    return effectFirst ? value : run();
-  };
-  return { there: there.opened, go: go.open };
-}
-async function reconcile(): Promise<string[]> {
-  await world.db('deployments').update({ created_at: new Date(Date.now() - 60_000) });
+/** One pass of reconciling, with words old enough to be looked at. */
+async function reconcileWords(): Promise<string[]> {
   await world.db('words').update({ created_at: new Date(Date.now() - 60_000) });
-  return world.client.workflow.execute('reconcile', {
-    taskQueue: controlQueue,
-    workflowId: `reconcile-${process.hrtime.bigint()}`,
-  });
+  return reconcile(world);
 }
 /** A deployment that waits for the lane, behind one that is held in its build. */
 async function waiting() {
-  const build = hold('build');
+  const build = hold(world, 'build', { once: true });
   const first = await world.start(await world.approved('v3'));
   await build.there;
   const second = await world.start(await world.approved('v2'));
@@ -70,7 +54,7 @@ async function waiting() {
 
 it('a cancel that is heard during a slow acquireLane is not lost when the run continues as new', async () => {
   const { first, second, letFirstGo } = await waiting();
-  const lane = hold('acquireLane');
+  const lane = hold(world, 'acquireLane', { once: true });
   await second.handle.signal('laneFree');
   await lane.there;
   for (let n = 0; n < 1_100; n += 100)
@@ -90,7 +74,7 @@ it('a cancel that is heard during a slow acquireLane is not lost when the run co
 
 it('a resolve that comes while the failure of the rollback is being recorded counts', async () => {
   world.faults.undoSwap = () => Promise.reject(ApplicationFailure.nonRetryable('no use', 'Hopeless'));
-  const recording = hold('rollbackFailed', true);
+  const recording = hold(world, 'rollbackFailed', { effectFirst: true, once: true });
   const d = await world.start(await world.approved('sick'));
   await recording.there;
   delete world.faults.undoSwap;
@@ -231,14 +215,14 @@ it('a word is one word by its id, however it is written', async () => {
 });
 
 it('a cancel that was said to a lost workflow is heard by its recovery, although all was done', async () => {
-  const check = hold('healthCheck', true);
+  const check = hold(world, 'healthCheck', { effectFirst: true, once: true });
   const d = await world.start(await world.approved('v2'));
   await check.there;
   await d.handle.terminate('by hand');
   const key = await keyOf(d);
   const said = await api.post('release-manager', `/api/deployments/${key}/cancel`, { reason: 'stop it' });
   expect(said).toMatchObject({ status: 202, body: { words: [{ kind: 'cancel', status: 'waiting' }] } });
-  await reconcile();
+  await reconcileWords();
   const { promotion, attempt } = await d.row();
   await world.client.workflow.getHandle(recoverWorkflowId(promotion, attempt, '')).result();
   expect(await d.row()).toMatchObject({
@@ -250,21 +234,21 @@ it('a cancel that was said to a lost workflow is heard by its recovery, although
 });
 
 it('a word whose signal was lost is signalled again by reconcile', async () => {
-  const build = hold('build');
+  const build = hold(world, 'build', { once: true });
   const d = await world.start(await world.approved('v2'));
   await build.there;
   const { id: deployment } = await d.row();
   await world
     .db('words')
     .insert({ deployment, kind: 'cancel', said_by: 'rosa', request: 'of an API that was killed' });
-  await reconcile();
+  await reconcileWords();
   await world.until('it to be cancelled', async () => (await d.row()).status === 'rolled-back');
   expect(await wordsOf(d)).toMatchObject([{ status: 'done' }]);
   await d.handle.result();
 });
 
 it('a cancel that comes too late expires, and is answered so', async () => {
-  const record = hold('recordEnd');
+  const record = hold(world, 'recordEnd', { once: true });
   const d = await world.start(await world.approved('v2'));
   await record.there;
   const said = api.post('release-manager', `/api/deployments/${await keyOf(d)}/cancel`, {});
@@ -286,7 +270,7 @@ describe('a word that has no row, of an older API or typed into the Temporal UI'
     ).map(({ entry }) => entry);
 
   it('is refused with a trace when there is nothing to resolve, and does not count later', async () => {
-    const build = hold('build');
+    const build = hold(world, 'build', { once: true });
     const d = await world.start(await world.approved('sick'));
     await build.there;
     world.faults.undoSwap = () => Promise.reject(ApplicationFailure.nonRetryable('no use', 'Hopeless'));
@@ -312,14 +296,14 @@ describe('a word that has no row, of an older API or typed into the Temporal UI'
   });
 
   it('is heard by a recovery as by the workflow before it', async () => {
-    const check = hold('healthCheck', true);
+    const check = hold(world, 'healthCheck', { effectFirst: true, once: true });
     const d = await world.start(await world.approved('v2'));
     await check.there;
     await d.handle.terminate('by hand');
     const { promotion, attempt } = await d.row();
     const recovery = recoverWorkflowId(promotion, attempt, '');
-    const again = hold('healthCheck');
-    await reconcile();
+    const again = hold(world, 'healthCheck', { once: true });
+    await reconcileWords();
     await again.there;
     await world.client.workflow
       .getHandle(recovery)
@@ -341,7 +325,7 @@ it('an answer that is signalled twice while it is tried counts once', async () =
   await world.until('the rollback to fail', async () => (await d.row())?.status === 'rollback-failed');
   const { targets } = world;
   world.targets = new Map([...targets].filter(([name]) => name !== 'shop'));
-  const accepting = hold('acceptRollback');
+  const accepting = hold(world, 'acceptRollback', { once: true });
   const said = api.post('sre', `/api/deployments/${await keyOf(d)}/resolve`, {
     action: 'accept',
     reason: 'leave it',
@@ -349,7 +333,7 @@ it('an answer that is signalled twice while it is tried counts once', async () =
   await accepting.there;
   const heard = gate();
   world.faults.heard = async (run) => run().finally(heard.open);
-  await reconcile();
+  await reconcileWords();
   await heard.opened;
   accepting.go();
   expect((await said).status).toBeGreaterThanOrEqual(202);
@@ -387,7 +371,7 @@ describe('a decision on a change request that was accepted', () => {
     const id = await lostDecision();
     await world.startWorkers();
     await world.until('its verdict', async () => {
-      await reconcile();
+      await reconcileWords();
       return (await decisionsOn(id)).length > 0;
     });
     expect(await decisionsOn(id)).toMatchObject([
@@ -402,7 +386,7 @@ describe('a decision on a change request that was accepted', () => {
     const id = await lostDecision();
     expect((await api.post('contributor', `/api/change-requests/RFC-${id}/cancel`, {})).status).toBe(200);
     await world.startWorkers();
-    await reconcile();
+    await reconcileWords();
     expect(await decisionsOn(id)).toMatchObject([
       { approver: 'amir', counted: false, refusal: expect.stringContaining(`RFC-${id} is cancelled`) },
     ]);
@@ -410,7 +394,7 @@ describe('a decision on a change request that was accepted', () => {
       { status: 'refused', outcome: expect.stringContaining(`RFC-${id} is cancelled`) },
     ]);
     // Once: the next pass finds nothing to do.
-    await reconcile();
+    await reconcileWords();
     expect(await decisionsOn(id)).toHaveLength(1);
   });
 
@@ -418,7 +402,7 @@ describe('a decision on a change request that was accepted', () => {
     const id = await lostDecision();
     await revised(id);
     await world.startWorkers();
-    await reconcile();
+    await reconcileWords();
     expect(await decisionsOn(id).where({ approver: 'amir' })).toMatchObject([
       { counted: false, submission: 1, refusal: expect.stringContaining('submitted anew since') },
     ]);

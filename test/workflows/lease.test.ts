@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { createStepRunner } from '../../activities/step';
+import { hold } from '../helpers/steer';
 import { makeWorld, type World } from '../helpers/world';
 
 /** The lease on a step: of several tries only the newest records what it did. */
@@ -16,13 +17,7 @@ it.each([
   ['it was closed when the rollback began', { status: 'failed' }],
   ['a recovery has taken the attempt over', undefined],
 ])('what a try did is not recorded once %s', async (_what, step) => {
-  let reached!: () => void;
-  const there = new Promise<void>((resolve) => (reached = resolve));
-  world.faults.build = async () => {
-    const beat = setInterval(() => Context.current().heartbeat(), 50);
-    reached();
-    await Context.current().cancelled.finally(() => clearInterval(beat));
-  };
+  const { there } = hold(world, 'build');
   const d = await world.start(await world.approved('v1'));
   await there;
   const before = await d.row();

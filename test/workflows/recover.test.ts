@@ -2,6 +2,7 @@ import { ApplicationFailure, Context } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { hold, reconcile } from '../helpers/steer';
 import { makeWorld, type World } from '../helpers/world';
 import { recoverWorkflowId } from '../../workflows/messages';
 import { controlQueue } from '../../temporal-config/names';
@@ -18,28 +19,6 @@ beforeEach(() => {
   for (const name of Object.keys(world.faults)) delete world.faults[name as keyof Activities];
 });
 
-/** Stops the attempt inside an activity (after its effect if so asked) until it is let go. */
-function hold(name: keyof Activities, effectFirst: boolean) {
-  let reached!: () => void;
-  const there = new Promise<void>((resolve) => (reached = resolve));
-  world.faults[name] = async (run) => {
-    const value = effectFirst ? await run() : undefined;
-    const beat = setInterval(() => Context.current().heartbeat(), 50);
-    reached();
-    await Context.current().cancelled.finally(() => clearInterval(beat));
-    return value;
-  };
-  return there;
-}
-/** One pass of reconciling, with rows old enough to be looked at. */
-async function reconcile(): Promise<string[]> {
-  await world.db('deployments').update({ created_at: new Date(Date.now() - 60_000) });
-  return world.client.workflow.execute('reconcile', {
-    taskQueue: controlQueue,
-    workflowId: `reconcile-${Date.now()}`,
-  });
-}
-
 it.each([
   ['build', false, 'v1', 'rolled-back'],
   ['swap', false, 'v1', 'rolled-back'],
@@ -50,7 +29,7 @@ it.each([
   'terminated in %s (effect done: %s): the target ends at %s, the record at %s',
   async (step, done, version, status) => {
     const before = world.current();
-    const there = hold(step, done);
+    const { there } = hold(world, step, { effectFirst: done });
     const d = await world.start(await world.approved(step === 'undoSwap' ? 'sick' : 'v2'));
     await there;
     await d.handle.terminate('by hand');
@@ -62,7 +41,7 @@ it.each([
         .db('deployment_steps')
         .insert({ deployment: id, name: 'health-check', status: 'running', round: 1, attempt: 1 });
     }
-    const mended = await reconcile();
+    const mended = await reconcile(world);
     expect(mended.join()).toContain('ended as terminated');
     const row = await d.row();
     await world.client.workflow.getHandle(recoverWorkflowId(row.promotion, row.attempt, '')).result();
@@ -71,7 +50,7 @@ it.each([
     expect(after.outcome).toContain('ended as terminated');
     expect(world.version()).toBe(version);
     await world.checkEnded(after);
-    expect(await reconcile()).toEqual([]);
+    expect(await reconcile(world)).toEqual([]);
     if (version !== 'v1') {
       const back = await world.start(row.promotion, 'rollback');
       await back.handle.result();
@@ -90,7 +69,7 @@ it('its rollback had failed when it was terminated: the recovery waits for an SR
   const d = await world.start(await world.approved('sick'));
   await world.until('the rollback to fail', async () => (await d.row())?.status === 'rollback-failed');
   await d.handle.terminate('by hand');
-  await reconcile();
+  await reconcile(world);
   const { promotion, attempt } = await d.row();
   const recovery = recoverWorkflowId(promotion, attempt, '');
   const handle = world.client.workflow.getHandle(recovery);
@@ -122,7 +101,7 @@ it('its rollback had failed when it was terminated: the recovery waits for an SR
 });
 
 it('an admission that comes late, after a recovery took the attempt over, leaves its workspace alone', async () => {
-  const there = hold('build', false);
+  const { there } = hold(world, 'build');
   const d = await world.start(await world.approved('v2'));
   await there;
   const row = await d.row();
@@ -150,7 +129,7 @@ it('an admission that comes late, after a recovery took the attempt over, leaves
 });
 
 it('terminated while it waited: nothing was touched, and the next one gets the lane', async () => {
-  const there = hold('build', false);
+  const { there } = hold(world, 'build');
   const first = await world.start(await world.approved('v2'));
   await there;
   delete world.faults.build;
@@ -166,7 +145,7 @@ it('terminated while it waited: nothing was touched, and the next one gets the l
   await first.handle.cancel();
   await first.handle.result();
   // The signal went to the terminated one, which is still first in line until it is reconciled.
-  await reconcile();
+  await reconcile(world);
   const row = await second.row();
   await world.client.workflow.getHandle(recoverWorkflowId(row.promotion, row.attempt, '')).result();
   const cancelled = await second.row();
@@ -185,7 +164,7 @@ it('terminated while it waited: nothing was touched, and the next one gets the l
 });
 
 it('different targets are deployed side by side', async () => {
-  const there = hold('build', false);
+  const { there } = hold(world, 'build');
   const held = await world.start(await world.approved('v2', 'shop'));
   await there;
   delete world.faults.build;

@@ -1,15 +1,14 @@
-import { Context } from '@temporalio/activity';
 import type { WorkflowFailedError } from '@temporalio/client';
 import { rootCause } from '@temporalio/common';
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { takeStock } from '../../db/installation';
-import type { Activities } from '../../activities';
 import { examineTargets } from '../../worker/doctor/targets';
 import type { Examined } from '../../worker/doctor';
 import { controlQueue } from '../../temporal-config/names';
 import { adoptWorkflowId } from '../../workflows/messages';
+import { hold, reconcile } from '../helpers/steer';
 import { makeWorld, type World } from '../helpers/world';
 
 /** The database loses what was written last, as when a replica that lagged takes over, or a dump is restored. */
@@ -39,28 +38,6 @@ const lose = (work: (tx: any) => Promise<unknown>) =>
     await tx.raw(`UPDATE installation SET place = place || '{"timeline": "FFFFFFFF"}'`);
   });
 /** Stops the next try of a step, after its effect, until it is let go. */
-function hold(name: keyof Activities, effectFirst: boolean) {
-  let reached!: () => void;
-  let release!: () => void;
-  const there = new Promise<void>((resolve) => (reached = resolve));
-  const letGo = new Promise<void>((resolve) => (release = resolve));
-  world.faults[name] = async (run) => {
-    delete world.faults[name];
-    const value = effectFirst ? await run() : undefined;
-    const beat = setInterval(() => Context.current().heartbeat(), 50);
-    reached();
-    await Promise.race([letGo, Context.current().cancelled]).finally(() => clearInterval(beat));
-    return effectFirst ? value : run();
-  };
-  return { there, release };
-}
-async function reconcile(): Promise<string[]> {
-  await world.db('deployments').update({ created_at: new Date(Date.now() - 60_000) });
-  return world.client.workflow.execute('reconcile', {
-    taskQueue: controlQueue,
-    workflowId: `reconcile-${Date.now()}`,
-  });
-}
 const shownAs = (status: 'Failed' | 'Completed', workflowId: string) =>
   world.until('visibility to show it', async () => {
     const query = `WorkflowId = '${workflowId}' AND ExecutionStatus = '${status}'`;
@@ -79,7 +56,7 @@ it.each([
 ])(
   'the swap was done, and the database lost %s: recovery looks and finishes it',
   async (_what, went, then) => {
-    const held = hold('swap', true);
+    const held = hold(world, 'swap', { effectFirst: true, once: true });
     const d = await world.start(await world.approved('v2'));
     await held.there;
     const { id, promotion } = await d.row();
@@ -94,9 +71,9 @@ it.each([
       await tx('targets').where({ name: 'shop' }).update({ fence: 1 });
     });
     await stock();
-    held.release();
+    held.go();
     await d.handle.result().catch(() => undefined);
-    await reconcile();
+    await reconcile(world);
     await ended(d.row);
     const row = await d.row();
     expect(row).toMatchObject({ status: 'succeeded', to_release: world.current() });
@@ -133,7 +110,7 @@ describe('the dump was made in the middle of a swap, and the deployment has succ
 
   it('and is healthy: it is finished, and what was written since stays', async () => {
     const d = await back();
-    await reconcile();
+    await reconcile(world);
     await ended(d.row);
     expect(await d.row()).toMatchObject({ status: 'succeeded' });
     stays();
@@ -144,7 +121,7 @@ describe('the dump was made in the middle of a swap, and the deployment has succ
     const d = await back();
     const sick = join(world.root('shop'), 'current', 'sick');
     writeFileSync(sick, '');
-    await reconcile();
+    await reconcile(world);
     await world.until('a person to be asked', async () =>
       ['rollback-failed', 'rolled-back'].includes((await d.row()).status),
     );
@@ -161,20 +138,20 @@ describe('the dump was made in the middle of a swap, and the deployment has succ
 });
 
 it('the release that was built is lost, and its workflow goes on: it is undone, and never succeeds without one', async () => {
-  const held = hold('swap', true);
+  const held = hold(world, 'swap', { effectFirst: true, once: true });
   const d = await world.start(await world.approved('v2'));
   await held.there;
   const { id } = await d.row();
   await lose((tx) => tx('deployments').where({ id }).update({ to_release: null }));
   await stock();
-  held.release();
+  held.go();
   await d.handle.result();
   expect(await d.row()).toMatchObject({ status: 'rolled-back' });
   expect(world.version()).toBe('v1');
 });
 
 it('the swap had not been done: recovery says that nothing was touched, because it looked', async () => {
-  const held = hold('build', false);
+  const held = hold(world, 'build', { once: true });
   const d = await world.start(await world.approved('v2'));
   await held.there;
   const { id, promotion } = await d.row();
@@ -185,9 +162,9 @@ it('the swap had not been done: recovery says that nothing was touched, because 
     await tx('change_requests').where({ id: promotion }).update({ status: 'approved' });
   });
   await stock();
-  held.release();
+  held.go();
   await d.handle.result().catch(() => undefined);
-  await reconcile();
+  await reconcile(world);
   await ended(d.row);
   expect(await d.row()).toMatchObject({
     status: 'cancelled',
@@ -197,7 +174,7 @@ it('the swap had not been done: recovery says that nothing was touched, because 
 });
 
 it('what was started after the dump ends with the reason, and its number can be used again', async () => {
-  const held = hold('build', false);
+  const held = hold(world, 'build', { once: true });
   const running = await world.start(await world.approved('v2'));
   await held.there;
   const waiting = await world.start(await world.approved('v3'));
@@ -219,17 +196,17 @@ it('what was started after the dump ends with the reason, and its number can be 
   expect(await reconcileFails()).toMatch(/restored or failed over/);
   await stock();
   await world.until('visibility to show both', async () => {
-    await reconcile();
+    await reconcile(world);
     return (await waiting.handle.describe()).status.name === 'TERMINATED';
   });
-  held.release();
+  held.go();
   await running.handle.result().catch(() => undefined);
   expect((await running.handle.describe()).status.name).toMatch(/TERMINATED|FAILED/);
   const told = await world.db('audit').where({ action: 'workflow.ended' });
   const subjects = told.map(({ subject }) => subject as string);
   expect(subjects).toEqual(expect.arrayContaining(lost.map(({ promotion }) => `CP-${promotion}.1`)));
   await world.until('nothing to be left on the host', async () => {
-    await reconcile();
+    await reconcile(world);
     return lost.every(({ promotion }) => !existsSync(workOf(promotion)));
   });
   const again = await world.start(lost[1]!.promotion);
@@ -249,7 +226,7 @@ describe('what was started after the dump fails by itself, in the middle of its 
   let backup: string;
 
   it('the audit trail says so once, with what it did to its target and where its backup is', async () => {
-    const held = hold('migrate', true);
+    const held = hold(world, 'migrate', { effectFirst: true, once: true });
     const d = await world.start(await world.approved('v2'));
     await held.there;
     const { id, promotion } = await d.row();
@@ -263,12 +240,12 @@ describe('what was started after the dump fails by itself, in the middle of its 
       await tx('change_requests').where({ id: promotion }).update({ status: 'approved' });
     });
     await stock();
-    held.release();
+    held.go();
     await d.handle.result().catch(() => undefined);
     expect((await d.handle.describe()).status.name).toBe('FAILED');
     await shownAs('Failed', d.handle.workflowId);
-    await reconcile();
-    await reconcile();
+    await reconcile(world);
+    await reconcile(world);
     const [why, ...more] = await endedBy(key);
     expect(more).toEqual([]);
     expect(why).toMatch(/failed/);
@@ -308,13 +285,13 @@ describe('a backup that the restored record does not have', () => {
   const backups = () => join(world.folder, 'state', 'backups', 'shop');
   /** Stops an attempt after its migration, of which the record then loses all. @returns its backup. */
   async function lostAfterMigration(lose: (id: number, promotion: number) => Promise<void>) {
-    const held = hold('migrate', true);
+    const held = hold(world, 'migrate', { effectFirst: true, once: true });
     const d = await world.start(await world.approved('v2'));
     await held.there;
     const { id, promotion } = await d.row();
     const { reference } = await world.db('backups').where({ deployment: id }).first('reference');
     await d.handle.terminate();
-    held.release();
+    held.go();
     await lose(id, promotion);
     await stock();
     return { promotion, reference: reference as string, ...d };
@@ -356,7 +333,7 @@ describe('a backup that the restored record does not have', () => {
         await tx('deployments').where({ id }).update({ migration_began: false });
       }),
     );
-    await reconcile();
+    await reconcile(world);
     await world.until('it to end, or a person to be asked', async () =>
       ['rollback-failed', 'rolled-back'].includes((await d.row()).status),
     );
@@ -375,7 +352,7 @@ describe('a backup that the restored record does not have', () => {
 
 /** Until it is known that it is another database, nothing is repaired by it. */
 const reconcileFails = () =>
-  reconcile().then(
+  reconcile(world).then(
     () => 'it did not fail',
     (thrown: { cause?: { cause?: Error } }) => String(thrown.cause?.cause ?? thrown.cause),
   );
@@ -410,12 +387,12 @@ describe('nobody can tell what the target did', () => {
 
   /** The record loses what an attempt did, and its workflow is gone. */
   async function lostInBuild(went: object) {
-    const held = hold('build', false);
+    const held = hold(world, 'build', { once: true });
     const d = await world.start(await world.approved('v2'));
     await held.there;
     const { id, promotion } = await d.row();
     await d.handle.terminate();
-    held.release();
+    held.go();
     await lose(async (tx) => {
       await tx('deployment_steps').where({ deployment: id }).delete();
       if (!('status' in went)) return;
@@ -424,7 +401,7 @@ describe('nobody can tell what the target did', () => {
       await tx('change_requests').where({ id: promotion }).update({ status: 'approved' });
     });
     await stock();
-    await reconcile();
+    await reconcile(world);
     return d;
   }
 
@@ -473,7 +450,7 @@ it('what only Temporal knows ends with the reason, whatever it is called; what b
   const since = await start('deployPromotion', `deploy/CP-901/1~${incarnation}`);
   for (const handle of lost)
     await world.until(`${handle.workflowId} to end`, async () => {
-      await reconcile();
+      await reconcile(world);
       return (await handle.describe()).status.name === 'TERMINATED';
     });
   expect((await since.describe()).status.name).toBe('RUNNING');
@@ -484,7 +461,7 @@ it('what only Temporal knows ends with the reason, whatever it is called; what b
 });
 
 it('an adoption that the record has lost comes to its end', async () => {
-  const held = hold('adoptLive', true);
+  const held = hold(world, 'adoptLive', { effectFirst: true, once: true });
   const id = randomUUID();
   const workflowId = adoptWorkflowId('bare', id);
   const asked = { id, target: 'bare', by: 'sven', reason: 'it moved here' };
@@ -496,10 +473,10 @@ it('an adoption that the record has lost comes to its end', async () => {
   await held.there;
   await lose((tx) => tx('adoptions').where({ id }).delete());
   await stock();
-  held.release();
+  held.go();
   await world.until('it to end', async () => (await handle.describe()).status.name === 'COMPLETED');
   expect(await handle.result()).toContain('The record has no such adoption');
   await shownAs('Completed', workflowId);
-  await reconcile();
+  await reconcile(world);
   expect(await world.db('audit').where({ action: 'workflow.ended', subject: 'bare' })).toHaveLength(1);
 });

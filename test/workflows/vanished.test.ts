@@ -1,9 +1,8 @@
-import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Activities } from '../../activities';
 import { addWindow, removeWindow } from '../../db/windows';
-import { controlQueue } from '../../temporal-config/names';
 import { recoverWorkflowId } from '../../workflows/messages';
+import { hold, reconcile } from '../helpers/steer';
 import { makeWorld, type World } from '../helpers/world';
 
 /**
@@ -27,13 +26,6 @@ afterEach(async () => {
 type Started = Awaited<ReturnType<World['start']>>;
 
 /** One pass of reconciling, with rows old enough to be looked at. */
-async function reconcile(): Promise<string[]> {
-  await world.db('deployments').update({ created_at: new Date(Date.now() - 60_000) });
-  return world.client.workflow.execute('reconcile', {
-    taskQueue: controlQueue,
-    workflowId: `reconcile-${Math.random()}`,
-  });
-}
 async function vanish(workflowId: string): Promise<void> {
   const { namespace } = world.client.options;
   await world.client.workflowService.deleteWorkflowExecution({
@@ -55,19 +47,6 @@ const recoveryOf = async ({ row }: Started) => {
   return world.client.workflow.getHandle(recoverWorkflowId(promotion, attempt, ''));
 };
 /** Stops builds until they are let go. */
-function holdBuilds() {
-  let reached!: () => void;
-  let release!: () => void;
-  const there = new Promise<void>((resolve) => (reached = resolve));
-  const letGo = new Promise<void>((resolve) => (release = resolve));
-  world.faults.build = async (run) => {
-    const beat = setInterval(() => Context.current().heartbeat(), 50);
-    reached();
-    await Promise.race([letGo, Context.current().cancelled]).finally(() => clearInterval(beat));
-    return run();
-  };
-  return { there, release };
-}
 /** A window that is closed to deployments for the next hours. */
 const closeForHours = async () => {
   const id = (await addWindow(
@@ -99,16 +78,16 @@ it('a sleeper goes on sleeping, and is deployed when its window opens', async ()
   await closeForHours();
   const d = await asleep();
   await vanish(d.handle.workflowId);
-  expect((await reconcile()).join()).toContain('has vanished from Temporal');
+  expect((await reconcile(world)).join()).toContain('has vanished from Temporal');
   const recovery = await movedOver(d);
   await world.until('it to sleep again', async () => {
     const progress = await recovery.query<{ status: string }>('progress');
     return progress.status === 'waiting-for-window';
   });
   expect(await d.row()).toMatchObject({ status: 'waiting-for-window', outcome: null });
-  expect((await reconcile()).join()).not.toContain('Recovery was started');
+  expect((await reconcile(world)).join()).not.toContain('Recovery was started');
   for (const id of windows.splice(0)) await removeWindow(world.db, id, by, undefined);
-  await reconcile();
+  await reconcile(world);
   await recovery.result();
   expect(await d.row()).toMatchObject({ status: 'succeeded' });
   expect(world.version()).toBe('v2');
@@ -120,14 +99,14 @@ it('a sleeper that vanished, and its recovery after it, can still be cancelled: 
   const before = world.current();
   const d = await asleep();
   await vanish(d.handle.workflowId);
-  await reconcile();
+  await reconcile(world);
   const first = await movedOver(d);
   await world.until('it to sleep again', async () => {
     const progress = await first.query<{ status: string }>('progress');
     return progress.status === 'waiting-for-window';
   });
   await vanish(first.workflowId);
-  await reconcile();
+  await reconcile(world);
   const second = await recoveryOf(d);
   await world.until('it to sleep once more', async () => {
     const progress = await second.query<{ status: string }>('progress').catch(() => undefined);
@@ -144,19 +123,19 @@ it('a sleeper that vanished, and its recovery after it, can still be cancelled: 
 });
 
 it('who waited in the queue keeps his place; what ran is undone, and says why', async () => {
-  const held = holdBuilds();
+  const held = hold(world, 'build');
   const running = await world.start(await world.approved('v1'));
   await held.there;
   const waiting = await world.start(await world.approved('v3'));
   await world.until('it to wait', async () => (await waiting.row())?.waiting_for?.includes('position 1'));
   await vanish(waiting.handle.workflowId);
-  await reconcile();
+  await reconcile(world);
   const recovery = await movedOver(waiting);
   expect(await waiting.row()).toMatchObject({ status: 'queued' });
 
   await vanish(running.handle.workflowId);
-  held.release();
-  await reconcile();
+  held.go();
+  await reconcile(world);
   await (await recoveryOf(running)).result();
   expect(await running.row()).toMatchObject({
     status: 'rolled-back',
@@ -172,7 +151,7 @@ it('what somebody terminated while it waited does not come back', async () => {
   await closeForHours();
   const d = await asleep();
   await d.handle.terminate('not tonight');
-  await reconcile();
+  await reconcile(world);
   await (await recoveryOf(d)).result();
   expect(await d.row()).toMatchObject({ status: 'cancelled' });
 });
