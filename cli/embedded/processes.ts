@@ -18,11 +18,8 @@ export interface ProcessSpec {
   gid?: number;
   /** What asks it to end. */
   stopSignal: NodeJS.Signals;
-  /**
-   * Puts away what a start that was killed left half made, when that is why the next one ended.
-   * @param why what the program said. @returns whether it is worth starting again.
-   */
-  mend?(why: string): boolean;
+  /** Called before each start: puts away what an earlier one that was killed has left half made. */
+  prepare?(): void;
 }
 export interface Processes {
   /**
@@ -76,6 +73,7 @@ export function createProcesses(stateDir: string, say: (line: string) => void): 
   const launch = async (spec: ProcessSpec): Promise<{ exited: Promise<End> }> => {
     if (stopping.has(spec.name))
       throw new Error(`${spec.name} was not started, because everything is stopping`);
+    spec.prepare?.();
     const out = openSync(join(logs, `${spec.name}.log`), 'a');
     const { uid, gid } = spec;
     const child = spawn(spec.program, spec.args, {
@@ -128,7 +126,7 @@ export function createProcesses(stateDir: string, say: (line: string) => void): 
       const watch = (starts: number, { exited }: { exited: Promise<End> }): void => {
         void exited.then(async ({ code, signal }) => {
           if (started.has(spec.name)) return;
-          const crashed = signal !== null || code === panicked || (spec.mend?.(whyIn(log)) ?? false);
+          const crashed = signal !== null || code === panicked;
           if (!crashed || starts === mostStarts || stopping.has(spec.name))
             return dead!(
               new Error(`${spec.name} ended before it was ready; its log is ${log}. ${whyIn(log)}`),

@@ -1,5 +1,13 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { access, chmod, constants, copyFile, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -129,28 +137,31 @@ export async function startTemporalServer(
   const port = await ports.take('temporal');
   const uiPort = await ports.take('temporalUi');
   const folder = join(stateDir, 'temporal');
+  const file = join(folder, 'temporal.db');
+  const firstStart = join(folder, 'first-start');
   mkdirSync(folder, { recursive: true });
+  if (!existsSync(file)) writeFileSync(firstStart, '');
   const server = {
     name: 'temporal',
     program,
-    args: developmentServerArgs({ port, uiPort, file: join(folder, 'temporal.db'), namespace }),
+    args: developmentServerArgs({ port, uiPort, file, namespace }),
     cwd: folder,
     // The server looks its user up, and one without a name (in a container) has none but this.
     env: { USER: 'signalbox', HOME: folder, PATH: process.env.PATH },
     stopSignal: 'SIGTERM' as const,
-    // Killed while it made its tables, it left some of them out; nothing was in them yet. It is kept, aside.
-    mend(why: string) {
-      if (!why.includes('no such table')) return false;
+    // Killed while it made its tables, it may not start on them again; nothing is in them yet. They are kept, aside.
+    prepare() {
+      if (!existsSync(firstStart)) return;
       // eslint-disable-next-line no-restricted-properties -- a name
       const aside = `unfinished-${Date.now()}`;
       for (const name of readdirSync(folder).filter((name) => name.startsWith('temporal.db')))
         renameSync(join(folder, name), join(folder, `${aside}-${name}`));
-      return true;
     },
   };
   const temporal = await processes.start(server, () =>
     untilReady({ address: `127.0.0.1:${port}`, namespace }),
   );
+  rmSync(firstStart, { force: true });
   return { temporal, temporalUi: `http://127.0.0.1:${uiPort}` };
 }
 
