@@ -8,6 +8,7 @@ import { createApp } from '../api/app';
 import type { ApiDeps, OidcSignIn } from '../api/deps';
 import { createSource } from '../activities/git';
 import type { Config, Targets } from '../domain/config';
+import { sentences } from '../domain/sentences';
 import type { OidcConfig } from '../domain/service-config';
 import { followChanges } from '../db/changes';
 import { connect, type Db } from '../db/connect';
@@ -299,14 +300,22 @@ export function rereadOnHangup<C extends { targets: Targets }>(
   use: (targets: Targets) => Promise<void>,
   say: (line: string) => void,
 ): () => void {
+  let known = new Set(begun.targets.keys());
   const reread = () => {
     Promise.resolve()
       .then(read)
       .then(async (next) => {
         await use(next.targets);
         const changed = changedSections(begun, next);
+        const gone = [...known].filter((name) => !next.targets.has(name));
+        known = new Set(next.targets.keys());
         say(
-          `Targets file read again.${changed.length > 0 ? ` Restart to use what else was changed: ${changed.join(', ')}.` : ''}`,
+          sentences(
+            'Targets file read again',
+            gone.length > 0 &&
+              `No longer in it: ${gone.join(', ')}; what is under way there waits until it is back ("signalbox doctor" names it)`,
+            changed.length > 0 && `Restart to use what else was changed: ${changed.join(', ')}`,
+          ),
         );
       })
       .catch((thrown: unknown) =>

@@ -348,6 +348,7 @@ it('rereads the targets file on SIGHUP: a valid one counts, a wrong one is refus
   };
   await reread(text.replace('  slow:', '  shop:'));
   expect(await names(up)).toEqual(['shop']);
+  expect(up.output()).toContain('No longer in it: slow; what is under way there waits until it is back');
   await reread(text);
   expect(await names(up)).toEqual(['slow']);
   expect(up.output()).toMatch(

@@ -27,11 +27,11 @@ beforeEach(() => {
   world.faults = {};
 });
 
-async function differences(): Promise<Difference[]> {
+async function differences(targets = world.targets): Promise<Difference[]> {
   const found = await examine({
     db,
     temporal: world.client,
-    targets: world.targets,
+    targets,
     places: { stateDir: world.deps.stateDir, headsFile: join(world.folder, 'no-heads.jsonl') },
     heads: [],
     settledMs: 0,
@@ -242,6 +242,13 @@ it('an attempt that is paused, one whose workflow is gone, and one that waits fo
   await world.until('it to wait', async () => (await waiting.row())?.waiting_for?.includes('position 1'));
   expect(withoutSchedule(await differences())).toEqual([]);
   const key = async ({ row }: typeof running) => `CP-${(await row()).promotion}.1`;
+
+  const other = new Map([...world.targets].filter(([name]) => name !== 'shop'));
+  const todo = expect.stringContaining('Put shop back into the file');
+  expect(withoutSchedule(await differences(other))).toMatchObject([
+    { kind: 'target-gone', subject: await key(running), todo },
+    { kind: 'target-gone', subject: await key(waiting), todo },
+  ]);
 
   const { workflowId } = running.handle;
   await world.byHand('workflow', 'pause', '--workflow-id', workflowId, '--reason', 'let me look');

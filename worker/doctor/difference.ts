@@ -17,6 +17,7 @@ export interface Difference {
     | 'paused'
     | 'waits-for-nothing'
     | 'fence'
+    | 'target-gone'
     | 'undecided'
     | 'lost'
     | 'live'

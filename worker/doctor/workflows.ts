@@ -22,6 +22,7 @@ export async function examineWorkflows(examined: Examined): Promise<Difference[]
     await examineWorkers(examined, now),
     await schedule(examined, now),
     await attemptsWithout(examined, attempts, now),
+    ofTargetsGone(examined, attempts),
     await othersWithout(examined, now),
     await strangers(examined, now),
     await waiting(examined, attempts, now),
@@ -87,6 +88,17 @@ async function attemptsWithout(
   }
   return found;
 }
+
+/** Attempts on targets that the file has no more: no step of theirs can be done, and no page shows their target. */
+const ofTargetsGone = ({ targets }: Examined, attempts: DeploymentRow[]): Difference[] =>
+  attempts
+    .filter(({ target }) => !targets.has(target))
+    .map((row) => ({
+      kind: 'target-gone',
+      subject: rowKey(row),
+      what: `${rowKey(row)} is ${row.status} on ${row.target}, which is no longer in the targets file: it waits until it is.`,
+      todo: `Put ${row.target} back into the file and read it again (SIGHUP, or a restart): it goes on by itself. To end it instead, put ${row.target} back and cancel it.`,
+    }));
 
 /** Change requests that are followed, and notifications that are under way. */
 async function othersWithout(examined: Examined, now: number): Promise<Difference[]> {
