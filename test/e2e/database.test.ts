@@ -229,8 +229,11 @@ describeDumpable()('a target with a database', () => {
       /The database was restored at entry \d+, .* as incarnation 2-[^]*were exported and are gone/,
     );
     expect(verified.code).toBe(0);
+    // Besides the backups of what was deployed since the dump, which are named once they are a minute old.
     const lacks = async () =>
-      (await json<{ differences: { kind: string; subject: string; todo: string }[] }>('doctor')).differences;
+      (
+        await json<{ differences: { kind: string; subject: string; todo: string }[] }>('doctor')
+      ).differences.filter(({ kind }) => kind !== 'backup-unrecorded');
     const differences = await lacks();
     expect(differences.map(({ kind, subject }) => `${kind} ${subject}`).sort()).toEqual([
       'live depot',
