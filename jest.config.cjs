@@ -24,7 +24,8 @@ module.exports = {
   globalTeardown: '<rootDir>/test/helpers/global-teardown.ts',
   // Not in the temporary folder: a run that a test starts has one of its own, and would compile everything again.
   cacheDirectory: '<rootDir>/node_modules/.cache/jest',
-  maxWorkers: 3,
+  // More than there are cores: a file waits for half of its time.
+  maxWorkers: 5,
   // What jest keeps of earlier files makes each fork slower, up to a tenth of a second: nearly every file gets a process
   // of its own.
   workerIdleMemoryLimit: '100MB',

@@ -24,7 +24,7 @@ const checks = {
 };
 const suites = ['unit', 'db', 'activities', 'api', 'workflows', 'replay', 'e2e', 'browser'];
 
-const parts = ['static', ...suites, 'faults'];
+const parts = ['static', 'faults', ...suites];
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((part) => !parts.includes(part));
@@ -33,49 +33,38 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 const wants = (part) => asked.length === 0 || asked.includes(part);
-const ran = [];
 let passed = 0;
 let failed = 0;
-const run = (args, env = {}) =>
-  spawnSync(process.execPath, args, { stdio: 'inherit', env: { ...process.env, ...env } }).status === 0;
-
 // However this ends, its guardian ends what it started.
 const folder = beginRun();
 const started = Date.now();
-if (!run(['scripts/build.mjs'])) {
+if (spawnSync(process.execPath, ['scripts/build.mjs'], { stdio: 'inherit' }).status !== 0) {
   console.log('The build failed; nothing was tested.\n0 passed, 1 failed');
   process.exit(1);
 }
+const ended = (child) => new Promise((done) => child.once('close', (code) => done(code === 0)));
 /** Runs a program beside others; what it says is kept together. */
-const beside = (args) =>
-  new Promise((done) => {
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    let output = '';
-    for (const stream of [child.stdout, child.stderr])
-      stream.on('data', (chunk) => (output += chunk.toString()));
-    child.once('close', (code) => done({ good: code === 0, output }));
-  });
-
-// The faults wait for most of their time; so do the checks not wait for them.
-const faults = wants('faults') ? beside(['dist-failpoints/test/faults/main.js', '--subset']) : undefined;
-if (wants('static')) {
-  const queue = Object.entries(checks);
-  const lane = async () => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      const [name, args] = next;
-      const { good, output } = await beside(args);
-      if (!good) console.log(output);
-      console.log(`static: ${name} ${good ? 'passed' : 'FAILED'}`);
-      if (good) passed += 1;
-      else failed += 1;
-    }
-  };
-  await Promise.all([lane(), lane()]);
-  ran.push('static');
+async function beside(args) {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk) => (output += chunk.toString()));
+  return { good: await ended(child), output };
 }
-if (faults) {
+
+async function runChecks() {
+  for (const [name, args] of Object.entries(checks)) {
+    const { good, output } = await beside(args);
+    if (!good) console.log(output);
+    console.log(`static: ${name} ${good ? 'passed' : 'FAILED'}`);
+    if (good) passed += 1;
+    else failed += 1;
+  }
+}
+
+async function runFaults() {
   // Closes with "N cells, N violations".
-  const { output } = await faults;
+  const { output } = await beside(['dist-failpoints/test/faults/main.js', '--subset']);
   console.log(output);
   const [, cells, violations] = /^(\d+) cells, (\d+) violations$/m.exec(output) ?? [];
   if (cells === undefined) failed += 1;
@@ -83,32 +72,37 @@ if (faults) {
     passed += Number(cells) - Number(violations);
     failed += Number(violations);
   }
-  ran.push('faults');
 }
+
 const chosen = suites.filter(wants);
-if (chosen.length > 0) {
+async function runSuites() {
   const report = join(folder, 'jest.json');
-  const good = run(
-    [
-      // Most of what a test file runs it runs a few times: compiled later, it costs a sixth less.
-      '--interrupt-budget=1500000',
-      bin('jest', 'bin/jest.js'),
-      '--json',
-      `--outputFile=${report}`,
-      ...chosen.map((part) => `test/${part}/`),
-    ],
-    { FORCE_COLOR: '0' },
-  );
+  const args = [
+    // Most of what a test file runs it runs a few times: compiled later, it costs a sixth less.
+    '--interrupt-budget=1500000',
+    bin('jest', 'bin/jest.js'),
+    '--json',
+    `--outputFile=${report}`,
+    ...chosen.map((part) => `test/${part}/`),
+  ];
+  const env = { ...process.env, FORCE_COLOR: '0' };
+  const good = await ended(spawn(process.execPath, args, { stdio: 'inherit', env }));
   try {
     const result = JSON.parse(readFileSync(report, 'utf8'));
+    const broken = result.numFailedTests + result.numRuntimeErrorTestSuites;
     passed += result.numPassedTests;
-    failed += result.numFailedTests + result.numRuntimeErrorTestSuites;
-    if (!good && failed === 0) failed += 1;
+    failed += !good && broken === 0 ? 1 : broken;
   } catch {
     failed += 1;
   }
-  ran.push(...chosen);
 }
-console.log(`Parts: ${ran.join(', ')} (${((Date.now() - started) / 1000).toFixed(0)} s)`);
+
+// All at once: the suites and the faults wait for most of their time.
+await Promise.all([
+  wants('static') && runChecks(),
+  wants('faults') && runFaults(),
+  chosen.length > 0 && runSuites(),
+]);
+console.log(`Parts: ${parts.filter(wants).join(', ')} (${((Date.now() - started) / 1000).toFixed(0)} s)`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
