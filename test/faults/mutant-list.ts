@@ -858,7 +858,7 @@ export const mutants: Mutant[] = [
     without: 'warning of secrets that are not set',
     file: 'cli/target-checks.ts',
     from: 'withoutSecrets(target));',
-    to: 'undefined);',
+    to: 'withoutSecrets(target) && undefined);',
     killer: { test: 'test/e2e/up', named: 'rereads the targets file', built: true },
   },
   {
