@@ -8,6 +8,11 @@ import { FaultError } from './causes';
  */
 export const defaultSlots = 100;
 
+/** What a step asks of the record, and what people say to it, waits behind no step: these are slots beyond. */
+const recordSlots = 100;
+/** How many activities a worker takes that does so many steps at once. */
+export const slotsOf = (slots = defaultSlots): number => slots + recordSlots;
+
 /** Of the slots of a worker, how many may be taken before such a step begins. A swap does not wait behind builds either. */
 const shareOf: Partial<Record<string, number>> = { build: 0.6, backup: 0.6, migrate: 0.6, swap: 0.8 };
 

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { Worker } from '@temporalio/worker';
-import { createActivities } from '../activities';
+import { alive, createActivities } from '../activities';
 import { createSource } from '../activities/git';
 import { createStepRunner, type StepInput } from '../activities/step';
 import { createApp } from '../api/app';
@@ -61,7 +61,7 @@ export async function startWorker(
     workflowBundle: { codePath: workflowBundle },
     dataConverter: { payloadConverterPath: require.resolve('../workflows/payload-converter') },
     activities: {
-      ...createActivities(deps),
+      ...alive(createActivities(deps)),
       build: nothing('build', ['running']),
       backup: nothing('backup', ['running']),
       swap: nothing('swap', ['running']),

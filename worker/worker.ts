@@ -5,8 +5,8 @@ import {
 } from '@temporalio/interceptors-opentelemetry';
 import type { Logger } from 'pino';
 import { collectDefaultMetrics } from 'prom-client';
-import { createActivities } from '../activities';
-import { defaultSlots } from '../activities/places';
+import { alive, createActivities } from '../activities';
+import { slotsOf } from '../activities/places';
 import type { Deps } from '../activities/deps';
 import { controlQueue } from '../temporal-config/names';
 import type { Temporal } from '../temporal-config/connection';
@@ -82,8 +82,8 @@ export async function startWorker({
     taskQueue: controlQueue,
     workflowBundle: { codePath: workflowBundle },
     dataConverter: { payloadConverterPath: require.resolve('../workflows/payload-converter') },
-    activities: createActivities(deps),
-    maxConcurrentActivityTaskExecutions: deps.slots ?? defaultSlots,
+    activities: alive(createActivities(deps)),
+    maxConcurrentActivityTaskExecutions: slotsOf(deps.slots),
     ...(buildId && { workerDeploymentOptions: versionOf(buildId) }),
     ...(tracing && {
       interceptors: {

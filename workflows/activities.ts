@@ -1,82 +1,90 @@
-import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import {
+  ActivityCancellationType,
+  ActivityFailure,
+  ApplicationFailure,
+  patched,
+  proxyActivities,
+  proxyLocalActivities,
+} from '@temporalio/workflow';
 import type { Activities, Steps } from '../activities';
 import type { Plan } from '../activities/lifecycle';
 import { stepRetry } from '../domain/retries';
+import { recordSummaries } from '../domain/record-acts';
 
 /**
- * How activities are called. Short transactions on Signalbox's own record are local activities; what acts on a
- * target heartbeats, and is waited for when it is cancelled: its undo must not start while it still acts. Each has
- * a summary, which the Temporal UI shows with its event.
+ * How activities are called. What acts on a target, or writes Signalbox's own record, heartbeats; the former is waited for
+ * when it is cancelled: its undo must not start while it still acts. Each has a summary, which the Temporal UI shows with
+ * its event.
  */
-const recordSummaries = {
-  admit: 'Admit the attempt, or refuse it with the reason',
-  acquireLane: "Take the target's lane, or learn the place in its queue",
-  beginRollback: 'Record why it is rolled back',
-  resumeRollback: 'Record that the rollback is tried again',
-  rollbackFailed: 'Record that the rollback failed and an SRE has to decide',
-  refuseWord: 'Record why an answer was refused',
-  acceptRollback: 'Record what is current, as an SRE accepted it',
-  holdForWindow: 'Look whether the window is open; record that it holds if not',
-  recordEnd: 'Record the outcome, free the lane and wake who waits for it',
-  backupsRemoved: 'Record which backups the runner removed',
-  beginAdoption: 'Record that what is live is to be adopted, or why not',
-  endAdoption: 'Record what was adopted, or why nothing was',
-  takeOver: 'Take the attempt over from the workflow that was lost',
-  amend: 'Take into the record what the target shows and the record has lost',
-  heard: 'Verify what was said to this workflow; record it as refused if the API did not say it',
-  submitChangeRequest: 'Record that the request is submitted',
-  changeRequestStatus: 'Read how the request stands',
-  decide: 'Verify a decision and record it, counted or refused',
-  decideTogether: 'Verify decisions and record each, counted or refused',
-  changeRequestDue: 'Do what is due: remind, escalate, expire',
-  undeliverable: 'Put it on the list of the undeliverable',
-  followed: 'Record that the request was followed to its end',
-} as const satisfies Partial<Record<keyof Activities, string>>;
-
-const localOptions = {
+const heartbeatTimeout = '10 seconds';
+const recordOptions = {
   startToCloseTimeout: '30 seconds',
   // Without an end: a record that cannot be written now is written when the database is back.
   retry: { initialInterval: '100 milliseconds', backoffCoefficient: 2, maximumInterval: '15 seconds' },
-  // Longer pauses are timers of the workflow. Temporal's core tries a pause that it keeps to itself again and again also
-  // while its worker stops, which then never ends; and a timer leaves the worker free while it waits.
-  localRetryThreshold: '150 milliseconds',
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 } as const;
+type Record = Pick<ReturnType<typeof proxyActivities<Activities>>, keyof typeof recordSummaries>;
+type RecordName = keyof Record;
 
-export const record = Object.fromEntries(
-  Object.entries(recordSummaries).map(([name, summary]) => [
-    name,
-    proxyLocalActivities<Activities>({ ...localOptions, summary })[name as keyof Activities],
-  ]),
-) as Pick<ReturnType<typeof proxyLocalActivities<Activities>>, keyof typeof recordSummaries>;
+type Act = (...input: unknown[]) => Promise<unknown>;
 
-const requestNames = [
+function inQueue(name: RecordName): Act {
+  const act = proxyActivities<Activities>({
+    ...recordOptions,
+    heartbeatTimeout,
+    // A record is a moment's work, which a step may wait for. It has a slot in any case: activities/places.ts.
+    priority: { priorityKey: 1 },
+    summary: recordSummaries[name],
+  })[name] as Act;
+  // Where a workflow ends with it, the reason stands first, not that an activity failed.
+  return (...input) =>
+    act(...input).catch((thrown: unknown) => {
+      throw thrown instanceof ActivityFailure && thrown.cause instanceof ApplicationFailure
+        ? thrown.cause
+        : thrown;
+    });
+}
+const inTask = (name: RecordName) =>
+  proxyLocalActivities<Activities>({
+    ...recordOptions,
+    // Longer pauses are timers of the workflow. Temporal's core tries a pause that it keeps to itself again and again also
+    // while its worker stops, which then never ends; and a timer leaves the worker free while it waits.
+    localRetryThreshold: '150 milliseconds',
+    summary: recordSummaries[name],
+  })[name] as Act;
+
+/** Acts of change requests, which a version before had taken out of their tasks, also in runs that had begun before it. */
+const ofRequests: readonly RecordName[] = [
   'changeRequestStatus',
   'decide',
   'decideTogether',
   'changeRequestDue',
   'followed',
-] as const;
+];
 /**
- * The record's part in a change request, to which anybody may say any number of things at any time. A local activity keeps
- * the workflow's task open, and Temporal fails a task when more than a hundred signals have come beside it. The worker then
- * goes on with the next task as if nothing had happened, and its history has what it did behind the signals that came
- * meanwhile: when that is replayed, a batch of three decisions takes the first hundred, and the others are lost. So these
- * are no local ones: no task lasts while decisions are recorded.
+ * Whether this run began with a version none of whose acts are local ones. Its first act decides that, for all of the run (a
+ * module's variables are those of one run), so that older and newer workers may share what an older one began.
  */
-export const requestRecord = Object.fromEntries(
-  requestNames.map((name) => [
-    name,
-    proxyActivities<Activities>({
-      startToCloseTimeout: localOptions.startToCloseTimeout,
-      retry: localOptions.retry,
-      cancellationType: localOptions.cancellationType,
-      summary: recordSummaries[name],
-    })[name],
-  ]),
-) as Pick<ReturnType<typeof proxyActivities<Activities>>, (typeof requestNames)[number]>;
+let begunOutsideOfTasks: boolean | undefined;
+const outsideOfTasks = (name: RecordName): boolean =>
+  ofRequests.includes(name)
+    ? patched('no-task-lasts')
+    : (begunOutsideOfTasks ??= patched('acts-outside-of-tasks'));
 
-const heartbeatTimeout = '10 seconds';
+/**
+ * Transactions on Signalbox's own record. A local activity keeps its workflow's task open. Temporal fails or ends a task beside
+ * which more than a hundred signals have come, or whose worker's host was suspended for longer than ten seconds, and hands
+ * out another. The worker then goes on with that one as if nothing had happened, and its history has what it did behind the
+ * signals that came meanwhile: replayed, another activity comes first, and the workflow stands still for ever. So these are no
+ * local ones: no task lasts while something is recorded. Only runs that a version began whose acts were local ones keep those.
+ */
+export const record = Object.fromEntries(
+  (Object.keys(recordSummaries) as RecordName[]).map((name) => {
+    const [queued, local] = [inQueue(name), inTask(name)];
+    return [name, (...input: unknown[]) => (outsideOfTasks(name) ? queued : local)(...input)];
+  }),
+) as unknown as Record;
+
 export const retry = stepRetry;
 
 /**

@@ -12,7 +12,7 @@ import { changeRequestKey } from '../domain/keys';
 import { isTerminal } from '../domain/machines';
 import { attributes } from '../temporal-config/names';
 import type { Signed } from '../temporal-config/signing';
-import { record, requestRecord } from './activities';
+import { record } from './activities';
 import { approvalDecision, changeRequestMoved, type ChangeRequestInput } from './messages';
 import { ignoreUnknownSignals } from './signals';
 import { createSleep } from './sleep';
@@ -32,8 +32,6 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
   const seen = new Set<string>();
   let moved = false;
   const sleepUntil = createSleep();
-  // Histories of the version before hold local ones.
-  const steps = () => (patched('no-task-lasts') ? requestRecord : record);
   // Handlers only enqueue: with an await inside, two decisions could overtake each other.
   setHandler(approvalDecision, (decision) => void waiting.push(decision));
   setHandler(changeRequestMoved, () => void (moved = true));
@@ -46,19 +44,19 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
   const { changeRequest: id, submission } = input;
   for (;;) {
     moved = false;
-    const { status, due, details } = newsOf(await steps().changeRequestStatus(id, submission));
+    const { status, due, details } = newsOf(await record.changeRequestStatus(id, submission));
     show(status, details);
     while (waiting.length > 0) {
       // Histories of the version before decide each by itself.
       const together = takeSome(patched('decisions-together') ? mostTogether : 1);
       if (together.length === 1)
-        await steps().decide(id, submission, together[0]!.message, together[0]!.repeated);
-      else await steps().decideTogether(id, submission, together);
+        await record.decide(id, submission, together[0]!.message, together[0]!.repeated);
+      else await record.decideTogether(id, submission, together);
       moved = true;
     }
     if (moved) continue;
     if (status === 'superseded' || status === 'rejected' || isTerminal('changeRequest', status)) {
-      await steps().followed(id, submission);
+      await record.followed(id, submission);
       // A decision that came meanwhile is answered too, before the workflow is gone.
       if (waiting.length === 0) return status;
       continue;
@@ -68,7 +66,7 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
     const woken = () => moved || waiting.length > 0;
     if (!due) await condition(woken);
     else await sleepUntil(due.at, due.inWords, woken, due.left);
-    if (!woken()) await steps().changeRequestDue(id, submission);
+    if (!woken()) await record.changeRequestDue(id, submission);
   }
 
   /** The next decisions, in the order in which they came: as many as fit into one step. */

@@ -17,7 +17,8 @@ import { Client } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import pino from 'pino';
-import { createActivities, type Activities } from '../../activities';
+import { slotsOf } from '../../activities/places';
+import { alive, createActivities, type Activities } from '../../activities';
 import { createSource } from '../../activities/git';
 import { run } from '../../cli/embedded/fetch-part';
 import { parseConfig, type Targets } from '../../domain/config';
@@ -158,8 +159,8 @@ export async function makeWorld(
       namespace: temporal.namespace,
       taskQueue: controlQueue,
       workflowBundle: { codePath: process.env.TEST_WORKFLOWS! },
-      activities: faulty(activities),
-      maxConcurrentActivityTaskExecutions: options.slots,
+      activities: alive(faulty(activities)),
+      maxConcurrentActivityTaskExecutions: slotsOf(options.slots),
       dataConverter: { payloadConverterPath: require.resolve('../../workflows/payload-converter.ts') },
       maxHeartbeatThrottleInterval: 200,
       shutdownGraceTime: 100,

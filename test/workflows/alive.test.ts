@@ -1,6 +1,6 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
-import type { temporal } from '@temporalio/proto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { randomUUID } from 'node:crypto';
 import { MockActivityEnvironment } from '@temporalio/testing';
@@ -11,6 +11,7 @@ import { sayDecision } from '../../db/words';
 import { workflowNow } from '../../activities/lost';
 import { changeRequestWorkflowId, recoverWorkflowId } from '../../workflows/messages';
 import { controlQueue } from '../../temporal-config/names';
+import { completionsOf } from '../helpers/history';
 import { reconcile } from '../helpers/steer';
 import { makeWorld, type World } from '../helpers/world';
 
@@ -147,6 +148,44 @@ it('a workflow whose task fails again and again says so, and goes on with a work
   expect(await d.row()).toMatchObject({ status: 'succeeded' });
 });
 
+it('what an older version began older and newer workers share', async () => {
+  const newer = process.env.TEST_WORKFLOWS!;
+  const older = join(world.folder, 'older.js');
+  const code = readFileSync(newer, 'utf8');
+  writeFileSync(older, code.replace(/\(0, ?[\w.]+\)\(['"]acts-outside-of-tasks['"]\)/, 'false'));
+  expect(readFileSync(older, 'utf8')).not.toBe(code);
+  const takenBy = async (workflows: string) => {
+    await world.stopWorkers();
+    process.env.TEST_WORKFLOWS = workflows;
+    await world.startWorkers();
+    process.env.TEST_WORKFLOWS = newer;
+  };
+  await takenBy(older);
+  const held = hold('build');
+  const first = await world.start(await world.approved('v2'));
+  await held.there();
+  const d = await world.start(await world.approved('v3'));
+  await world.until('it to wait', async () => (await d.row())?.waiting_for?.includes('position 1'));
+
+  await takenBy(newer);
+  let asked = 0;
+  world.faults.acquireLane = (run) => run().finally(() => (asked += 1));
+  await d.handle.signal('windowChanged');
+  await world.until('the newer one to ask for its lane', () => asked > 0);
+  await takenBy(older);
+  await d.handle.signal('cancelDeployment', world.cancelOf(d.handle.workflowId));
+  const ended = await world.until('it to end, or to stand still', async () => {
+    const { events } = await d.handle.fetchHistory();
+    if (events!.some((event) => event.workflowTaskFailedEventAttributes)) return 'stands still';
+    return (await d.handle.describe()).status.name === 'COMPLETED' && (await d.row()).status;
+  });
+  await takenBy(newer);
+  expect(ended).toBe('cancelled');
+  held.go();
+  await first.handle.result();
+  expect(await first.row()).toMatchObject({ status: 'succeeded' });
+});
+
 it('a paused step is told of as well', async () => {
   const held = hold('build');
   const d = await world.start(await world.approved('v2'));
@@ -231,11 +270,10 @@ it('a run that a reset left to an attempt that had ended is ended, with the reas
   await world.until('the rollback to fail', async () => (await d.row())?.status === 'rollback-failed');
   const { workflowId } = d.handle;
   // Its history has that the failure was recorded: from there it waits for an answer.
-  const recorded = ({ markerRecordedEventAttributes }: temporal.api.history.v1.IHistoryEvent) =>
-    String(markerRecordedEventAttributes?.details?.data?.payloads?.[0]?.data).includes('rollbackFailed');
-  const waiting = await world.until('it to wait', async () =>
-    (await d.handle.fetchHistory()).events!.find(recorded),
-  );
+  const waiting = await world.until('it to wait', async () => {
+    const { events } = await d.handle.fetchHistory();
+    return completionsOf(events!, 'rollbackFailed')[0];
+  });
   delete world.faults.undoSwap;
   await d.handle.signal('resolveRollback', world.resolutionOf(workflowId, 'retry'));
   await d.handle.result();

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApplicationFailure } from '@temporalio/activity';
+import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { Activities } from '../../activities';
 import { revise } from '../../db/change-content';
 import { decide as recordDecision, submit } from '../../db/change-requests';
 import type { WordRow } from '../../db/words';
 import { changeRequestWorkflowId, recoverWorkflowId } from '../../workflows/messages';
 import { serveWorld, type Served } from '../helpers/api';
+import { completionsOf } from '../helpers/history';
 import { gate } from '../helpers/until';
 import { hold, reconcile } from '../helpers/steer';
 import { makeWorld, type World } from '../helpers/world';
@@ -72,6 +73,36 @@ it('a cancel that is heard during a slow acquireLane is not lost when the run co
   expect(await wordsOf(second)).toMatchObject([{ kind: 'cancel', status: 'done' }]);
 });
 
+it('what is said beside a flood is heard, also when another worker goes on', async () => {
+  const { first, second, letFirstGo } = await waiting();
+  const lane = hold(world, 'acquireLane', { once: true });
+  await second.handle.signal('laneFree');
+  await lane.there;
+  const heard = gate();
+  world.faults.heard = async () => {
+    heard.open();
+    await Context.current().cancelled;
+  };
+  // Temporal fails a workflow's task beside which more than a hundred come.
+  const flood = () => Promise.all(Array.from({ length: 60 }, () => second.handle.signal('windowChanged')));
+  await flood();
+  await second.handle.signal('cancelDeployment', world.cancelOf(second.handle.workflowId));
+  for (let n = 0; n < 3; n++) await flood();
+  await heard.opened;
+  lane.go();
+  await world.until('its lane to stand in the history', async () => {
+    const { events } = await second.handle.fetchHistory();
+    return completionsOf(events!, 'acquireLane').length > 0;
+  });
+  await world.stopWorkers();
+  world.faults = {};
+  await world.startWorkers();
+  await world.until('it to be cancelled', async () => (await second.row()).status === 'cancelled');
+  letFirstGo();
+  await first.handle.result();
+  await second.handle.result();
+});
+
 it('a resolve that comes while the failure of the rollback is being recorded counts', async () => {
   world.faults.undoSwap = () => Promise.reject(ApplicationFailure.nonRetryable('no use', 'Hopeless'));
   const recording = hold(world, 'rollbackFailed', { effectFirst: true, once: true });
@@ -85,9 +116,12 @@ it('a resolve that comes while the failure of the rollback is being recorded cou
   });
   expect(said).toMatchObject({ status: 202, body: { words: [{ kind: 'resolve', status: 'waiting' }] } });
   expect(said.body.words[0].outcome).toMatch(/recorded and waits to be heard/);
-  // Longer than Temporal lets a local activity run before it hands over what came meanwhile: only then does the workflow
-  // have the answer before it knows that there is something to answer.
-  await sleep(12_000);
+  // The workflow has the answer before it knows that there is something to answer.
+  await world.until('it to be handed over', async () => {
+    const { events } = await d.handle.fetchHistory();
+    const asked = events!.findIndex((event) => event.workflowExecutionSignaledEventAttributes);
+    return asked >= 0 && events!.slice(asked).some((event) => event.workflowTaskCompletedEventAttributes);
+  });
   recording.go();
   await d.handle.result();
   expect(await d.row()).toMatchObject({ status: 'rolled-back' });

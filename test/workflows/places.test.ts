@@ -135,3 +135,16 @@ it.each([
   left[0]!();
   places.take('build');
 });
+
+it('what people say is heard although builds hang in every slot, also of a worker with one', async () => {
+  await world.stop();
+  world = await makeWorld({ slots: 1 });
+  const d = await world.start(await world.approved('hangs'));
+  await world.until(
+    'it to build',
+    async () => (await d.row())?.id && (await world.log(await d.row())).length > 0,
+  );
+  await d.handle.signal('cancelDeployment', world.cancelOf(d.handle.workflowId));
+  await d.handle.result();
+  expect(await d.row()).toMatchObject({ status: 'rolled-back' });
+});

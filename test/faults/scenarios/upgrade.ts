@@ -62,10 +62,10 @@ async function ended(
 }
 
 /**
- * A rollback that the new version began in its own order, where data goes back, is none that the old one could finish: it
- * leaves it alone, and a new worker takes it to its end. (docs/upgrading.md tells operators.)
+ * What the new version began, which records outside of workflow tasks, is nothing that the old one could finish: it leaves it
+ * alone, and a new worker takes it to its end. (docs/upgrading.md tells operators.)
  */
-async function waitsForTheNewer({ stack, demand }: Scene, attempt: string): Promise<void> {
+async function waitsForTheNewer({ stack, demand }: Scene, attempt: string, during: string): Promise<void> {
   const { temporal } = await stack.users.ask<DeploymentView>('carla', 'GET', `/deployments/${attempt}`);
   const handle = stack.temporal.client.workflow.getHandle(temporal.workflowId);
   const journal = () => readFileSync(join(stack.root, '.signalbox', 'journal.jsonl'), 'utf8');
@@ -77,10 +77,12 @@ async function waitsForTheNewer({ stack, demand }: Scene, attempt: string): Prom
   // A few more tries of the old one.
   await sleep(25_000);
   const { status } = await stack.users.ask<DeploymentView>('carla', 'GET', `/deployments/${attempt}`);
-  demand(status === 'rolling-back', `under the old worker it is ${status}`);
+  demand(status === during, `under the old worker it is ${status}`);
   demand(journal() === acted, `the old worker acted on the target: ${journal().slice(acted.length)}`);
   const newer = await stack.startWorker(shipped);
   await stack.users.ended(attempt);
+  // The end is recorded before its workflow has ended.
+  await handle.result();
   newer.signal('SIGTERM');
   demand((await newer.ended) === 0, 'the new worker did not end well');
 }
@@ -110,13 +112,14 @@ const forthAndBack: Scenario[] = (
     // And once more with both there, whoever gets which step.
     await scene.deploy('succeeded');
 
-    // Back: what the new one has begun the old one takes to its end, on the new schema. (It would not start on that again.)
+    // Back: what the new one has begun the old one leaves alone, and does what begins then, on the new schema. (It would not
+    // start on that again.)
     old.worker.signal('SIGSTOP');
     const second = await heldAt(scene, point, release);
     old.worker.signal('SIGCONT');
     await ended(scene, stack.worker, 'the new worker', () => stack.barrier.open(point));
     stack.worker = old.worker;
-    if (status === 'rolled-back') await waitsForTheNewer(scene, second.attempt);
+    await waitsForTheNewer(scene, second.attempt, status === 'rolled-back' ? 'rolling-back' : 'running');
     await second.ends(status);
     await scene.deploy('succeeded');
 
