@@ -67,7 +67,7 @@ async function untilHealthy(
   const expected = health.version === 'none' ? undefined : version[health.version];
   let deadline = performance.now() + health.deadlineSeconds * 1000;
   note(
-    `health check: ${health.url} has to answer ${health.successes} times in a row${expected ? ` as ${expected}` : ''}`,
+    `health check: ${health.url} has to answer ${timesInARow(health.successes)}${expected ? ` as ${expected}` : ''}`,
   );
   let row = 0;
   let tries = 0;
@@ -93,10 +93,11 @@ async function untilHealthy(
   }
   throw verdict(
     'Unhealthy',
-    `Unhealthy: ${health.url} did not answer ${health.successes} times in a row within ${health.deadlineSeconds} s. Last: ${last}.`,
+    `Unhealthy: ${health.url} did not answer ${timesInARow(health.successes)} within ${health.deadlineSeconds} s. Last: ${last}.`,
   );
 }
 
+const timesInARow = (count: number) => (count === 1 ? 'once' : `${count} times in a row`);
 const inARow = (row: number, tries: number) =>
   `${row === 1 ? '1 answer' : `${row} answers in a row`} after ${tries === 1 ? '1 try' : `${tries} tries`}`;
 
