@@ -35,11 +35,14 @@ beforeAll(async () => {
     extra: chain.replace('dependsOn: [__OTHER__]', ''),
     top: 'groups: { dev: [amir, dora], ops: [anna, dora], security: [sam], nobody: [] }',
   });
+  const { shop, docs, ...others } = Object.fromEntries(world.targets);
   world.targets = new Map(
-    [...world.targets].map(([name, target]) => [
-      name,
-      name === 'shop' ? { ...target, dependsOn: ['kiosk'] } : target,
-    ]),
+    Object.entries({
+      ...others,
+      shop: { ...shop!, dependsOn: ['kiosk'] },
+      // What changes nothing is of no low risk here: its approval would lapse while a busy machine goes on.
+      docs: { ...docs!, risk: { ...docs!.risk, base: 'medium' as const } },
+    }),
   );
   api = await serveWorld(world);
 });
