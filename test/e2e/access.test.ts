@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { cleanUp, cli, newFolder, runProgram, startUp, until, type Up } from '../helpers/up';
+import { answerOf, cleanUp, cli, newFolder, runProgram, startUp, until, type Up } from '../helpers/up';
 
 /** Tokens, people, keys and the audit trail on the command line, on the real stack. */
 let up: Up;
@@ -117,7 +117,7 @@ it('audit list tells the story; audit verify finds it whole', async () => {
     'signalbox  promotion.deployed',
   ])
     expect(list).toContain(part);
-  const requests = JSON.parse((await cli(up, 'audit', 'list', '--subject', 'CP-1.1', '--json')).out) as {
+  const requests = answerOf(await cli(up, 'audit', 'list', '--subject', 'CP-1.1', '--json')) as {
     action: string;
     actor: string;
     request: string;

@@ -8,6 +8,7 @@ import pg from 'pg';
 import { describeDumpable, startDumpable, type Dumpable } from '../helpers/dumpable';
 import { makeRepository } from '../helpers/repository';
 import {
+  answerOf,
   cleanUp,
   cli,
   elsewhere,
@@ -159,7 +160,7 @@ describeDumpable()('a target with a database', () => {
     const log = (await cli(up, 'watch', sick.attempt)).out;
     expect(log).toMatch(/undo-migrate: data restored from .*CP-2\.1/);
     expect(log).not.toContain(new URL(database.url).password);
-    const backups = JSON.parse((await cli(up, 'backup', 'list', '--json')).out) as object[];
+    const backups = answerOf(await cli(up, 'backup', 'list', '--json')) as object[];
     expect(backups).toEqual([
       expect.objectContaining({ key: 'CP-2.1', kind: 'postgres' }),
       expect.objectContaining({ key: 'CP-1.1', kind: 'postgres' }),
@@ -171,7 +172,7 @@ describeDumpable()('a target with a database', () => {
     expect(await orders()).toEqual(now);
   });
 
-  const json = async <T>(...args: string[]) => JSON.parse((await cli(up, ...args, '--json')).out) as T;
+  const json = async <T>(...args: string[]) => answerOf(await cli(up, ...args, '--json')) as T;
   const inRecord = async <T>(url: string, sql: string): Promise<T[]> => {
     const client = new pg.Client({ connectionString: url });
     await client.connect();

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { barriers } from '../helpers/barriers';
 import { makeRepository } from '../helpers/repository';
 import {
+  answerOf,
   cleanUp,
   elsewhere,
   newFolder,
@@ -78,16 +79,16 @@ async function worker(more = {}) {
 }
 const as = (person: 'carla' | 'amir', ...args: string[]) => runProgram(args, { env: people[person] });
 async function approved(revision: string): Promise<string> {
-  const { key } = JSON.parse((await as('carla', 'ship', 'shop', revision, '--json')).out) as { key: string };
+  const { key } = answerOf(await as('carla', 'ship', 'shop', revision, '--json')) as { key: string };
   await as('amir', 'approve', key);
   return key;
 }
 async function started(revision: string): Promise<string> {
   const key = await approved(revision);
-  return (JSON.parse((await as('carla', 'deploy', key, '--json')).out) as { key: string }).key;
+  return (answerOf(await as('carla', 'deploy', key, '--json')) as { key: string }).key;
 }
 const status = async (key: string) =>
-  JSON.parse((await as('carla', 'status', key, '--json')).out) as {
+  answerOf(await as('carla', 'status', key, '--json')) as {
     status: string;
     to: string;
     steps: { name: string; status: string }[];
@@ -120,7 +121,7 @@ it('killed: another worker looks at the target, finds the swap done, and takes i
 
 describe('a decision', () => {
   const decisions = async (key: string) =>
-    JSON.parse((await as('carla', 'status', key.replace('CP', 'RFC'), '--json')).out) as {
+    answerOf(await as('carla', 'status', key.replace('CP', 'RFC'), '--json')) as {
       status: string;
       decisions: { counted: boolean }[];
     };

@@ -15,6 +15,7 @@ import type { DeploymentView, HistoryView, TargetView } from '../../domain/schem
 import { git } from '../../activities/git';
 import { makeRepository } from '../helpers/repository';
 import {
+  answerOf,
   cleanUp,
   cli,
   newFolder,
@@ -134,7 +135,7 @@ async function runner(name: string) {
   return started;
 }
 async function deploy(revision: string): Promise<string> {
-  const { key } = JSON.parse((await cli(up, 'ship', 'shop', revision, '--json')).out) as { key: string };
+  const { key } = answerOf(await cli(up, 'ship', 'shop', revision, '--json')) as { key: string };
   await cli(up, 'approve', key);
   await cli(up, 'deploy', key);
   return `${key}.1`;

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { darkProxy, type DarkProxy } from '../helpers/dark-proxy';
 import { makeRepository } from '../helpers/repository';
 import {
+  answerOf,
   cleanUp,
   elsewhere,
   newFolder,
@@ -23,7 +24,7 @@ const at = (name: string) => join(folder, name);
 const places = () => ['--config', at('config.yaml'), '--state', at('state')];
 const as = (person: 'carla' | 'amir', ...args: string[]) => runProgram(args, { env: people[person] });
 const statusOf = async (key: string) =>
-  (JSON.parse((await as('carla', 'status', key, '--json')).out) as { status: string }).status;
+  (answerOf(await as('carla', 'status', key, '--json')) as { status: string }).status;
 async function startWorker(url = env.DATABASE_URL!) {
   const worker = runAlone({ ...env, DATABASE_URL: url }, 'worker', '--grace-seconds', '1', ...places());
   await worker.says(/polling/);
@@ -63,7 +64,7 @@ it.each([
   async (_, lose) => {
     proxy = await darkProxy(env.DATABASE_URL!);
     const worker = await startWorker(proxy.url);
-    const { key } = JSON.parse((await as('carla', 'ship', 'shop', 'v1', '--json')).out) as { key: string };
+    const { key } = answerOf(await as('carla', 'ship', 'shop', 'v1', '--json')) as { key: string };
     const request = key.replace('CP', 'RFC');
     await until('it to be submitted', async () => (await statusOf(request)) === 'submitted');
     await lose();

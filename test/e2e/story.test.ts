@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { connect } from '../../db/connect';
 import { run } from '../../cli/embedded/fetch-part';
 import { readBack } from '../../activities/archive';
-import { cleanUp, cli, modeOf, startUp, stopUp, type Up } from '../helpers/up';
+import { answerOf, cleanUp, cli, modeOf, startUp, stopUp, type Up } from '../helpers/up';
 
 /** One story, end to end, as a stranger lives it: nothing -> up -> deployed; then `broken` -> rolled back. */
 let up: Up;
@@ -72,13 +72,13 @@ it('ships, approves and deploys a broken release by the commands it named: it ro
 
   expect(await site('/version')).toMatchObject({ version: 'v1' });
   expect(await site('/orders')).toEqual({ orders });
-  const status = JSON.parse((await cli(up, 'status', 'CP-2', '--json')).out);
+  const status = answerOf(await cli(up, 'status', 'CP-2', '--json'));
   expect(status).toMatchObject({
     status: 'rolled-back',
     live: false,
     deployments: [{ status: 'rolled-back' }],
   });
-  expect(JSON.parse((await cli(up, 'status', 'RFC-2', '--json')).out)).toMatchObject({ status: 'approved' });
+  expect(answerOf(await cli(up, 'status', 'RFC-2', '--json'))).toMatchObject({ status: 'approved' });
   // The backup is what its record says, read back from the disk.
   const { reference, sha256, bytes } = status.backup;
   expect(await readBack(reference)).toMatchObject({ sha256, bytes });
@@ -152,7 +152,7 @@ it('doctor finds that everything fits, and ends with 1 once something does not',
     code: 0,
     out: expect.stringContaining('Record, Temporal and targets fit together.'),
   });
-  const backup = JSON.parse((await cli(up, 'backup', 'list', '--json')).out)[0] as {
+  const backup = answerOf(await cli(up, 'backup', 'list', '--json'))[0] as {
     key: string;
     reference: string;
   };

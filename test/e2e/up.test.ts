@@ -12,6 +12,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { makeRepository } from '../helpers/repository';
 import {
+  answerOf,
   cleanUp,
   cli,
   elsewhere,
@@ -70,9 +71,9 @@ afterEach(() => servers.splice(0).forEach((server) => server.close()));
 
 /** Ships, approves and starts the slow target; returns once its build waits. */
 async function inMidBuild(up: Up): Promise<string> {
-  const { key } = JSON.parse((await cli(up, 'ship', 'slow', 'one', '--json')).out) as { key: string };
+  const { key } = answerOf(await cli(up, 'ship', 'slow', 'one', '--json')) as { key: string };
   await cli(up, 'approve', key);
-  const { key: attempt } = JSON.parse((await cli(up, 'deploy', key, '--json')).out) as { key: string };
+  const { key: attempt } = answerOf(await cli(up, 'deploy', key, '--json')) as { key: string };
   await until('the build to wait', async () => {
     const { tokens, api } = up.endpoints();
     const log = await fetch(`${api}/deployments/${attempt}/log`, {
@@ -90,7 +91,7 @@ it('refuses a second start on the same state, naming the pid; the first goes on'
   expect(second.err).toContain(`process ${up.pid}`);
   expect((await fetch(`${up.endpoints().page}health/ready`)).status).toBe(200);
   // No sample deployment was asked for; the target is there all the same.
-  expect(JSON.parse((await cli(up, 'status', '--json')).out)).toMatchObject({
+  expect(answerOf(await cli(up, 'status', '--json'))).toMatchObject({
     targets: [{ name: 'shop', current: null }],
     promotions: [],
   });
@@ -311,7 +312,7 @@ it('rereads the targets file on SIGHUP: a valid one counts, a wrong one is refus
   );
   up.kill('SIGHUP');
   await up.says('Targets file read again.\n');
-  const { targets } = JSON.parse((await cli(up, 'status', '--json')).out) as {
+  const { targets } = answerOf(await cli(up, 'status', '--json')) as {
     targets: { name: string; promotionsDisabledReason: string }[];
   };
   expect(targets.find(({ name }) => name === 'slow')?.promotionsDisabledReason).toBe('stocktaking');
@@ -324,7 +325,7 @@ it('rereads the targets file on SIGHUP: a valid one counts, a wrong one is refus
   writeFileSync(config, 'targets: nonsense');
   up.kill('SIGHUP');
   await up.says('the old one stays');
-  expect(JSON.parse((await cli(up, 'status', '--json')).out).targets).toHaveLength(2);
+  expect(answerOf(await cli(up, 'status', '--json')).targets).toHaveLength(2);
   // What a target lacks on this host is said where the file is read, and not with each time that it is read.
   expect(up.output().split(unset)).toHaveLength(2);
   writeFileSync(config, text.replace('repository: repo', 'repository: gone'));
@@ -334,7 +335,7 @@ it('rereads the targets file on SIGHUP: a valid one counts, a wrong one is refus
 
   // A shop of one's own that is taken out again does not become the sample's: its record is not about that one.
   const names = async (of: Up) => {
-    const { targets } = JSON.parse((await cli(of, 'status', '--json')).out) as {
+    const { targets } = answerOf(await cli(of, 'status', '--json')) as {
       targets: { name: string }[];
     };
     return targets.map(({ name }) => name);

@@ -4,14 +4,15 @@ import { join } from 'node:path';
 import { connectTemporal, type Temporal } from '../../temporal-config/connection';
 import { makeRepository } from '../helpers/repository';
 import {
+  answerOf,
   cleanUp,
   elsewhere,
   newFolder,
   runAlone,
   runProgram,
   startUp,
-  twoPeople,
   stopUp,
+  twoPeople,
   until,
   type Up,
 } from '../helpers/up';
@@ -102,7 +103,7 @@ async function deploy(target: string, revision: string): Promise<string> {
   return (JSON.parse(started.out) as { key: string }).key;
 }
 const seen = async (key: string) =>
-  JSON.parse((await as('carla', 'status', key, '--json')).out) as {
+  answerOf(await as('carla', 'status', key, '--json')) as {
     status: string;
     temporal: { workflowId: string };
   };

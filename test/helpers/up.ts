@@ -146,6 +146,11 @@ export interface Ran {
   out: string;
   err: string;
 }
+/** What a command answered with --json. @throws what it said instead. */
+export function answerOf<T = any>({ code, out, err }: Ran): T {
+  if (out === '') throw new Error(`it ended with ${code} and said: ${err}`);
+  return JSON.parse(out) as T;
+}
 /** Runs a client command. */
 export function cli(up: Up, ...args: string[]): Promise<Ran> {
   return runProgram([...args, '--state', up.state]);
