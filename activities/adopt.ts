@@ -9,6 +9,7 @@ import { inWords, isRestorable, releaseOr, type Observed } from '../domain/obser
 import { beginAdoption, endAdoption, type Adoption } from '../db/adoptions';
 import { whyMayNotNow } from '../db/people';
 import type { AdoptRequest } from '../workflows/messages';
+import { beating } from './alive';
 import { packCanonical, removeTree, settle } from './archive';
 import type { TargetConfig } from '../domain/config';
 import { keepArchive, short } from './build';
@@ -36,48 +37,7 @@ export function createAdoption(deps: Deps, heard: Heard) {
      * Makes a release of what is live: packed, unpacked beside the others, and made live in its place. What is one already,
      * or nothing, is only looked at. @returns what is live then.
      */
-    async adoptLive({ id, target: name, fence }: Adoption): Promise<Observed> {
-      const activity = Context.current();
-      const beat = setInterval(() => activity.heartbeat(), 1_000);
-      const workspace = join(stateDir, 'work', `adopt-${id}`);
-      try {
-        const target = targetOf(deps, name);
-        const driver = createDriver(target.driver);
-        const live = await driver.observe();
-        if (!isRestorable(live)) throw verdict('NotAdopted', `${name} runs ${live.what}. ${live.remedy}.`);
-        if (live.kind === 'release' && !existsSync(join(target.driver.root, 'releases', live.release)))
-          throw verdict(
-            'NotAdopted',
-            `${name} runs ${inWords(live)}, which is not unpacked below ${target.driver.root}: restore could not bring it back.`,
-          );
-        if (live.kind === 'release') await demandKept(target, live.release);
-        if (live.kind !== 'foreign') return live;
-        await removeTree(workspace);
-        await mkdir(workspace, { recursive: true });
-        // A copy: packing sets modes, and what serves it may write into it.
-        const copy = join(workspace, 'live');
-        const from = await realpath(join(target.driver.root, 'current'));
-        await cp(from, copy, { recursive: true, verbatimSymlinks: true });
-        const fresh = join(stateDir, 'artifacts', name, `adopt-${randomUUID()}.new.tar`);
-        await mkdir(join(fresh, '..'), { recursive: true });
-        const { sha256 } = await packCanonical(copy, fresh).catch(async (thrown: unknown) => {
-          await removeTree(fresh);
-          throw verdict(
-            'NotAdopted',
-            sentences(`What ${name} runs cannot become a release: ${messageOf(thrown)}`),
-          );
-        });
-        const archive = join(stateDir, 'artifacts', name, `${sha256}.tar`);
-        await settle(fresh, archive);
-        await driver.install(sha256, () => Promise.resolve(archive), `adopt-${id}`);
-        await failpoint('adopt/middle');
-        await makeLive(driver, target.driver.root, sha256, live, fence, workspace);
-        return releaseOr(sha256);
-      } finally {
-        clearInterval(beat);
-        await removeTree(workspace);
-      }
-    },
+    adoptLive: (adoption: Adoption): Promise<Observed> => beating(() => madeLive(adoption)),
 
     /** @returns in plain words what became of it. */
     async endAdoption(adoption: Adoption, found: Observed | { refused: string }): Promise<string> {
@@ -86,6 +46,46 @@ export function createAdoption(deps: Deps, heard: Heard) {
       return outcome;
     },
   };
+
+  async function madeLive({ id, target: name, fence }: Adoption): Promise<Observed> {
+    const workspace = join(stateDir, 'work', `adopt-${id}`);
+    try {
+      const target = targetOf(deps, name);
+      const driver = createDriver(target.driver);
+      const live = await driver.observe();
+      if (!isRestorable(live)) throw verdict('NotAdopted', `${name} runs ${live.what}. ${live.remedy}.`);
+      if (live.kind === 'release' && !existsSync(join(target.driver.root, 'releases', live.release)))
+        throw verdict(
+          'NotAdopted',
+          `${name} runs ${inWords(live)}, which is not unpacked below ${target.driver.root}: restore could not bring it back.`,
+        );
+      if (live.kind === 'release') await demandKept(target, live.release);
+      if (live.kind !== 'foreign') return live;
+      await removeTree(workspace);
+      await mkdir(workspace, { recursive: true });
+      // A copy: packing sets modes, and what serves it may write into it.
+      const copy = join(workspace, 'live');
+      const from = await realpath(join(target.driver.root, 'current'));
+      await cp(from, copy, { recursive: true, verbatimSymlinks: true });
+      const fresh = join(stateDir, 'artifacts', name, `adopt-${randomUUID()}.new.tar`);
+      await mkdir(join(fresh, '..'), { recursive: true });
+      const { sha256 } = await packCanonical(copy, fresh).catch(async (thrown: unknown) => {
+        await removeTree(fresh);
+        throw verdict(
+          'NotAdopted',
+          sentences(`What ${name} runs cannot become a release: ${messageOf(thrown)}`),
+        );
+      });
+      const archive = join(stateDir, 'artifacts', name, `${sha256}.tar`);
+      await settle(fresh, archive);
+      await driver.install(sha256, () => Promise.resolve(archive), `adopt-${id}`);
+      await failpoint('adopt/middle');
+      await makeLive(driver, target.driver.root, sha256, live, fence, workspace);
+      return releaseOr(sha256);
+    } finally {
+      await removeTree(workspace);
+    }
+  }
 
   /** A rollback by hand returns to what was adopted, also once its folder is removed with the old ones. */
   async function demandKept({ name, driver }: TargetConfig, release: string): Promise<void> {

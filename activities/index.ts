@@ -4,7 +4,6 @@ import { NotOwner } from '../db/deployments';
 import { knownIncarnation } from '../db/installation';
 import { NotMoved } from '../db/transition';
 import { incarnationOf } from '../domain/incarnation';
-import { recordSummaries } from '../domain/record-acts';
 import { createAdoption } from './adopt';
 import { createBackup } from './backup';
 import { createBackupKeeping } from './backups/by-hand';
@@ -82,31 +81,5 @@ export function createActivities(deps: Deps) {
     ...createAdoption(deps, heard),
   };
 }
-
-const heartbeatMs = 1_000;
-
-/**
- * Those that write the record tell Temporal each second that their worker lives: what one has begun that was killed is soon
- * tried again by another.
- */
-export const alive = <A extends object>(activities: A): A =>
-  Object.fromEntries(
-    Object.entries(activities as Record<string, (...args: unknown[]) => Promise<unknown>>).map(
-      ([name, run]) => [
-        name,
-        !(name in recordSummaries)
-          ? run
-          : async (...args: unknown[]) => {
-              const activity = Context.current();
-              const beat = setInterval(() => activity.info.isLocal || activity.heartbeat(), heartbeatMs);
-              try {
-                return await run(...args);
-              } finally {
-                clearInterval(beat);
-              }
-            },
-      ],
-    ),
-  ) as A;
 
 export type Activities = ReturnType<typeof createActivities>;

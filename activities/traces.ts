@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import type { Traces } from '../db/amend';
+import { beating } from './alive';
 import { judge } from './causes';
 import type { TargetDeps } from './deps';
 import { createDriver, type Driver } from './drivers/driver';
@@ -19,7 +20,6 @@ export interface LookedFor {
 
 /** After so many tries what cannot be seen is said, so that nothing waits for a target that does not answer. */
 const tries = 4;
-const heartbeatMs = 1_000;
 
 /**
  * Looks at a target, on whichever host it is: what is live, and what the target's own journal has of an attempt.
@@ -28,23 +28,22 @@ const heartbeatMs = 1_000;
 export const createTraces =
   (deps: Pick<TargetDeps, 'targets'>) =>
   async ({ target, key, origin }: LookedFor): Promise<Traces> => {
-    const activity = Context.current();
-    const beat = setInterval(() => activity.heartbeat(), heartbeatMs);
+    const { attempt } = Context.current().info;
     const unlessAgain = (thrown: unknown): string => {
       const { is, message } = judge(thrown);
-      if (is === 'fault' && activity.info.attempt < tries) throw thrown;
+      if (is === 'fault' && attempt < tries) throw thrown;
       return message;
     };
-    try {
-      const driver = createDriver(targetOf(deps, target).driver);
-      const acts = actsIn(driver.room, key, origin);
-      const live = await liveOn(driver);
-      return { acts, ...(live ? { live } : {}) };
-    } catch (thrown) {
-      return { acts: [], unseen: unlessAgain(thrown) };
-    } finally {
-      clearInterval(beat);
-    }
+    return beating(async () => {
+      try {
+        const driver = createDriver(targetOf(deps, target).driver);
+        const acts = actsIn(driver.room, key, origin);
+        const live = await liveOn(driver);
+        return { acts, ...(live ? { live } : {}) };
+      } catch (thrown) {
+        return { acts: [], unseen: unlessAgain(thrown) };
+      }
+    });
 
     async function liveOn(driver: Driver) {
       try {

@@ -5,7 +5,8 @@ import {
 } from '@temporalio/interceptors-opentelemetry';
 import type { Logger } from 'pino';
 import { collectDefaultMetrics } from 'prom-client';
-import { alive, createActivities } from '../activities';
+import { createActivities } from '../activities';
+import { alive } from '../activities/alive';
 import { slotsOf } from '../activities/places';
 import type { Deps } from '../activities/deps';
 import { controlQueue } from '../temporal-config/names';

@@ -1009,7 +1009,7 @@ export const mutants: Mutant[] = [
     name: 'recovery-does-not-wait',
     without: 'saying, after some tries, that nobody could look at a target',
     file: 'activities/traces.ts',
-    from: "if (is === 'fault' && activity.info.attempt < tries) throw thrown;",
+    from: "if (is === 'fault' && attempt < tries) throw thrown;",
     to: "if (is === 'fault' && tries > 0) throw thrown;",
     killer: { test: 'test/workflows/restored', named: 'the record has it as waiting: it ends' },
   },
