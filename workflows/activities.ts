@@ -23,12 +23,12 @@ const recordOptions = {
   retry: { initialInterval: '100 milliseconds', backoffCoefficient: 2, maximumInterval: '15 seconds' },
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 } as const;
-type Record = Pick<ReturnType<typeof proxyActivities<Activities>>, keyof typeof recordSummaries>;
-type RecordName = keyof Record;
+type Acts = Pick<ReturnType<typeof proxyActivities<Activities>>, keyof typeof recordSummaries>;
+type ActName = keyof Acts;
 
 type Act = (...input: unknown[]) => Promise<unknown>;
 
-function inQueue(name: RecordName): Act {
+function inQueue(name: ActName): Act {
   const act = proxyActivities<Activities>({
     ...recordOptions,
     heartbeatTimeout,
@@ -44,7 +44,7 @@ function inQueue(name: RecordName): Act {
         : thrown;
     });
 }
-const inTask = (name: RecordName) =>
+const inTask = (name: ActName) =>
   proxyLocalActivities<Activities>({
     ...recordOptions,
     // Longer pauses are timers of the workflow. Temporal's core tries a pause that it keeps to itself again and again also
@@ -54,7 +54,7 @@ const inTask = (name: RecordName) =>
   })[name] as Act;
 
 /** Acts of change requests, which a version before had taken out of their tasks, also in runs that had begun before it. */
-const ofRequests: readonly RecordName[] = [
+const ofRequests: readonly ActName[] = [
   'changeRequestStatus',
   'decide',
   'decideTogether',
@@ -66,7 +66,7 @@ const ofRequests: readonly RecordName[] = [
  * module's variables are those of one run), so that older and newer workers may share what an older one began.
  */
 let begunOutsideOfTasks: boolean | undefined;
-const outsideOfTasks = (name: RecordName): boolean =>
+const outsideOfTasks = (name: ActName): boolean =>
   ofRequests.includes(name)
     ? patched('no-task-lasts')
     : (begunOutsideOfTasks ??= patched('acts-outside-of-tasks'));
@@ -79,11 +79,11 @@ const outsideOfTasks = (name: RecordName): boolean =>
  * local ones: no task lasts while something is recorded. Only runs that a version began whose acts were local ones keep those.
  */
 export const record = Object.fromEntries(
-  (Object.keys(recordSummaries) as RecordName[]).map((name) => {
+  (Object.keys(recordSummaries) as ActName[]).map((name) => {
     const [queued, local] = [inQueue(name), inTask(name)];
     return [name, (...input: unknown[]) => (outsideOfTasks(name) ? queued : local)(...input)];
   }),
-) as unknown as Record;
+) as unknown as Acts;
 
 export const retry = stepRetry;
 
