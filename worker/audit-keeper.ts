@@ -29,7 +29,8 @@ export function keepAudit(options: {
   const seal = async () => {
     // Sealed first, what a restored database lacks would be taken for something that was written over.
     if (!(await stock.take())) exportAt = -Infinity;
-    await sealAudit(db);
+    // Remembered at once, so that no restore in the next second goes unnoticed.
+    if ((await sealAudit(db)) > 0) await stock.remember();
   };
   const exportNow = async () => {
     exportAt = performance.now() + config.everySeconds * 1000;

@@ -17,6 +17,8 @@ import { reconcileSchedule } from './schedules';
 export interface Stocktaking {
   /** Looks whether the database is the one that it was; to be asked before anything is sealed. @returns whether it is. */
   take(): Promise<boolean>;
+  /** Remembers in the state directory how far it has come; to be asked after anything is sealed. */
+  remember(): Promise<Mark | undefined>;
   /** Remembers in Temporal how far it has come. @returns that, to be exported; undefined before the first seal. */
   mark(): Promise<Mark | undefined>;
 }
@@ -52,6 +54,7 @@ export function createStocktaking(options: {
   }
 
   return {
+    remember,
     async take() {
       if (!looked) known = await knownMark(temporal, places);
       looked = true;

@@ -312,6 +312,11 @@ describeDumpable()('a target with a database', () => {
       'what was done to be sealed',
       async () => (await inRecord(record, 'SELECT 1 FROM audit WHERE seq IS NULL')).length === 0,
     );
+    await until('how far the trail has come to be known outside of it', async () => {
+      const mark = JSON.parse(readFileSync(join(up.state, 'database-mark.json'), 'utf8')) as { seq: number };
+      const [head] = await inRecord<{ seq: number }>(record, 'SELECT max(seq) AS seq FROM audit');
+      return mark.seq >= Number(head!.seq);
+    });
     for (const one of [worker, server]) {
       one.child.kill('SIGTERM');
       await one.ended;
