@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { temporal as proto } from '@temporalio/proto';
 import { deployWorkflowId } from '../../workflows/messages';
 import type { Chance } from './chance';
-import type { Cell } from './matrix';
+import { endsOf, steps, type Cell } from './matrix';
 import type { Stack } from './stack';
 import { until } from '../helpers/until';
 import type { Struck } from './strike';
+
+const cancelRequested = proto.api.enums.v1.PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED;
 
 /**
  * Interrupts the deployment itself: cancelled by a person (on the page, or in the Temporal UI), cancelled once more while
@@ -12,11 +15,12 @@ import type { Struck } from './strike';
  */
 export async function interrupt(
   stack: Stack,
-  { fault, step, point }: Cell,
+  cell: Cell,
   promotion: string,
   chance: Chance,
   open: () => void,
 ): Promise<Struck> {
+  const { fault, step, point } = cell;
   const handle = stack.temporal.client.workflow.getHandle(
     deployWorkflowId(Number(promotion.slice(3)), 1, ''),
   );
@@ -47,6 +51,12 @@ export async function interrupt(
         // It is being undone, or has ended: there is nothing to cancel.
         () => undefined,
       );
+  // A cancel that comes after the effect deploys it. Where that is no end of this cell, it has to be heard first.
+  if (!early && steps[step]!.release === 'well' && endsOf(cell).every((end) => end === 'rolled-back'))
+    await until('the cancel to be heard', async () => {
+      const { raw } = await handle.describe();
+      return raw.pendingActivities?.some(({ state }) => state === cancelRequested);
+    });
   await sleep(chance.between(50, 600));
   open();
   if (fault === 'cancel-twice') {
