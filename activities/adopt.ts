@@ -3,12 +3,13 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { messageOf } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { inWords, isRestorable, releaseOr, type Observed } from '../domain/observed';
-import { beginAdoption, endAdoption, type Adoption } from '../db/adoptions';
+import { beginAdoption, endAdoption, findAdoption, foundLive, type Adoption } from '../db/adoptions';
 import { whyMayNotNow } from '../db/people';
-import type { AdoptRequest } from '../workflows/messages';
+import { adoptWorkflowId, type AdoptRequest } from '../workflows/messages';
 import { beating } from './alive';
 import { packCanonical, removeTree, settle } from './archive';
 import type { TargetConfig } from '../domain/config';
@@ -16,6 +17,7 @@ import { keepArchive, short } from './build';
 import type { Deps } from './deps';
 import { createDriver, type Driver } from './drivers/driver';
 import type { Heard } from './heard';
+import { forged, orderedBy } from './orders';
 import { runCommand } from './process';
 import { redactor } from './redact';
 import { targetOf, verdict } from './step';
@@ -37,11 +39,21 @@ export function createAdoption(deps: Deps, heard: Heard) {
      * Makes a release of what is live: packed, unpacked beside the others, and made live in its place. What is one already,
      * or nothing, is only looked at. @returns what is live then.
      */
-    adoptLive: (adoption: Adoption): Promise<Observed> => beating(() => madeLive(adoption)),
+    async adoptLive(asked: Adoption): Promise<Observed> {
+      const adoption = await recorded(asked);
+      const live = await beating(() => madeLive(adoption));
+      // What is adopted is believed from here alone.
+      await foundLive(db, adoption.id, live);
+      return live;
+    },
 
     /** @returns in plain words what became of it. */
     async endAdoption(adoption: Adoption, found: Observed | { refused: string }): Promise<string> {
-      const outcome = await endAdoption(db, adoption, found);
+      const { workflowId } = orderedBy();
+      const row = await findAdoption(db, adoption.id);
+      if (workflowId !== adoptWorkflowId(row?.target ?? adoption.target, adoption.id))
+        throw forged(`${workflowId} is not the workflow of this adoption.`);
+      const outcome = await endAdoption(db, row ?? adoption, found);
       log.info({ target: adoption.target, adoption: adoption.id }, outcome);
       return outcome;
     },
@@ -85,6 +97,14 @@ export function createAdoption(deps: Deps, heard: Heard) {
     } finally {
       await removeTree(workspace);
     }
+  }
+
+  /** The adoption that is under way for the workflow that orders this, by the record. */
+  async function recorded({ id }: Adoption): Promise<Adoption> {
+    const row = z.uuid().safeParse(id).success ? await findAdoption(db, id) : undefined;
+    const { workflowId } = orderedBy();
+    if (row?.outcome === null && workflowId === adoptWorkflowId(row.target, row.id)) return row;
+    throw forged(`${workflowId} has no adoption under way, as is recorded.`);
   }
 
   /** A rollback by hand returns to what was adopted, also once its folder is removed with the old ones. */

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { removeTree } from './archive';
 import { backupKind } from './backups/kind';
 import { isLaterTry } from './backups/tries';
+import { liesIn } from './rooms';
 import { verdict, type RunStep, type StepContext, type StepInput } from './step';
 
 const why = 'made again after it was held for its window';
@@ -23,7 +24,7 @@ export const createBackup =
       const again = input.round > 1 && !context.attempt.migrationBegan;
       const counts =
         !again || basename(before?.reference ?? '').startsWith(`${context.name}.backup-${input.round}-`);
-      if (before && counts && (await kind.isWhole(before.reference, before)))
+      if (before && counts && (await isOwn(context, before)))
         return {
           value: { reference: before.reference },
           detail: `already made and still whole: ${before.reference}`,
@@ -53,10 +54,16 @@ export const createBackup =
       };
     });
 
+type Recorded = NonNullable<StepContext['attempt']['backup']>;
+/** Whether it lies where this target's backups do, and is as it was made. */
+const isOwn = async ({ target, room }: StepContext, backup: Recorded) =>
+  (await liesIn(room.backups, backup.reference)) &&
+  backupKind(target.backup).isWhole(backup.reference, backup);
+
 /** The attempt's backup, read again. @throws a verdict when it is not what was made. */
-export async function wholeBackup({ attempt: { backup }, target }: StepContext) {
-  const kind = backupKind(target.backup);
-  if (!backup || !(await kind.isWhole(backup.reference, backup)))
+export async function wholeBackup(context: StepContext) {
+  const { backup } = context.attempt;
+  if (!backup || !(await isOwn(context, backup)))
     throw verdict(
       'BackupLost',
       `The backup ${backup?.reference ?? ''} is missing or altered; data was not restored.`,

@@ -46,6 +46,7 @@ export const causes = {
   // Others act now; this try does nothing more.
   Fenced: verdict_,
   Superseded: verdict_,
+  Forged: verdict_, // ordered by somebody else than a workflow of the record
 
   'repository-unreachable': {
     is: 'fault',

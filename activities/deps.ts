@@ -17,6 +17,8 @@ export interface TargetDeps {
   /** Workspaces, artifacts and backups lie here. */
   stateDir: string;
   log: Logger;
+  /** Of a runner: the only target whose steps are done here. */
+  only?: string;
   /** How many steps this worker does at once; left out: a hundred. */
   slots?: number;
 }

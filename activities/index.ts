@@ -15,6 +15,7 @@ import { createHeard } from './heard';
 import { createHealthCheck, createVerifyRollback } from './health-check';
 import { createLifecycle } from './lifecycle';
 import { createNotifyActivities } from './notify';
+import { ofWorkflows } from './orders';
 import { createRetention } from './retention';
 import { createStepRunner } from './step';
 import { createTraces } from './traces';
@@ -68,7 +69,7 @@ async function isFromBefore(db: Db): Promise<boolean> {
 /** All activities of a worker: those that act on a target, and those that write Signalbox's own record. */
 export function createActivities(deps: Deps) {
   const heard = createHeard(deps);
-  return {
+  const all = {
     ...createSteps(deps),
     ...ofOwner(deps.db, { heard: heard.heard }),
     ...ofOwner(deps.db, createLifecycle(deps, heard)),
@@ -80,6 +81,7 @@ export function createActivities(deps: Deps) {
     ...createRetention(deps),
     ...createAdoption(deps, heard),
   };
+  return ofWorkflows(all, deps.log);
 }
 
 export type Activities = ReturnType<typeof createActivities>;

@@ -3,22 +3,18 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import type { SignalDefinition } from '@temporalio/common';
 import type { TargetConfig } from '../domain/config';
 import { failpoint } from '../domain/failpoint';
-import { nameOfAttempt } from '../domain/incarnation';
 import { messageOf, SignalboxError } from '../domain/errors';
 import { isTerminal, type DeploymentStatus, type Trigger } from '../domain/machines';
 import { inWords, releaseOr, type Observed } from '../domain/observed';
 import type { WordKind } from '../domain/words';
-import { backupRemoved, backupsToRemove } from '../db/backups';
+import { backupRemoved } from '../db/backups';
 import { acquireLane, admit, type LaneAnswer } from '../db/admission';
 import { amend, type Amended, type Traces } from '../db/amend';
 import {
   beginRollback,
-  currentOf,
   deploymentById,
   findDeploymentById,
-  originOfDeployment,
   recordEnd,
-  releasesInUse,
   rowKey,
   rollbackFailed,
   stillUndecided,
@@ -27,8 +23,8 @@ import {
 } from '../db/deployments';
 import { findChangeRequest } from '../db/change-requests';
 import { relatedTo } from '../db/conflicts';
-import { readInstallation } from '../db/installation';
 import { firstInLine } from '../db/lane';
+import { leftBy, oldBackups, type OnHost } from '../db/left';
 import { findPromotion, type PromotionRow } from '../db/promotions';
 import { refuseWord, waitingWords, wordByRequest } from '../db/words';
 import {
@@ -45,7 +41,7 @@ import { look, noteLive } from './look';
 import { lost } from './lost';
 import { demandPresent } from './present';
 import { targetOf } from './step';
-import { tidyTarget, type Left } from './tidy';
+import { tidyTarget } from './tidy';
 import { sentences } from '../domain/sentences';
 
 /** What a deployment's workflow has to know; fixed at admission, so that replay never reads configuration. */
@@ -80,10 +76,6 @@ export interface Plan {
   };
 }
 
-/** What an ended deployment left on a host of its own, and backups there that may go. */
-export interface OnHost extends Left {
-  old: { deployment: number; reference: string }[];
-}
 export type Ended = DeploymentOutcome & { left?: OnHost };
 
 /** What a runner saw live; by the digest alone from a runner of the version before. */
@@ -151,10 +143,11 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     await tellOthers(row);
     const onHost = deps.targets().get(row.target)?.runner !== undefined;
     // On a host of its own it is the workflow that has it tidied up there, if a runner ever had it.
-    if (onHost) return row.runner ? { ...outcomeOf(row), left: await leftBy(row) } : outcomeOf(row);
+    if (onHost)
+      return row.runner ? { ...outcomeOf(row), left: await leftBy(db, deps.targets(), row) } : outcomeOf(row);
     // Tidying is never worth a deployment's outcome.
     await failpoint('tidy/before');
-    await leftBy(row)
+    await leftBy(db, deps.targets(), row)
       .then((left) => tidyTarget(deps, left))
       .catch((thrown: unknown) =>
         deps.log.warn({ deployment: rowKey(row), err: thrown }, 'could not tidy up'),
@@ -177,39 +170,6 @@ export function createLifecycle(deps: Deps, heard: Heard) {
         changeRequestWorkflowId(promotion, request!.submission, request!.incarnation),
         changeRequestMoved,
       );
-  }
-
-  async function leftBy(ended: DeploymentRow): Promise<OnHost> {
-    const { target } = ended;
-    const [live, going, seen, backup, origin, { incarnation }] = await Promise.all([
-      currentOf(db, target),
-      releasesInUse(db, target),
-      db('targets').where({ name: target }).first('observed'),
-      db('backups').where({ deployment: ended.id }).first('reference'),
-      originOfDeployment(db, ended.id),
-      readInstallation(db),
-    ]);
-    const found = seen?.observed as Observed | null | undefined;
-    const keep = [
-      live?.to_release,
-      live?.from_release,
-      // What was last seen live may be a release that the record does not call current.
-      found?.kind === 'release' ? found.release : null,
-      // The lane is free: whoever has it by now, or waits for it, goes on with these.
-      ...going,
-    ].filter((digest) => typeof digest === 'string');
-    const config = deps.targets().get(target);
-    const old = config?.runner ? await backupsToRemove(db, target, config.backup.keepDays) : [];
-    return {
-      key: rowKey(ended),
-      name: nameOfAttempt(rowKey(ended), origin),
-      target,
-      keep,
-      fence: ended.fence,
-      backup: backup?.reference ?? null,
-      restored: ended.incarnation !== incarnation,
-      old: old.map(({ deployment, reference }) => ({ deployment, reference })),
-    };
   }
 
   /** What the workflow learns of the lane; older attempts that this one supersedes are told to look again. */
@@ -353,9 +313,12 @@ export function createLifecycle(deps: Deps, heard: Heard) {
         return afterEnd(row);
       }),
 
-    /** Backups that a runner has removed. */
+    /** Backups that a runner has removed: of its own target, and only those that may go. */
     async backupsRemoved(deployments: number[]): Promise<void> {
-      for (const deployment of deployments) await backupRemoved(db, deployment);
+      const mine = await db('deployments').where({ owner: me() }).distinct('target');
+      for (const { target } of mine as Pick<DeploymentRow, 'target'>[])
+        for (const { deployment } of await oldBackups(db, deps.targets(), target))
+          if (deployments.includes(deployment)) await backupRemoved(db, deployment);
     },
 
     /** Hands an attempt to the recovery that calls this. */

@@ -1,9 +1,10 @@
-import { Context } from '@temporalio/activity';
+import { join } from 'node:path';
 import type { Observed } from '../domain/observed';
-import { removeTree } from './archive';
 import type { TargetDeps } from './deps';
 import { createDriver } from './drivers/driver';
-import type { OnHost } from './lifecycle';
+import type { OnHost } from '../db/left';
+import { forged, orderedBy } from './orders';
+import { removeFrom } from './rooms';
 import { targetOf, verdict } from './step';
 import { tidyTarget } from './tidy';
 
@@ -12,7 +13,11 @@ export function createRunnerActivities(
   deps: TargetDeps & {
     id: string;
     host: string;
+    /** The only target whose steps are done here. */
+    target: string;
     claim(deployment: number, owner: string, runner: string): Promise<boolean>;
+    /** What an ended attempt of this workflow left here; undefined when the record knows of nothing. */
+    left(key: string, owner: string): Promise<OnHost | undefined>;
   },
 ) {
   return {
@@ -24,21 +29,32 @@ export function createRunnerActivities(
       deployment: number;
       key: string;
     }): Promise<{ id: string; host: string }> {
-      const owner = Context.current().info.workflowExecution!.workflowId;
+      const owner = orderedBy().workflowId;
       if (!(await deps.claim(deployment, owner, deps.id)))
         throw verdict('Superseded', `${key} is not run by ${owner} any more; this runner does nothing.`);
       deps.log.info({ deployment: key, runner: deps.id }, `${key}: its steps are done here`);
       return { id: deps.id, host: deps.host };
     },
     /** What is live on the target now. */
-    observe: ({ target }: { target: string }): Promise<Observed> =>
-      createDriver(targetOf(deps, target).driver).observe(),
-    /** @returns the deployments whose backups were removed. */
-    async tidy(left: OnHost): Promise<number[]> {
+    observe: (_asked: { target: string }): Promise<Observed> =>
+      createDriver(targetOf(deps, deps.target).driver).observe(),
+    /**
+     * What is removed is asked of the record, not of whoever orders it.
+     * @returns the deployments whose backups were removed.
+     */
+    async tidy({ key }: Pick<OnHost, 'key'>): Promise<number[]> {
+      const { workflowId } = orderedBy();
+      const left = await deps.left(String(key).slice(0, 30), workflowId);
+      if (left?.target !== deps.target)
+        throw forged(`${workflowId} has no attempt that ended on ${deps.target}, as is recorded.`);
       await tidyTarget(deps, left);
-      for (const { reference } of left.old) await removeTree(reference);
-      return left.old.map(({ deployment }) => deployment);
+      const room = join(deps.stateDir, 'backups', deps.target);
+      const removed: number[] = [];
+      for (const { deployment, reference } of left.old)
+        if (await removeFrom(room, reference, deps.log)) removed.push(deployment);
+      return removed;
     },
   };
 }
+export type { OnHost };
 export type RunnerActivities = ReturnType<typeof createRunnerActivities>;

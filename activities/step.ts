@@ -22,6 +22,7 @@ import { createDriver, type Driver } from './drivers/driver';
 import { heldIn } from './drivers/numbers';
 import { openLog, type StepLog } from './log';
 import { stepSeconds } from './metrics';
+import { demandOrder, forged } from './orders';
 import { createPlaces } from './places';
 import { reap } from './process';
 import { redactor, type Redactor } from './redact';
@@ -100,6 +101,7 @@ export function createStepRunner(deps: TargetDeps) {
     input: StepInput,
     work: (context: StepContext) => Promise<StepResult<T>>,
   ): Promise<T> {
+    demandOrder(name, input);
     const activity = Context.current();
     const { info, cancellationSignal: signal } = activity;
     const mine = {
@@ -144,7 +146,13 @@ export function createStepRunner(deps: TargetDeps) {
       const begin = async () => {
         const opened = await journal.begin(mine, recipe);
         if (opened === 'held') throw supersededTry(name, input.key);
-        if (opened) return opened;
+        if (opened) {
+          const { key = input.key, target: on = input.target } = opened;
+          if (key === input.key && on === (deps.only ?? input.target) && on === input.target) return opened;
+          throw forged(
+            `${name} of ${input.key} on ${input.target} was ordered, but the record has ${key} on ${on}.`,
+          );
+        }
         throw verdict(
           'Superseded',
           `${name} of ${input.key}: the attempt has ended or a recovery has taken over; this try does nothing.`,
@@ -189,7 +197,7 @@ export function createStepRunner(deps: TargetDeps) {
         tryName,
         room: {
           workspace,
-          artifact: (digest) => join(deps.stateDir, 'artifacts', target.name, `${digest}.tar`),
+          artifact: (digest) => artifactIn(join(deps.stateDir, 'artifacts', target.name), digest),
           backups: join(deps.stateDir, 'backups', target.name),
         },
         async fence() {
@@ -311,6 +319,11 @@ function reaching(journal: Journal): Journal {
       }),
   ]);
   return Object.fromEntries(guarded) as unknown as Journal;
+}
+
+function artifactIn(room: string, name: string): string {
+  if (/^[^./][^/]*$/.test(name)) return join(room, `${name}.tar`);
+  throw verdict('NoRelease', `"${name.slice(0, 80)}" is no name of a release.`);
 }
 
 /** Removes what a try worked in; what cannot be removed now is removed with the deployment's end. */

@@ -2,31 +2,20 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { failpoint } from '../domain/failpoint';
+import { parseDeploymentKey } from '../domain/keys';
+import type { Left } from '../db/left';
 import { removeTree } from './archive';
 import type { TargetDeps } from './deps';
 import { createDriver } from './drivers/driver';
 import { targetOf } from './step';
 
-/** What an ended deployment leaves on the target's host, and what of it is kept. */
-export interface Left {
-  key: string;
-  /** By which its files are called; not told by the previous version. */
-  name?: string;
-  target: string;
-  /** Releases that stay, besides the newest ones: what is live, and what it would be rolled back to. */
-  keep: string[];
-  /** Its last fencing number; null when it acted under none, left out by workers of the previous version. */
-  fence?: number | null;
-  /** The file of its backup that counts. */
-  backup: string | null;
-  /** The database was restored since it began: the record may lack the one that counts, so that all that are whole stay. */
-  restored?: boolean;
-}
-
 /** Being written, or unpacked to be proven. */
 const unfinished = /\.(new|proof)$/;
 
-/** Removes workspaces, what tries left that did not come to their end, and old releases. */
+/**
+ * Removes workspaces, what tries left that did not come to their end, and old releases.
+ * @param left as the record has it: it names what is removed.
+ */
 export async function tidyTarget(
   deps: Pick<TargetDeps, 'stateDir' | 'targets' | 'log'>,
   left: Left,
@@ -38,6 +27,7 @@ export async function tidyTarget(
     for (const name of names.filter((name) => name.startsWith(`${mine}.`) && isLeft(name)))
       await removeTree(join(folder, name));
   };
+  parseDeploymentKey(left.key);
   await removeTree(join(stateDir, 'work', left.key));
   await clear(join(stateDir, 'artifacts', left.target), (name) => name.endsWith('.new.tar'));
   await clear(join(stateDir, 'backups', left.target), (name) =>

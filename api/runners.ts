@@ -5,6 +5,7 @@ import { observedSchema } from '../domain/observed';
 import { rebindAll } from '../db/change-content';
 import { findDeploymentById } from '../db/deployments';
 import { createJournal } from '../db/journal';
+import { leftOnHost } from '../db/left';
 import { heardOf, takenBy } from '../db/runners';
 import type { Try } from '../db/steps';
 import { tellMoved } from './change-requests';
@@ -97,6 +98,14 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
         await mine(params, body.deployment);
         return takenBy(db, body.deployment, body.owner, body.runner);
       },
+    }),
+    said({
+      what: 'left',
+      summary:
+        'What an ended deployment left on the host, and which backups may go; null when it has none to tidy',
+      body: runner.leftBody,
+      answer: z.looseObject({ key: z.string() }).nullable(),
+      value: ({ params, body }) => leftOnHost(db, deps.targets(), { ...body, target: params.target! }),
     }),
     ofTry(
       'begin',

@@ -23,6 +23,8 @@ export interface AdoptionRow extends Adoption {
   adopted_by: string;
   reason: string;
   adopted: boolean | null;
+  /** What was found or made live, by the worker that did it. */
+  live: Observed | null;
   outcome: string | null;
   request_id: string | null;
 }
@@ -63,8 +65,14 @@ export const beginAdoption = (
     return refused ? { refused } : { id, target, fence };
   });
 
+export const foundLive = (db: Db, id: string, live: Observed) =>
+  db('adoptions')
+    .where({ id })
+    .whereNull('outcome')
+    .update({ live: JSON.stringify(live) });
+
 /** The last word; repeating it changes nothing. @returns it in plain words. */
-export const endAdoption = (db: Db, { id, target }: Adoption, found: Observed | { refused: string }) =>
+export const endAdoption = (db: Db, { id, target }: Adoption, ended: object | { refused: string }) =>
   db.transaction(async (tx): Promise<string> => {
     const { fence: now } = (await tx('targets').where({ name: target }).forNoKeyUpdate().first('fence')) as {
       fence: number;
@@ -74,29 +82,30 @@ export const endAdoption = (db: Db, { id, target }: Adoption, found: Observed | 
       return `Nothing was adopted. The record has no such adoption: the database was restored from before it. Adopt again.`;
     if (row.outcome !== null) return row.outcome;
     const refused =
-      'refused' in found
-        ? found.refused
+      'refused' in ended
+        ? String(ended.refused)
         : ((await whyHeld(tx, target)) ??
+          (row.live ? undefined : `No worker recorded what ${target} runs; adopt again.`) ??
           (now === row.fence ? undefined : `A deployment acted on ${target} meanwhile; adopt again.`));
     const outcome = refused
       ? `Nothing was adopted. ${refused}`
-      : `Adopted: ${target} runs ${inWords(found as Observed)}.`;
+      : `Adopted: ${target} runs ${inWords(row.live!)}.`;
     await tx('adoptions')
       .where({ id })
       .update({
         adopted: !refused,
         outcome,
-        live: refused ? null : JSON.stringify(found),
+        ...(refused ? { live: null } : {}),
         ended_at: tx.fn.now(),
       });
     if (!refused) {
-      await setLive(tx, target, found as Observed);
+      await setLive(tx, target, row.live!);
       await recordAudit(tx, {
         actor: row.adopted_by,
         action: 'target.adopted',
         subject: target,
         why: row.reason,
-        after: { live: found, fence: row.fence },
+        after: { live: row.live, fence: row.fence },
         request: row.request_id,
       });
     }

@@ -69,6 +69,9 @@ export interface Version {
 }
 /** What a step may know of its attempt. */
 export interface Attempt {
+  /** Which attempt it is and on which target, as the record has it; not told by the previous version. */
+  key?: string;
+  target?: string;
   /** Which Signalbox it belongs to, in which incarnation of its database; not told by the previous version. */
   origin?: string;
   trigger: Trigger;

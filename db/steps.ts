@@ -62,7 +62,7 @@ export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt
                      CASE WHEN deployment_steps.scheduled IS NULL THEN 0 ELSE coalesce(EXCLUDED.scheduled, 0) END,
                      EXCLUDED.attempt)
               RETURNING deployment)
-       SELECT ${originOf('d')} AS origin, opened.deployment IS NOT NULL AS opened, d.trigger, p.commit, d.to_release AS release, d.from_release AS before, d.migration_began AS "migrationBegan",
+       SELECT ${originOf('d')} AS origin, 'CP-' || d.promotion || '.' || d.attempt AS key, d.target, opened.deployment IS NOT NULL AS opened, d.trigger, p.commit, d.to_release AS release, d.from_release AS before, d.migration_began AS "migrationBegan",
               d.observed, d.drifted, EXISTS (SELECT 1 FROM deployment_steps WHERE deployment = d.id AND name = 'take-out') AS "tookOut",
               CASE WHEN d.owner LIKE 'recover/%' THEN (SELECT lost_fence FROM targets WHERE name = d.target) END AS "lostUpTo",
               ARRAY(SELECT name FROM deployment_steps WHERE deployment = d.id AND status = 'done') AS done,

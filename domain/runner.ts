@@ -85,6 +85,7 @@ export const finishBody = strict({
   made: made.optional(),
 });
 export const helloBody = strict({ id: text(100), host: text(300), version: text(50), startedAt: at, acts });
+export const leftBody = strict({ key: text(30), owner: text(200) });
 export const claimBody = strict({ deployment: number, owner: text(200), runner: text(100) });
 
 export type HelloBody = z.infer<typeof helloBody>;

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Journal } from '../db/journal';
+import type { OnHost } from '../db/left';
 import type { HelloBody } from '../domain/runner';
 
 /** The record as a runner reaches it: through the API, over one outgoing connection, with a token for its target alone. */
@@ -9,6 +10,8 @@ export interface Remote {
   hello(about: HelloBody): Promise<void>;
   /** @returns false when the attempt is not this workflow's any more. */
   claim(deployment: number, owner: string, runner: string): Promise<boolean>;
+  /** What an ended attempt of this workflow left on its host; undefined when the record knows of nothing. */
+  left(key: string, owner: string): Promise<OnHost | undefined>;
 }
 const answerMs = 30_000;
 /** An API that is started anew is waited for; then it is a fault, and the step is tried again. */
@@ -65,5 +68,6 @@ export function createRemote(options: { api: string; token: string; target: stri
     },
     hello: (about) => call('hello', about, false, 0),
     claim: (deployment, owner, runner) => call('claim', { deployment, owner, runner }),
+    left: async (key, owner) => (await call('left', { key, owner })) ?? undefined,
   };
 }

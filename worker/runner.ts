@@ -2,6 +2,7 @@ import { Worker } from '@temporalio/worker';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createSteps } from '../activities';
 import type { TargetDeps } from '../activities/deps';
+import { ofWorkflows } from '../activities/orders';
 import { createRunnerActivities } from '../activities/runner';
 import { targetOf } from '../activities/step';
 import { targetRecipe } from '../db/digest';
@@ -43,7 +44,10 @@ export async function startRunner(settings: RunnerSettings): Promise<SignalboxWo
     shutdownForceTime: graceMs + 20_000,
     maxHeartbeatThrottleInterval: 1_000,
   };
-  const extra = createRunnerActivities({ ...deps, id, host, claim: remote.claim });
+  const extra = ofWorkflows(
+    createRunnerActivities({ ...deps, target, id, host, claim: remote.claim, left: remote.left }),
+    deps.log,
+  );
   const workers = await Promise.all([
     Worker.create({
       ...common,
@@ -53,7 +57,11 @@ export async function startRunner(settings: RunnerSettings): Promise<SignalboxWo
     Worker.create({
       ...common,
       taskQueue: runnerQueue(target, id),
-      activities: { ...createSteps(deps), observe: extra.observe, tidy: extra.tidy },
+      activities: {
+        ...ofWorkflows(createSteps({ ...deps, only: target }), deps.log),
+        observe: extra.observe,
+        tidy: extra.tidy,
+      },
     }),
   ]);
   const stopping = new AbortController();

@@ -1,7 +1,8 @@
 import { ActivityFailure, proxyActivities, TemporalFailure, TimeoutFailure } from '@temporalio/workflow';
-import type { Ended, OnHost, Plan, Seen } from '../activities/lifecycle';
+import type { Ended, Plan, Seen } from '../activities/lifecycle';
 import type { Activities } from '../activities';
 import type { Traces } from '../activities/traces';
+import type { OnHost } from '../activities/runner';
 import type { RunnerActivities } from '../activities/runner';
 import { sentences } from '../domain/sentences';
 import { runnerQueue, targetQueue } from '../temporal-config/names';

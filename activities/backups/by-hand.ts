@@ -11,12 +11,18 @@ import { removeTree } from '../archive';
 import type { Deps } from '../deps';
 import { createDriver } from '../drivers/driver';
 import { heldIn } from '../drivers/numbers';
+import { liesIn, removeFrom } from '../rooms';
 import { redactor } from '../redact';
 import type { StepContext } from '../step';
 import { backupKind } from './kind';
 
 /** What is done with backups outside of a deployment: removing old ones, and restoring one by hand. */
-export function createBackupKeeping({ db, targets, log }: Pick<Deps, 'db' | 'targets' | 'log'>) {
+export function createBackupKeeping({
+  db,
+  targets,
+  log,
+  stateDir,
+}: Pick<Deps, 'db' | 'targets' | 'log' | 'stateDir'>) {
   return {
     /** Removes what nothing can need any more, by each target's `backup.keepDays`. @returns each in plain words. */
     async pruneBackups(): Promise<string[]> {
@@ -26,7 +32,7 @@ export function createBackupKeeping({ db, targets, log }: Pick<Deps, 'db' | 'tar
         if (target.runner) continue;
         for (const backup of await backupsToRemove(db, target.name, target.backup.keepDays)) {
           // The file first: noted as removed while it is there it would stay for ever.
-          await removeTree(backup.reference);
+          if (!(await removeFrom(join(stateDir, 'backups', target.name), backup.reference, log))) continue;
           await backupRemoved(db, backup.deployment);
           removed.push(`${rowKey(backup)}: ${backup.reference}, older than ${target.backup.keepDays} days`);
         }
@@ -67,6 +73,12 @@ export async function restoreByHand(options: {
       `The backup of ${key} is of kind ${backup.kind}, but ${target.name} is backed up as ${target.backup.kind} now.`,
     );
   const kind = backupKind(target.backup);
+  const backups = join(stateDir, 'backups', target.name);
+  if (!(await liesIn(backups, backup.reference)))
+    throw new SignalboxError(
+      'illegal-transition',
+      `The backup ${backup.reference} is not in ${backups}, where those of ${target.name} are; nothing was restored. Name the state directory in which it was made (--state).`,
+    );
   if (!(await kind.isWhole(backup.reference, backup)))
     throw new SignalboxError(
       'illegal-transition',
@@ -81,7 +93,7 @@ export async function restoreByHand(options: {
     key,
     target,
     driver,
-    room: { workspace, backups: join(stateDir, 'backups', target.name) },
+    room: { workspace, backups },
     log: { write: (_stream: string, text: string) => say(text), ready: () => undefined },
     signal: new AbortController().signal,
     goesOn: () => Promise.resolve(),

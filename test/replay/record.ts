@@ -6,6 +6,7 @@ import { controlQueue } from '../../temporal-config/names';
 import { defaultChain } from '../../domain/approval';
 import { findChangeRequest } from '../../db/change-requests';
 import { withdraw } from '../../db/promotions';
+import { leftOnHost } from '../../db/left';
 import { heardOf, takenBy } from '../../db/runners';
 import { addWindow, removeWindow, windowRevision } from '../../db/windows';
 import { changeRequestWorkflowId, recoverWorkflowId, wakeWorkflowId } from '../../workflows/messages';
@@ -52,6 +53,7 @@ export async function recordHistories(folder: string): Promise<void> {
             await heardOf(world.db, { ...about, acts, target: 'fresh', started_at: new Date(startedAt) });
           },
           claim: (...asked) => takenBy(world.db, ...asked),
+          left: (key, owner) => leftOnHost(world.db, world.targets, { key, owner, target: 'fresh' }),
         },
         deps: world.deps,
         graceMs: 0,

@@ -1,0 +1,174 @@
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { defaultPayloadConverter, toPayloads } from '@temporalio/common';
+import { run } from '../../cli/embedded/fetch-part';
+import { controlQueue, runnerQueue } from '../../temporal-config/names';
+import { createRemote } from '../../worker/remote-journal';
+import { startRunner } from '../../worker/runner';
+import type { SignalboxWorker } from '../../worker/worker';
+import { serveWorld, type Served } from '../helpers/api';
+import { makeWorld, type World } from '../helpers/world';
+
+/** Who reaches Temporal may order anything of a worker or a runner: only what the record says is done. */
+let world: World;
+let api: Served;
+let runner: SignalboxWorker;
+let victim: string;
+beforeAll(async () => {
+  world = await makeWorld({ targets: ['shop', 'kiosk'] });
+  world.targets.get('kiosk')!.runner = { lostAfterSeconds: 60 };
+  api = await serveWorld(world);
+  const made = await api.post('admin', '/api/tokens', {
+    person: 'runner-of-kiosk',
+    roles: ['runner:kiosk'],
+    expiresAt: null,
+  });
+  runner = await startRunner({
+    temporal: world.temporal,
+    target: 'kiosk',
+    id: 'one',
+    host: 'host',
+    version: '1',
+    remote: createRemote({ api: `${api.base}/api`, token: made.body.token as string, target: 'kiosk' }),
+    deps: world.deps,
+    graceMs: 0,
+  });
+  victim = join(world.folder, 'victim');
+});
+afterAll(async () => {
+  await runner.stop();
+  await api.stop();
+  await world.stop();
+});
+beforeEach(() => {
+  mkdirSync(victim, { recursive: true });
+  writeFileSync(join(victim, 'data'), 'precious\n');
+});
+
+const temporal = (...args: string[]) =>
+  run(process.env.TEST_TEMPORAL!, [...args, '--address', world.temporal.address]);
+let orders = 0;
+/** Orders an activity by itself, as whoever reaches Temporal can, and waits for its end. @returns what it said. */
+async function order(type: string, taskQueue: string, ...input: unknown[]): Promise<string> {
+  const id = `order-${orders++}`;
+  await temporal(
+    ...['activity', 'start', '--type', type, '--task-queue', taskQueue, '--activity-id', id],
+    ...['--start-to-close-timeout', '20s', '--schedule-to-close-timeout', '20s'],
+    ...['--retry-maximum-attempts', '1'],
+    ...input.flatMap((value) => ['--input', JSON.stringify(value)]),
+  );
+  return temporal('activity', 'result', '--activity-id', id).then(
+    ({ stdout }) => stdout,
+    (thrown: { stdout: string; stderr: string; message: string }) =>
+      `${thrown.stdout}${thrown.stderr}${thrown.message}`,
+  );
+}
+
+/**
+ * Orders it from a workflow of one's own, under an id of one's choice, as whoever polls for workflows can. @returns what it said.
+ */
+async function orderFrom(workflowId: string, type: string, taskQueue: string, ...input: unknown[]) {
+  const { workflowService: service } = world.client;
+  const { namespace } = world.temporal;
+  const own = { name: `evil-${randomUUID()}` };
+  await temporal(
+    ...[
+      'workflow',
+      'start',
+      '--type',
+      'deployPromotion',
+      '--workflow-id',
+      workflowId,
+      '--task-queue',
+      own.name,
+    ],
+    ...['--id-conflict-policy', 'TerminateExisting', '--execution-timeout', '1h'],
+  );
+  const task = await service.pollWorkflowTaskQueue({ namespace, taskQueue: own });
+  await service.respondWorkflowTaskCompleted({
+    namespace,
+    taskToken: task.taskToken,
+    commands: [
+      {
+        commandType: 1,
+        scheduleActivityTaskCommandAttributes: {
+          activityId: '1',
+          activityType: { name: type },
+          taskQueue: { name: taskQueue },
+          input: toPayloads(defaultPayloadConverter, ...input) && {
+            payloads: toPayloads(defaultPayloadConverter, ...input),
+          },
+          startToCloseTimeout: { seconds: 60 as never },
+          scheduleToCloseTimeout: { seconds: 60 as never },
+          retryPolicy: { maximumAttempts: 1 },
+        },
+      },
+    ],
+  });
+  const handle = world.client.workflow.getHandle(workflowId);
+  const event = await world.until(`${type} to end`, async () =>
+    (await handle.fetchHistory()).events?.find(
+      (at) => at.activityTaskCompletedEventAttributes ?? at.activityTaskFailedEventAttributes,
+    ),
+  );
+  await handle.terminate();
+  return event.activityTaskFailedEventAttributes?.failure?.message ?? 'done';
+}
+
+describe('an order to remove', () => {
+  const left = { target: 'kiosk', keep: [], backup: null, old: [] };
+  it.each([
+    [
+      'by the path of an old backup',
+      () => [
+        'tidy',
+        runnerQueue('kiosk', 'one'),
+        { ...left, key: 'CP-999.1', old: [{ deployment: 1, reference: victim }] },
+      ],
+    ],
+    [
+      'by a key that leads elsewhere',
+      () => ['tidy', runnerQueue('kiosk', 'one'), { ...left, key: '../../victim' }],
+    ],
+    [
+      'by the id of an adoption',
+      () => ['adoptLive', controlQueue, { id: '../../../../victim', target: 'shop', fence: 1 }],
+    ],
+  ] as [string, () => [string, string, object]][])('%s removes nothing', async (_how, ordered) => {
+    const [type, queue, input] = ordered();
+    for (const said of [
+      await order(type, queue, input),
+      await orderFrom('deploy/CP-999/1', type, queue, input),
+    ])
+      expect(said).toMatch(/recorded|is not the key of a deployment/);
+    expect(existsSync(join(victim, 'data'))).toBe(true);
+  });
+
+  it('by a path that the record was told removes nothing elsewhere, and what may go all the same', async () => {
+    const first = await world.deploy('v1', 'kiosk');
+    const second = await world.deploy('v2', 'kiosk');
+    await world.deploy('v3', 'kiosk');
+    await world.deploy('v1', 'kiosk');
+    const backups = world.owner('backups');
+    const own = await backups
+      .clone()
+      .where({ deployment: (await second.row()).id })
+      .first();
+    // As a runner's token can record it.
+    await backups
+      .clone()
+      .where({ deployment: (await first.row()).id })
+      .update({ reference: victim, verified_at: new Date(0) });
+    await backups
+      .clone()
+      .where({ deployment: own.deployment })
+      .update({ verified_at: new Date(1) });
+    expect(existsSync(own.reference)).toBe(true);
+    await world.deploy('v2', 'kiosk');
+    expect(existsSync(join(victim, 'data'))).toBe(true);
+    expect(existsSync(own.reference)).toBe(false);
+    const removed = await world.db('backups').whereNotNull('removed_at').select('deployment');
+    expect(removed).toEqual([{ deployment: own.deployment }]);
+  });
+});
