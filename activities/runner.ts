@@ -42,9 +42,9 @@ export function createRunnerActivities(
      * What is removed is asked of the record, not of whoever orders it.
      * @returns the deployments whose backups were removed.
      */
-    async tidy({ key }: Pick<OnHost, 'key'>): Promise<number[]> {
+    async tidy(given: Pick<OnHost, 'key'>): Promise<number[]> {
       const { workflowId } = orderedBy();
-      const left = await deps.left(String(key).slice(0, 30), workflowId);
+      const left = await deps.left(String(given.key).slice(0, 30), workflowId);
       if (left?.target !== deps.target)
         throw forged(`${workflowId} has no attempt that ended on ${deps.target}, as is recorded.`);
       await tidyTarget(deps, left);

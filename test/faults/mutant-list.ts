@@ -121,10 +121,34 @@ export const mutants: Mutant[] = [
   {
     name: 'backups-of-before-a-restore',
     without: 'keeping backups that a restored record may lack when their attempt ends',
-    file: 'activities/lifecycle.ts',
+    file: 'db/left.ts',
     from: 'restored: ended.incarnation !== incarnation,',
     to: "restored: incarnation === 'none',",
     killer: { test: 'test/workflows/restored', named: 'stays when its attempt ends' },
+  },
+  {
+    name: 'orders-by-the-record',
+    without: 'asking the record what is to be removed, instead of whoever orders it',
+    file: 'activities/runner.ts',
+    from: '      const left = await deps.left(String(given.key).slice(0, 30), workflowId);\n',
+    to: '      const left = { target: deps.target, ...given } as unknown as OnHost;\n',
+    killer: { test: 'test/api/orders', named: 'by the path of an old backup' },
+  },
+  {
+    name: 'adoption-of-its-workflow',
+    without: 'acting only for an adoption that the record has under way',
+    file: 'activities/adopt.ts',
+    from: '      const adoption = await recorded(asked);\n',
+    to: '      const adoption = asked;\n',
+    killer: { test: 'test/api/orders', named: 'by the id of an adoption' },
+  },
+  {
+    name: 'room-of-backups',
+    without: "removing backups only within the target's own room",
+    file: 'activities/rooms.ts',
+    from: 'const elsewhere = existsSync(path) && !(await liesIn(room, path));',
+    to: 'const elsewhere = room === path;',
+    killer: { test: 'test/api/orders', named: 'by a path that the record was told' },
   },
   {
     name: 'unrecorded-backups',
@@ -389,10 +413,8 @@ export const mutants: Mutant[] = [
     name: 'verified-backup',
     without: 'reading a backup again before it is restored',
     file: 'activities/backup.ts',
-    from: `  if (!backup || !(await kind.isWhole(backup.reference, backup)))
-    throw verdict(`,
-    to: `  if (!backup || ((await kind.isWhole(backup.reference, backup)) as unknown) === '')
-    throw verdict(`,
+    from: '  if (!backup || !(await isOwn(context, backup)))',
+    to: "  if (!backup || ((await isOwn(context, backup)) as unknown) === '')",
     killer: { cell: 'besides/backup-of-another-deployment' },
   },
   {
@@ -696,8 +718,8 @@ export const mutants: Mutant[] = [
   {
     name: 'kept-for-the-next',
     without: 'keeping the releases of whoever has the lane by now',
-    file: 'activities/lifecycle.ts',
-    from: '      ...going,\n',
+    file: 'db/left.ts',
+    from: '    ...going,\n',
     to: '',
     killer: { test: 'test/workflows/tidy', named: 'before it knows who is next' },
   },
