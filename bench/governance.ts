@@ -156,7 +156,8 @@ export async function governance(servers: Servers, quick: boolean): Promise<Resu
 
 /** The peer's table; the application's role makes none, so its owner does. */
 async function bareTable({ ownerUrl, db }: Servers, names: string[]): Promise<void> {
-  const { connectOwner, applicationRole } = await import('../db/connect.js');
+  const { connectOwner } = await import('../db/connect.js');
+  const { applicationRole } = await import('../db/rights.js');
   const owner = connectOwner(ownerUrl);
   await owner.raw('CREATE TABLE bare_waits (name text PRIMARY KEY, looked integer NOT NULL DEFAULT 0)');
   await owner.raw(`GRANT SELECT, INSERT, UPDATE ON bare_waits TO ${applicationRole}`);

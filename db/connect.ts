@@ -19,6 +19,8 @@ import * as runnerActs from './migrations/017-runner-acts';
 import * as adoptedReturn from './migrations/019-adopted-return';
 import * as sameStart from './migrations/022-same-start';
 import * as targetRoots from './migrations/023-target-roots';
+import * as ownLogin from './migrations/029-own-login';
+import { applicationRole, closeDatabase, grantRights } from './rights';
 
 export type Db = Knex;
 /** A connection or an open transaction: repositories take either. */
@@ -28,13 +30,6 @@ export type Tx = Knex | Knex.Transaction;
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 // A date is a day of the calendar, not an instant.
 pg.types.setTypeParser(pg.types.builtins.DATE, (day) => day);
-
-/**
- * The role that Signalbox works as, whoever logs in: it reads and writes, deletes nothing but what it remembered of
- * requests, and can not change what is only ever added (audit, decisions, log lines). Who owns the tables migrates
- * them, as itself.
- */
-export const applicationRole = 'signalbox_app';
 
 /**
  * Limits of a session in which Signalbox works. None of its statements takes long: what does is stuck, and is tried
@@ -125,6 +120,7 @@ const migrations: Record<string, Knex.Migration> = {
   '019-adopted-return': adoptedReturn,
   '022-same-start': sameStart,
   '023-target-roots': targetRoots,
+  '029-own-login': ownLogin,
 };
 
 const migrationLock = 4_600_001;
@@ -149,7 +145,8 @@ export async function migrate(owner: Db, login?: string): Promise<void> {
       // A version may start on the schema of a later one, which only adds to it.
       disableMigrationsListValidation: true,
     })) as [number, string[]];
-    if (applied.length > 0 || !(await isGranted(owner))) await grant(owner);
+    if (applied.length > 0 || !(await isGranted(owner))) await grantRights(owner);
+    await closeDatabase(owner);
     await admit(owner, login);
   });
 }
@@ -179,36 +176,4 @@ async function admit(owner: Db, login: string | undefined): Promise<void> {
         { cause: thrown },
       );
     });
-}
-
-/** Only ever added to. */
-const appendOnly = ['audit', 'decisions', 'deployment_log', 'submissions', 'rank_renewals', 'renewed_ranks'];
-
-async function grant(owner: Db): Promise<void> {
-  const { rows } = await owner.raw('SELECT 1 FROM pg_roles WHERE rolname = ?', [applicationRole]);
-  if (rows.length === 0)
-    await owner.raw(`CREATE ROLE ${applicationRole} NOLOGIN`).catch((thrown: unknown) => {
-      // Made by another database of the same server in this moment.
-      if (['42710', '23505'].includes((thrown as { code: string }).code)) return;
-      throw new Error(
-        `The role ${applicationRole} is missing and this login may not make it; let an administrator run "CREATE ROLE ${applicationRole}; GRANT ${applicationRole} TO <login>" once.`,
-        { cause: thrown },
-      );
-    });
-  await owner.raw(`
-    GRANT USAGE ON SCHEMA public TO ${applicationRole};
-    GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO ${applicationRole};
-    GRANT USAGE ON SEQUENCE backlog_places TO ${applicationRole};
-    GRANT DELETE ON idempotency_keys TO ${applicationRole};
-    REVOKE UPDATE ON ${appendOnly.join(', ')} FROM ${applicationRole};
-    REVOKE INSERT ON audit FROM ${applicationRole};
-    GRANT EXECUTE ON FUNCTION make_log_partition(integer), drop_logs(timestamptz) TO ${applicationRole};
-    -- Lines are written and read through the whole log; its parts are nobody's to touch.
-    DO $$ DECLARE part regclass; BEGIN
-      FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'deployment_log'::regclass LOOP
-        EXECUTE format('REVOKE ALL ON %s FROM ${applicationRole}', part);
-      END LOOP;
-    END $$;
-    REVOKE INSERT, UPDATE ON knex_migrations, knex_migrations_lock FROM ${applicationRole};
-  `);
 }

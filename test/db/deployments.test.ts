@@ -257,7 +257,7 @@ describe('admission', () => {
   it('cannot make a second open attempt even past the code: the index refuses it', async () => {
     const id = await approved();
     const { id: _, ...row } = (await admission.admit(database.db, request(id), by())).row;
-    await expect(database.db('deployments').insert({ ...row, attempt: 2 })).rejects.toThrow(
+    await expect(database.owner('deployments').insert({ ...row, attempt: 2 })).rejects.toThrow(
       'one_open_attempt',
     );
   });

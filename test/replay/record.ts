@@ -127,7 +127,7 @@ export async function recordHistories(folder: string): Promise<void> {
     await world.until('the swap', () => reached);
     await lost.handle.terminate();
     delete world.faults.swap;
-    await world.db('deployments').update({ created_at: new Date(0) });
+    await world.owner('deployments').update({ created_at: new Date(0) });
     await world.client.workflow.execute('reconcile', {
       taskQueue: controlQueue,
       workflowId: 'reconcile-recorded',
@@ -148,7 +148,7 @@ export async function recordHistories(folder: string): Promise<void> {
     await world.until('the rollback to fail', async () => (await beaten.row())?.status === 'rollback-failed');
     await beaten.handle.terminate('recorded');
     delete world.faults.undoSwap;
-    await world.db('deployments').update({ created_at: new Date(0) });
+    await world.owner('deployments').update({ created_at: new Date(0) });
     await world.client.workflow.execute('reconcile', {
       taskQueue: controlQueue,
       workflowId: 'reconcile-again',

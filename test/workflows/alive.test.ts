@@ -83,7 +83,7 @@ it('a paused workflow, or one that no worker takes up, is not signalled in every
   // Its signal was lost.
   const said = { id: randomUUID(), approver: 'amir', decision: 'approve' as const };
   await sayDecision(world.db, { id, submission: 1 }, said);
-  await world.db('words').update({ created_at: world.db.raw(`now() - interval '1 minute'`) });
+  await world.owner('words').update({ created_at: world.db.raw(`now() - interval '1 minute'`) });
   const signals = async () =>
     (await handle.fetchHistory()).events!.filter((event) => event.workflowExecutionSignaledEventAttributes)
       .length;
@@ -128,7 +128,7 @@ it('a workflow whose task fails again and again says so, and goes on with a work
   };
   endings.push(() => void stop());
   await d.handle.signal('windowChanged');
-  await world.db('deployments').update({ created_at: new Date(Date.now() - 60_000) });
+  await world.owner('deployments').update({ created_at: new Date(Date.now() - 60_000) });
   const { mend } = createActivities(world.deps);
   const row = await world.until('it to be told of', async () => {
     await new MockActivityEnvironment().run(mend);

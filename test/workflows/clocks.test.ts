@@ -258,7 +258,7 @@ it('a lost workflow is found by a worker whose clock is behind', async () => {
   const d = await asleep();
   await d.handle.terminate('by hand');
   setRight = putClockOff(-hour);
-  await world.db('deployments').update({ created_at: world.db.raw(`now() - interval '1 minute'`) });
+  await world.owner('deployments').update({ created_at: world.db.raw(`now() - interval '1 minute'`) });
   expect((await reconciled()).join()).toContain('ended as terminated');
   await world.until('it to be settled', async () => (await d.row()).status === 'cancelled');
 });

@@ -81,7 +81,7 @@ it('a signal that was lost is said again by reconcile', async () => {
   await waits(started, held.key);
   // Nobody hears that the lane is free: what it waits for ends behind its back.
   await world
-    .db('deployments')
+    .owner('deployments')
     .where({ id: (await held.row()).id })
     .update({ target: 'shop', status: 'rolled-back', finished_at: new Date() });
   await new MockActivityEnvironment({ workflowExecution: { workflowId: 'reconcile', runId: 'x' } }).run(() =>
