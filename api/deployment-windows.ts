@@ -1,7 +1,9 @@
 import type { z } from 'zod';
+import { ownChange } from '../domain/admission';
 import { badInput, notFound, SignalboxError } from '../domain/errors';
 import { parseNumber, parsePromotionKey, promotionKey } from '../domain/keys';
 import { may, whyMayNot } from '../domain/permissions';
+import { samePerson } from '../domain/person';
 import {
   emptyBody,
   listQuery,
@@ -17,6 +19,7 @@ import {
   windowView,
 } from '../domain/schemas';
 import { checkWindow, type DeploymentWindow } from '../domain/windows/window';
+import { ownPart } from '../db/approvals';
 import { databaseNow } from '../db/clock';
 import { standingOf } from '../db/standing';
 import { knownDuration } from '../db/conflicts';
@@ -68,6 +71,15 @@ export function windowRoutes(deps: ApiDeps): Route[] {
     const row = await findOverride(db, idOf(id));
     if (!row) throw notFound(`override ${id}`);
     return row;
+  };
+  /** @throws own-change for who made the change, or acts by a token of who did. */
+  const notTheirs = async (promotion: number, person: string, mintedBy: string | undefined) => {
+    const refusal = ownChange(
+      promotionKey(promotion),
+      person,
+      await ownPart(db, promotion, person, mintedBy),
+    );
+    if (refusal) throw new SignalboxError('own-change', refusal.message);
   };
   const targetOfOverride = async ({ params }: { params: Record<string, string> }) => {
     const row = await findOverride(db, idOf(params.id!));
@@ -259,11 +271,7 @@ export function windowRoutes(deps: ApiDeps): Route[] {
           throw badInput(
             `"${row.name}" does not cover ${promotion.target}, so there is nothing to override for ${call.body.promotion}.`,
           );
-        if (promotion.shipped_by === call.person)
-          throw new SignalboxError(
-            'own-change',
-            `${call.person} shipped ${call.body.promotion}; somebody else has to ask for an override.`,
-          );
+        await notTheirs(promotion.id, call.person, call.mintedBy);
         const id = Number(
           await call.once(async (tx) =>
             String(
@@ -289,13 +297,12 @@ export function windowRoutes(deps: ApiDeps): Route[] {
       async handle(call) {
         const row = await overrideOf(call.params.id!);
         const key = promotionKey(row.promotion);
-        const promotion = (await findPromotion(db, row.promotion))!;
         const own = (why: string) =>
           new SignalboxError('own-change', `${call.person} ${why}; somebody else has to agree.`);
-        if (row.requested_by === call.person) throw own(`asked for the override of ${key}`);
-        if (promotion.shipped_by === call.person) throw own(`shipped ${key}`);
-        if (call.mintedBy === row.requested_by || call.mintedBy === promotion.shipped_by)
+        if (samePerson(row.requested_by, call.person)) throw own(`asked for the override of ${key}`);
+        if (call.mintedBy && samePerson(call.mintedBy, row.requested_by))
           throw own(`acts by a token that ${call.mintedBy} made`);
+        await notTheirs(row.promotion, call.person, call.mintedBy);
         const answer = await call.write(async (tx) => {
           if (!(await secondOverride(tx, row.id, moveOf(call, row.reason))))
             throw new SignalboxError(

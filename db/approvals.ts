@@ -1,5 +1,7 @@
 import { assess, type Approval, type ChainState } from '../domain/approval';
+import type { OwnPart } from '../domain/admission';
 import type { PromotionStatus } from '../domain/machines';
+import { samePerson } from '../domain/person';
 import { defaultPolicy, type ApprovalPolicy } from '../domain/policy';
 import type { Tx } from './connect';
 import { transition, type Move } from './transition';
@@ -22,6 +24,24 @@ export async function standingApprovals(tx: Tx, id: number): Promise<Approval[]>
 export const chainOf = (row: Governed, approvals: Approval[]): ChainState =>
   assess(policyOf(row).levels, approvals);
 
+/**
+ * What this person, or who minted their token, had to do with a change: shipped it, requested it, or changed what an approval
+ * binds to since the submission before this one. One rule, which the triggers ask as well.
+ */
+export async function ownPart(
+  tx: Tx,
+  promotion: number,
+  person: string,
+  mintedBy?: string,
+): Promise<OwnPart | undefined> {
+  const { rows } = await tx.raw('SELECT author, part, by_token AS "byToken" FROM own_part(?, ?, ?)', [
+    promotion,
+    person,
+    mintedBy ?? null,
+  ] as never);
+  return (rows as OwnPart[])[0];
+}
+
 /** Who asked for or seconded an override for this change. */
 export async function overridersOf(tx: Tx, promotion: number): Promise<string[]> {
   const rows = await tx('window_overrides')
@@ -39,7 +59,8 @@ export async function overridersOf(tx: Tx, promotion: number): Promise<string[]>
  * overriding a window for it.
  */
 export const isComplete = (row: Governed, approvals: Approval[], overriders: string[]): boolean =>
-  chainOf(row, approvals).complete && approvals.some(({ approver }) => !overriders.includes(approver));
+  chainOf(row, approvals).complete &&
+  approvals.some(({ approver }) => !overriders.some((person) => samePerson(person, approver)));
 
 /** A change request whose approval was voided. */
 export interface Voided {

@@ -1,5 +1,4 @@
 import { changedSince } from '../domain/admission';
-import { recordAudit } from './audit';
 import type { Db, Tx } from './connect';
 import { bindsTo, boundTo, contentDigest, type Bound } from './digest';
 import { actsOf } from './runners';
@@ -11,7 +10,7 @@ import { policyFor } from '../domain/policy';
 import type { TargetConfig, Targets } from '../domain/config';
 import { badInput, SignalboxError } from '../domain/errors';
 import { changeRequestKey } from '../domain/keys';
-import { bySignalbox, tryTransition, type Move } from './transition';
+import { bySignalbox, movedBy, tryTransition, type Move } from './transition';
 
 /**
  * What a change request says. Approvals bind to it: whatever of it changes, by an edit or because the operator changed
@@ -137,8 +136,9 @@ export const edit = (
     if (fields.length === 0) return [];
     const voided = (await standingApprovals(tx, id)).map(({ approver }) => approver);
     const revision = row.revision + 1;
-    const pick = (content: typeof after) =>
-      Object.fromEntries(fields.map((field) => [field, content[field]]));
+    const why = voidedWhy(`changed: ${fields.join(', ')}`, voided);
+    // Triggers write each change into the audit trail, and note who made it as an author.
+    const mine = { ...move, why: voided.length > 0 ? why : move.why, revision };
     const set = {
       type: next.type,
       risk: next.risk,
@@ -165,22 +165,13 @@ export const edit = (
         title: moved.title,
         revision: moved.revision,
         commit: moved.commit,
+        ...movedBy(mine),
         version: tx.raw('version + 1'),
         updated_at: tx.fn.now(),
       });
-    const why = voidedWhy(`changed: ${fields.join(', ')}`, voided);
-    if (row.status === 'approved') await backToSubmitted(tx, id, { ...move, why }, set);
-    else await touch(tx, id, move, { ...set, ...(voided.length > 0 ? { outcome: why } : {}) });
+    if (row.status === 'approved') await backToSubmitted(tx, id, { ...mine, why }, set);
+    else await touch(tx, id, mine, { ...set, ...(voided.length > 0 ? { outcome: why } : {}) });
     if (row.status === 'submitted' && voided.length > 0) await tell(tx, 'approval.voided', id, { voided });
-    await recordAudit(tx, {
-      actor: move.by,
-      action: 'change-request.edited',
-      subject: key,
-      before: pick(before),
-      after: pick(after),
-      why: voided.length > 0 ? why : (move.why ?? null),
-      request: move.request,
-    });
     return voided;
   });
 
@@ -222,7 +213,7 @@ export async function rebind(
     digest: contentDigest(contentOf({ ...row, ...bound }, promotion), revision),
   };
   const why = voidedWhy(changedSince(promotion.target, target), voided);
-  const move = bySignalbox(why, request);
+  const move = { ...bySignalbox(why, request), revision };
   if (row.status === 'approved') await backToSubmitted(tx, id, move, set);
   else await touch(tx, id, move, { ...set, ...askedAnew(tx), outcome: why });
   return why;

@@ -5,6 +5,7 @@ import {
   backToSubmitted,
   chainOf,
   overridersOf,
+  ownPart,
   policyOf,
   promotionFollows,
   standingApprovals,
@@ -12,6 +13,7 @@ import {
 import type { TargetConfig } from '../domain/config';
 import { changeRequestKey } from '../domain/keys';
 import type { ChangeRequestStatus, ChangeType, Risk } from '../domain/machines';
+import { samePerson } from '../domain/person';
 import { defaultPolicy, groupsOf, type ApprovalPolicy } from '../domain/policy';
 import type { Db, Tx } from './connect';
 import { contentDigest, type BoundContent, type Bound } from './digest';
@@ -170,7 +172,7 @@ export async function decide(db: Db, d: Decision, target?: TargetConfig): Promis
     const groups = groupsOf(target, d.approver, person?.groups ?? []);
     const given = await standingApprovals(tx, request.id);
     const refusal =
-      (await whyNotCounted(tx, d, request, promotion)) ??
+      (await whyNotCounted(tx, d, request)) ??
       (await whyMayNotNow(tx, d.approver, 'decide', promotion.target)) ??
       whyOutOfTurn(d, request, given, groups);
     const [row] = await tx('decisions')
@@ -250,12 +252,7 @@ export async function locked(
 }
 
 /** Whether the request takes such a decision now, and from this person. */
-async function whyNotCounted(
-  tx: Tx,
-  d: Decision,
-  request: ChangeRequestRow,
-  promotion: PromotionRow,
-): Promise<Refusal | undefined> {
+async function whyNotCounted(tx: Tx, d: Decision, request: ChangeRequestRow): Promise<Refusal | undefined> {
   const key = changeRequestKey(request.id);
   const { status } = request;
   if (request.submission !== d.submission)
@@ -269,7 +266,7 @@ async function whyNotCounted(
         `${key} is ${status} and waits for no review; only a deployed emergency change or one that passed a window by an override is reviewed.`,
       );
     const overriders = await overridersOf(tx, request.id);
-    if (overriders.includes(d.approver))
+    if (overriders.some((person) => samePerson(person, d.approver)))
       return refuse(
         'own-change',
         `${d.approver} took part in overriding a window for ${key}; somebody else reviews it.`,
@@ -287,7 +284,7 @@ async function whyNotCounted(
       'stale-version',
       `${key} was changed after ${d.approver} looked at it; look again and decide on what it says now.`,
     );
-  return ownChange(key, d, [promotion.shipped_by, request.requester]);
+  return ownChange(key, d.approver, await ownPart(tx, request.id, d.approver, d.mintedBy));
 }
 
 function whyOutOfTurn(
@@ -300,7 +297,7 @@ function whyOutOfTurn(
   const { levels } = policyOf(request);
   if (d.decision === 'approve') return whyNoSeat(key, levels, given, { approver: d.approver, groups });
   if (d.decision === 'withdraw')
-    return given.some(({ approver }) => approver === d.approver)
+    return given.some(({ approver }) => samePerson(approver, d.approver))
       ? undefined
       : refuse('nothing-to-withdraw', `${d.approver} has no approval on ${key} that counts.`);
   return mayReject(levels, groups)

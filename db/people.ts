@@ -1,4 +1,6 @@
 import { grantsFor, whyMayNot, type Grant, type Permission } from '../domain/permissions';
+import { badInput } from '../domain/errors';
+import { isReserved, samePerson } from '../domain/person';
 import type { Db, Tx } from './connect';
 import { voidLapsedApprovals, type Voided } from './approvals';
 import { movedBy, type Move } from './transition';
@@ -39,12 +41,31 @@ export async function whyMayNotNow(tx: Tx, person: string, permission: Permissio
   return whyMayNot(person, await grantsOf(tx, person), permission, target);
 }
 
-/** Makes sure that a person is known; what they hold stays as it is. */
-export const addPerson = (tx: Tx, name: string, move: Move) =>
-  tx('people')
+/** A person by name, however it is written; the one that is written so before others. */
+export const findPersonCalled = async (tx: Tx, name: string) =>
+  (await tx('people')
+    .whereRaw('person_key(name) = person_key(?)', [name])
+    .orderByRaw('name = ? DESC, created_at', [name])
+    .first()) as PersonRow | undefined;
+
+/**
+ * Makes sure that a person is known; what they hold stays as it is.
+ * @returns how they are called here: one person has one name, however it is written. @throws invalid-input for a name that
+ * Signalbox signs with itself.
+ */
+export async function addPerson(tx: Tx, name: string, move: Move): Promise<string> {
+  if (isReserved(name))
+    throw badInput(
+      `Nobody can be called "${name}": Signalbox itself signs with that name in the audit trail. Choose another one.`,
+    );
+  const known = await findPersonCalled(tx, name);
+  if (known) return known.name;
+  await tx('people')
     .insert({ name, ...movedBy(move) })
     .onConflict('name')
     .ignore();
+  return name;
+}
 
 /** Writes what a person holds. Approvals that no longer count are voided with it. */
 export async function setGrants(
@@ -54,9 +75,9 @@ export async function setGrants(
   move: Move,
   groups: string[] = [],
 ): Promise<Voided[]> {
-  await addPerson(tx, name, move);
+  const called = await addPerson(tx, name, move);
   await tx('people')
-    .where({ name })
+    .where({ name: called })
     .update({ grants, groups, ...movedBy(move), updated_at: tx.fn.now() });
   return voidLapsedApprovals(tx, move);
 }
@@ -76,6 +97,36 @@ export async function setDisabled(
       updated_at: tx.fn.now(),
     });
   return changed === 1 ? voidLapsedApprovals(tx, move) : false;
+}
+
+/**
+ * Says by which account of the sign-in service a person comes in. Their sessions so far end, and what they decide by it speaks
+ * for whoever linked it as well, as a token does for who minted it.
+ * @returns whose account it is already; false when there is no such person.
+ */
+export async function linkPerson(
+  tx: Tx,
+  name: string,
+  subject: string,
+  move: Move,
+): Promise<string | undefined | false> {
+  const taken = (await tx('people').where({ subject }).whereNot({ name }).first('name')) as
+    Pick<PersonRow, 'name'> | undefined;
+  if (taken) return taken.name;
+  const changed = await tx('people')
+    .where({ name })
+    .update({
+      subject,
+      linked_by: samePerson(move.by, name) ? null : move.by,
+      ...movedBy(move),
+      updated_at: tx.fn.now(),
+    });
+  if (changed !== 1) return false;
+  await tx('sessions')
+    .where({ person: name, kind: 'oidc' })
+    .whereNull('ended_at')
+    .update({ ended_at: tx.fn.now(), ...movedBy(move) });
+  return undefined;
 }
 
 /** A person by name. */

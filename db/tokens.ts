@@ -39,11 +39,11 @@ export async function mintToken(
   move: Move,
   value = randomToken('sb'),
 ): Promise<{ id: number; value: string } | undefined> {
-  await addPerson(tx, token.person, move);
+  const person = await addPerson(tx, token.person, move);
   const [row] = (await tx('tokens')
     .insert({
       token_sha256: sha256(value),
-      person: token.person,
+      person,
       roles: token.grants,
       label: token.label ?? '',
       kind: token.kind ?? 'api',

@@ -285,24 +285,27 @@ function whyOverlap(s: Asked, _config: TargetConfig | undefined, at: Place): Ref
   );
 }
 
+/** What an author had to do with a change. */
+export interface OwnPart {
+  author: string;
+  part: 'shipped' | 'requested' | 'changed';
+  /** It is not theirs, but of who minted their token. */
+  byToken: boolean;
+}
+
 /**
- * Segregation of duties: why this decision cannot count; undefined when it can. No role is exempt. A token speaks for
- * who minted it too, so that nobody approves their own change by a token made out to somebody else.
- * @param authors who shipped and who requested the change.
+ * Segregation of duties: why somebody who had a part in a change does not decide on it. No role is exempt. A token speaks
+ * for who minted it too, so that nobody approves their own change by a token made out to somebody else.
  */
-export function ownChange(
-  key: string,
-  decision: { approver: string; mintedBy?: string },
-  authors: string[],
-): Refusal | undefined {
-  if (authors.includes(decision.approver))
-    return refuse('own-change', `${decision.approver} shipped ${key}; somebody else has to decide.`);
-  if (decision.mintedBy !== undefined && authors.includes(decision.mintedBy))
-    return refuse(
-      'own-change',
-      `The token of ${decision.approver} was made by ${decision.mintedBy}, who shipped ${key}; decide by another credential.`,
-    );
-  return undefined;
+export function ownChange(key: string, person: string, own: OwnPart | undefined): Refusal | undefined {
+  if (!own) return undefined;
+  const did = `${own.author} ${own.part === 'changed' ? 'changed what' : own.part} ${key}${own.part === 'changed' ? ' says' : ''}`;
+  return own.byToken
+    ? refuse(
+        'own-change',
+        `The token of ${person} was made by ${own.author}, and ${did}; decide by another credential.`,
+      )
+    : refuse('own-change', `${did}; somebody else has to decide.`);
 }
 
 /** Why what was deployed, and is live no more, is not deployed by another click. */

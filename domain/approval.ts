@@ -1,4 +1,5 @@
 import type { Refusal } from './admission';
+import { personKey, samePerson } from './person';
 
 /**
  * The approval chain: levels in order, each with seats. One person fills one seat of the whole chain. Who sits where is
@@ -50,7 +51,7 @@ export function assess(chain: readonly Level[], approvals: readonly Approval[]):
       groups: n < level.mandatory.length ? [level.mandatory[n]!] : level.groups,
     })),
   );
-  const people = [...new Map(approvals.map((a) => [a.approver, a])).values()];
+  const people = [...new Map(approvals.map((a) => [personKey(a.approver), a])).values()];
   const seatOf = new Map<string, number>();
   const seated = (seat: number, tried: Set<string>): boolean => {
     for (const { approver, groups } of people) {
@@ -86,7 +87,7 @@ export function whyNoSeat(
   candidate: Approval,
 ): Refusal | undefined {
   const { approver, groups } = candidate;
-  if (approvals.some((given) => given.approver === approver))
+  if (approvals.some((given) => samePerson(given.approver, approver)))
     return {
       code: 'already-approved',
       message: `${approver} has approved ${key} already; one person fills one seat. Somebody else has to fill the next.`,

@@ -1,3 +1,4 @@
+import { samePerson } from './person';
 import { defaultChain, everyApprover, type Level } from './approval';
 import type { TargetConfig } from './config';
 import type { ChangeType, Risk } from './machines';
@@ -40,7 +41,7 @@ export const groupsOf = (
   ...new Set([
     everyApprover,
     ...Object.entries(target?.groups ?? {}).flatMap(([group, members]) =>
-      members.includes(person) ? [group] : [],
+      members.some((member) => samePerson(member, person)) ? [group] : [],
     ),
     ...provided,
   ]),

@@ -1,4 +1,11 @@
-import { placesOf, scopesOf, type Holder, type Places, type WipLimit } from '../../domain/backlog/wip';
+import {
+  counts,
+  placesOf,
+  scopeKey,
+  type Holder,
+  type Places,
+  type WipLimit,
+} from '../../domain/backlog/wip';
 import type { WipLimitsView } from '../../domain/backlog/schemas';
 import { badInput, SignalboxError } from '../../domain/errors';
 import { itemKey, parseEpicKey } from '../../domain/keys';
@@ -29,7 +36,11 @@ async function holdersOf(tx: Tx, limits: WipLimit[]): Promise<Holder[]> {
     .modify((q) => {
       if (!board)
         void q.where((either) =>
-          either.whereIn('owner', after('owner:')).orWhereIn('epic', after('epic:').map(parseEpicKey)),
+          either
+            .whereRaw('person_key(owner) = ANY (SELECT person_key(name) FROM unnest(?::text[]) AS name)', [
+              after('owner:'),
+            ])
+            .orWhereIn('epic', after('epic:').map(parseEpicKey)),
         );
     })
     .orderBy('id')
@@ -54,7 +65,7 @@ export async function viewWipLimits(tx: Tx): Promise<WipLimitsView> {
   return {
     version,
     limits: limits.map(({ scope, limit }) => {
-      const held = holders.filter((holder) => scopesOf(holder).includes(scope));
+      const held = holders.filter((holder) => counts(scope, holder));
       return {
         scope,
         limit,
@@ -84,6 +95,13 @@ export async function setWipLimits(tx: Tx, limits: WipLimit[], move: Move, asked
   }[];
   const unknown = epics.find((key) => !known.some(({ id }) => id === parseEpicKey(key)));
   if (unknown) throw badInput(`limits: there is no ${unknown}.`);
+  const twice = limits.find(
+    ({ scope }, n) => limits.findIndex((other) => scopeKey(other.scope) === scopeKey(scope)) < n,
+  );
+  if (twice)
+    throw badInput(
+      `limits: ${twice.scope} is limited twice; one person has one limit, however the name is written.`,
+    );
   const moved = movedBy(move);
   await tx('wip_limits')
     .whereNotIn(

@@ -1,5 +1,6 @@
 import { SignalboxError } from '../errors';
 import { epicKey, itemKey } from '../keys';
+import { personKey } from '../person';
 
 /**
  * Limits on work in progress: of the board, of an owner, of an epic. A limit never ends work that was begun; it lets
@@ -19,12 +20,14 @@ export interface Holder {
   epic: number | null;
 }
 
-/** The limits that count an item. */
-export const scopesOf = (item: Pick<Holder, 'owner' | 'epic'>): string[] => [
-  'board',
-  ...(item.owner === null ? [] : [`owner:${item.owner}`]),
-  ...(item.epic === null ? [] : [`epic:${epicKey(item.epic)}`]),
-];
+/** Whether a limit counts an item. One owner is one person, however the name is written. */
+export const counts = (scope: string, item: Pick<Holder, 'owner' | 'epic'>): boolean =>
+  scope === 'board' ||
+  (item.owner !== null && sameScope(scope, `owner:${item.owner}`)) ||
+  (item.epic !== null && scope === `epic:${epicKey(item.epic)}`);
+export const scopeKey = (scope: string): string =>
+  scope.startsWith('owner:') ? `owner:${personKey(scope.slice(6))}` : scope;
+const sameScope = (one: string, other: string) => scopeKey(one) === scopeKey(other);
 const inWords = (scope: string) =>
   scope === 'board' ? 'the board' : scope.startsWith('owner:') ? scope.slice(6) : scope.slice(5);
 
@@ -41,11 +44,11 @@ export function placesOf(limits: readonly WipLimit[], holders: readonly Holder[]
   return {
     take(item) {
       for (const { scope, limit } of limits) {
-        if (!scopesOf(item).includes(scope)) continue;
+        if (!counts(scope, item)) continue;
         const before = inProgress.get(item.id);
         // Where it has its place already it takes no other one.
-        if (before && scopesOf(before).includes(scope)) continue;
-        const held = [...inProgress.values()].filter((h) => h.id !== item.id && scopesOf(h).includes(scope));
+        if (before && counts(scope, before)) continue;
+        const held = [...inProgress.values()].filter((h) => h.id !== item.id && counts(scope, h));
         if (held.length < limit) continue;
         const by = held.map(({ id, title, owner }) => ({ item: nameOf({ id, title }), title, owner }));
         throw new SignalboxError(

@@ -257,20 +257,17 @@ it.each(table)('%s: at every place', (_name, more, target, expected) => {
 });
 
 it.each([
-  ['carla', undefined, 'own-change'],
-  ['rita', undefined, 'own-change'],
-  ['amir', undefined, undefined],
-  ['amir', 'ada', undefined],
-  ['amir', 'carla', 'own-change'],
-  ['amir', 'rita', 'own-change'],
-])(
-  'shipped by carla, requested by rita: a decision by %s with a token minted by %s: %s',
-  (approver, mintedBy, code) => {
-    expect(ownChange('RFC-7', { approver, ...(mintedBy ? { mintedBy } : {}) }, ['carla', 'rita'])?.code).toBe(
-      code,
-    );
-  },
-);
+  [{ author: 'carla', part: 'shipped', byToken: false }, /^carla shipped RFC-7; somebody else/],
+  [{ author: 'rita', part: 'requested', byToken: false }, /^rita requested RFC-7; somebody else/],
+  [{ author: 'bo', part: 'changed', byToken: false }, /^bo changed what RFC-7 says; somebody else/],
+  [
+    { author: 'ada', part: 'changed', byToken: true },
+    /^The token of amir was made by ada, and ada changed what RFC-7 says/,
+  ],
+] as const)('whose part it was: %j', (own, told) => {
+  expect(ownChange('RFC-7', 'amir', own)).toMatchObject({ code: 'own-change', message: told });
+  expect(ownChange('RFC-7', 'amir', undefined)).toBeUndefined();
+});
 
 it.each([
   ['another promotion is live', { promotion: 8, before: 3 }, 'not-current'],

@@ -1,5 +1,5 @@
 import { changesOf, type ItemEdit, type ItemFields } from '../../../domain/backlog/item';
-import { placesOf, scopesOf, type Holder, type WipLimit } from '../../../domain/backlog/wip';
+import { counts, placesOf, type Holder, type WipLimit } from '../../../domain/backlog/wip';
 import type { SignalboxError } from '../../../domain/errors';
 import { statesOf, type ItemStatus } from '../../../domain/machines';
 
@@ -76,6 +76,7 @@ describe('limits', () => {
     ['the board, full', [['board', 2]], 'wip-limit'],
     ['the board, one place left', [['board', 3]], 'done'],
     ['its owner, full', [['owner:olga', 1]], 'wip-limit'],
+    ['its owner, full, in other letters', [['owner:OLGA', 1]], 'wip-limit'],
     ['another owner, full', [['owner:omar', 1]], 'done'],
     ['its epic, full', [['epic:EPIC-3', 1]], 'wip-limit'],
     ['another epic, full', [['epic:EPIC-4', 0]], 'done'],
@@ -120,7 +121,9 @@ describe('limits', () => {
   });
 
   it('of an item are those of board, owner and epic', () => {
-    expect(scopesOf({ owner: 'a b', epic: 3 })).toEqual(['board', 'owner:a b', 'epic:EPIC-3']);
-    expect(scopesOf({ owner: null, epic: null })).toEqual(['board']);
+    const scopes = ['board', 'owner:a b', 'owner:A  B', 'owner:c', 'epic:EPIC-3', 'epic:EPIC-4'];
+    const counting = (item: Pick<Holder, 'owner' | 'epic'>) => scopes.filter((scope) => counts(scope, item));
+    expect(counting({ owner: 'a b', epic: 3 })).toEqual(['board', 'owner:a b', 'owner:A  B', 'epic:EPIC-3']);
+    expect(counting({ owner: null, epic: null })).toEqual(['board']);
   });
 });

@@ -1,0 +1,408 @@
+import { randomUUID } from 'node:crypto';
+import { migrate } from '../../db/connect';
+import type { TargetConfig } from '../../domain/config';
+import { edit, revise } from '../../db/change-content';
+import { decide, submit } from '../../db/change-requests';
+import { appendLog } from '../../db/log';
+import { addPerson, findPersonCalled, setGrants } from '../../db/people';
+import { ship } from '../../db/promotions';
+import { registerTargets } from '../../db/targets';
+import { mintToken } from '../../db/tokens';
+import { introducePeople } from '../helpers/people';
+import { testDatabase, type TestDatabase } from '../helpers/postgres';
+
+/** What the login that Signalbox works by can not do, however it writes: the record holds against it as far as it claims. */
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await testDatabase();
+  await migrate(database.owner);
+  await introducePeople(database.db);
+  await registerTargets(database.db, ['shop']);
+});
+afterAll(() => database.drop());
+
+const raw = (sql: string, values: unknown[] = []) => database.db.raw(sql, values as never);
+async function submitted(): Promise<number> {
+  const id = await ship(database.db, {
+    target: 'shop',
+    title: 'a title',
+    revision: 'v1',
+    commit: 'c'.repeat(40),
+    shippedBy: 'carla',
+    change: { type: 'normal', risk: 'low', description: '' },
+  });
+  await submit(database.db, id, 1, { by: 'carla' });
+  return id;
+}
+const decision = (id: number, approver: string, more: object = {}) => ({
+  id: randomUUID(),
+  change_request: id,
+  submission: 1,
+  approver,
+  decision: 'approve',
+  counted: true,
+  ...more,
+});
+
+describe('temporary tables', () => {
+  it('can not be made', async () => {
+    await expect(raw('CREATE TEMP TABLE promotions (id int)')).rejects.toThrow(/permission denied/);
+  });
+
+  it('hide nothing from a trigger, where the database lets them be made', async () => {
+    const { rows } = await database.owner.raw('SELECT current_database() AS name');
+    await database.owner.raw(`GRANT TEMPORARY ON DATABASE ${rows[0].name} TO PUBLIC`);
+    const id = await submitted();
+    const insert = database.db.transaction(async (tx) => {
+      await tx.raw(
+        'CREATE TEMP TABLE promotions (id int, shipped_by text, version int); CREATE TEMP TABLE change_requests (id int, requester text, version int)',
+      );
+      await tx('public.decisions').insert(decision(id, 'carla'));
+    });
+    await expect(insert).rejects.toThrow(/own change/);
+    await database.owner.raw(`REVOKE TEMPORARY ON DATABASE ${rows[0].name} FROM PUBLIC`);
+  });
+});
+
+it('every function has its own search path, with what is temporary last', async () => {
+  const { rows } = await database.owner.raw(
+    `SELECT p.oid::regprocedure::text AS name FROM pg_proc p WHERE pronamespace = 'public'::regnamespace
+        AND NOT EXISTS (SELECT 1 FROM unnest(proconfig) c WHERE c ~ '^search_path=.*public, pg_temp$')`,
+  );
+  expect(rows).toEqual([]);
+});
+
+it('who shipped and who requested stay, and so does what was once written of who and when', async () => {
+  const id = await submitted();
+  for (const sql of [
+    "UPDATE promotions SET shipped_by = 'nobody' WHERE id = ?",
+    "UPDATE change_requests SET requester = 'nobody' WHERE id = ?",
+    'UPDATE change_requests SET created_at = now() WHERE id = ?',
+  ])
+    await expect(raw(sql, [id])).rejects.toThrow(/permission denied/);
+});
+
+it('an end can not be put into the past, nor a far deployment be invented, so that a log goes', async () => {
+  const id = await submitted();
+  const [one] = (await database
+    .db('deployments')
+    .insert({
+      promotion: id,
+      attempt: 1,
+      target: 'shop',
+      trigger: 'deploy',
+      started_by: 'rosa',
+      owner: `deploy/CP-${id}/1`,
+      run_id: 'x',
+    })
+    .returning('id')) as [{ id: number }];
+  await appendLog(database.db, one.id, 'build', [{ at: new Date(), stream: 'out', text: 'a line' }]);
+  const lines = async () =>
+    Number(((await database.db('deployment_log').count('* as n').first()) as { n: string }).n);
+  await raw(
+    "UPDATE deployments SET status = 'cancelled', finished_at = now() - interval '31 days' WHERE id = ?",
+    [one.id],
+  ).catch(() => undefined);
+  await raw("UPDATE deployments SET finished_at = now() - interval '31 days' WHERE id = ?", [one.id]).catch(
+    () => undefined,
+  );
+  await raw(
+    `INSERT INTO deployments (id, promotion, attempt, target, trigger, status, started_by, owner, run_id, finished_at)
+     OVERRIDING SYSTEM VALUE VALUES (5000, ?, 900, 'shop', 'deploy', 'refused', 'x', 'x', 'x', now() - interval '31 days')`,
+    [id],
+  ).catch(() => undefined);
+  await raw("SELECT * FROM drop_logs(now() - interval '30 days')").catch(() => undefined);
+  expect(await lines()).toBe(1);
+});
+
+/** What Signalbox notes for itself while it works; people decide on none of it. */
+const noted: Record<string, string[]> = {
+  promotions: ['moved', 'version', 'updated_at', 'status'],
+  change_requests: [
+    'moved',
+    'version',
+    'updated_at',
+    'status',
+    'followed_at',
+    'outcome',
+    'asked_at',
+    'reminded_at',
+    'escalated_at',
+    'review_due_at',
+    'review_overdue_at',
+    'incarnation',
+    'submission',
+    'revision',
+    'digest',
+    'recipe',
+    'acts',
+    'commits',
+    'files',
+    'lines',
+    'computed_risk',
+    'risk_reasons',
+  ],
+  people: ['moved', 'updated_at', 'linked_by'],
+  tokens: ['moved', 'last_used_at'],
+  sessions: ['moved', 'last_used_at'],
+  backlog_items: ['moved', 'updated_at', 'version', 'rank', 'started_at', 'done_at'],
+  wip_limits: ['moved', 'version'],
+  words: ['moved', 'version', 'updated_at', 'outcome', 'ended_at'],
+};
+const stamps =
+  /^(submitted|approved|executing|deployed|rolled_back|rejected|withdrawn|superseded|in_progress|completed|cancelled)_at$/;
+
+it('nothing that people decide on is changed without an entry that says so', async () => {
+  const { db, owner } = database;
+  const id = await submitted();
+  await mintToken(db, { person: 'tessa', grants: ['sre'] }, { by: 'ada' });
+  await raw(
+    `INSERT INTO sessions (token_sha256, person, kind, expires_at) VALUES ('x', 'rosa', 'oidc', now())`,
+  );
+  await raw(`INSERT INTO backlog_items (title) VALUES ('an item')`);
+  await raw(`INSERT INTO epics (title) VALUES ('an epic')`);
+  await raw(`INSERT INTO blockers (item, reason, raised_by) SELECT id, 'x', 'rosa' FROM backlog_items`);
+  await raw(
+    `INSERT INTO deployment_windows (name, kind, start, time_zone, duration_minutes, created_by)
+     VALUES ('a window', 'freeze', '2026-01-01T00:00', 'UTC', 60, 'rosa')`,
+  );
+  await raw(
+    `INSERT INTO window_overrides (deployment_window, promotion, reason, requested_by, expires_at)
+     SELECT id, ?, 'x', 'rosa', now() FROM deployment_windows`,
+    [id],
+  );
+  await raw(
+    `INSERT INTO words (change_request, submission, kind, said_by, request, said) VALUES (?, 1, 'decision', 'amir', 'r', '{"id": "x"}')`,
+    [id],
+  );
+  const { rows } = await owner.raw(
+    `SELECT c.table_name AS tab, c.column_name AS col, c.udt_name AS type FROM information_schema.columns c
+      WHERE c.table_schema = 'public' AND c.table_name = ANY (?) AND has_column_privilege('signalbox_app', c.table_name, c.column_name, 'UPDATE')`,
+    [[...Object.keys(noted), 'deployment_windows', 'window_overrides', 'epics', 'blockers']] as never,
+  );
+  const values: Record<string, string> = {
+    text: "'changed'",
+    timestamptz: "now() + interval '1 day'",
+    date: "'2031-01-01'",
+    int4: '7',
+    _text: "'{changed}'",
+    jsonb: `'{"changed": 1}'`,
+  };
+  const unsaid: string[] = [];
+  const undone = db.transaction(async (tx) => {
+    const count = async () => Number(((await tx('audit').count('* as n').first()) as { n: string }).n);
+    for (const { tab, col, type } of rows as { tab: string; col: string; type: string }[]) {
+      if (noted[tab]?.includes(col) || stamps.test(col)) continue;
+      const before = await count();
+      const changed = await tx
+        .transaction((inner) => inner.raw(`UPDATE ${tab} SET ${col} = ${values[type]}`))
+        .then(
+          ({ rowCount }: { rowCount: number }) => rowCount > 0,
+          () => false,
+        );
+      if (changed && (await count()) === before) unsaid.push(`${tab}.${col}`);
+    }
+    throw new Error('undone');
+  });
+  await expect(undone).rejects.toThrow('undone');
+  expect(unsaid).toEqual([]);
+});
+
+it('an entry that a row changed is not written without the row', async () => {
+  for (const action of ['promotion.approved', 'decision.counted', 'token.created', 'deployment.succeeded'])
+    await expect(
+      raw("SELECT record_audit('amir', ?, 'CP-1', NULL, NULL, NULL, NULL)", [action]),
+    ).rejects.toThrow(/is written when it happens/);
+});
+
+it('numbers are given out by the database alone', async () => {
+  const { rows } = await database.owner.raw(
+    `SELECT sequencename AS name FROM pg_sequences WHERE schemaname = 'public'
+        AND has_sequence_privilege('signalbox_app', quote_ident(sequencename), 'UPDATE')`,
+  );
+  expect(rows).toEqual([]);
+});
+
+/** As one that names no levels of approval. */
+const target = { approval: [] } as unknown as TargetConfig;
+const approves = (id: number, approver: string, submission = 1, more: object = {}) =>
+  decide(database.db, {
+    id: randomUUID(),
+    changeRequest: id,
+    submission,
+    approver,
+    decision: 'approve',
+    ...more,
+  });
+
+describe('an author', () => {
+  const bo = { by: 'bo', request: 'r' };
+  it.each([
+    [
+      'changed the revision',
+      {
+        code: {
+          revision: 'v2',
+          commit: 'd'.repeat(40),
+          facts: { commits: [], files: [], lines: 0, computedRisk: 'low', riskReasons: [] },
+        },
+      },
+    ],
+    ['changed the title', { title: 'another' }],
+    ['changed the plan', { rollbackPlan: 'pray' }],
+    ['raised the risk', { risk: 'high' }],
+  ] as const)('who %s does not approve it, nor does a token that they minted', async (_what, wanted) => {
+    const id = await submitted();
+    await edit(database.db, id, wanted as never, target, bo);
+    expect(await approves(id, 'bo')).toMatchObject({ counted: false, refusal_code: 'own-change' });
+    expect(await approves(id, 'BO')).toMatchObject({ counted: false, refusal_code: 'own-change' });
+    expect(await approves(id, 'amir', 1, { mintedBy: 'bo' })).toMatchObject({ counted: false });
+    const { digest } = await database.db('change_requests').where({ id }).first();
+    await expect(database.db('decisions').insert(decision(id, 'bo', { digest }))).rejects.toThrow(
+      /own change/,
+    );
+    await expect(
+      database.owner('decisions').insert(decision(id, 'amir', { digest, minted_by: 'Bo' })),
+    ).rejects.toThrow(/own change/);
+    expect(await approves(id, 'amir')).toMatchObject({ counted: true });
+    const said = (await database
+      .db('audit')
+      .where({ action: 'change-request.edited', subject: `RFC-${id}` })) as {
+      actor: string;
+    }[];
+    expect(said.map(({ actor }) => actor)).toEqual(['bo']);
+  });
+
+  it('is who changed the draft, and who changed it before it was submitted again, and nobody from before that', async () => {
+    const { db } = database;
+    const id = await ship(db, {
+      target: 'shop',
+      title: 't',
+      revision: 'v1',
+      commit: 'c'.repeat(40),
+      shippedBy: 'carla',
+      change: { type: 'normal', risk: 'low', description: '' },
+    });
+    await edit(db, id, { description: 'of bo' }, target, bo);
+    await submit(db, id, 1, { by: 'carla' });
+    expect(await approves(id, 'bo')).toMatchObject({ refusal_code: 'own-change' });
+    const again = async (submission: number) => {
+      await decide(db, {
+        id: randomUUID(),
+        changeRequest: id,
+        submission: submission - 1,
+        approver: 'anna',
+        decision: 'reject',
+        comment: 'no',
+      });
+      await revise(db, id, { by: 'carla' });
+      if (submission === 2)
+        await edit(db, id, { description: 'of rosa' }, target, { by: 'rosa', request: 's' });
+      await submit(db, id, submission, { by: 'carla' });
+    };
+    await setGrants(db, 'rosa', ['approver', 'release-manager'], { by: 'ada' });
+    await again(2);
+    expect(await approves(id, 'rosa', 2)).toMatchObject({ refusal_code: 'own-change' });
+    await again(3);
+    expect(await approves(id, 'bo', 3)).toMatchObject({ counted: true });
+  });
+
+  it('does not override a window for it; one asked for before is revoked', async () => {
+    const { db } = database;
+    const id = await submitted();
+    const [window] = (await db('deployment_windows')
+      .insert({
+        name: `w ${id}`,
+        kind: 'freeze',
+        start: '2026-01-01T00:00',
+        time_zone: 'UTC',
+        duration_minutes: 60,
+        created_by: 'rosa',
+      })
+      .returning('id')) as { id: number }[];
+    const asked = {
+      deployment_window: window!.id,
+      promotion: id,
+      reason: 'x',
+      expires_at: '2031-01-01',
+      requested_by: 'rosa',
+    };
+    await db('window_overrides').insert(asked);
+    await expect(
+      db('window_overrides').insert({ ...asked, seconded_by: 'ROSA', seconded_at: db.fn.now() }),
+    ).rejects.toThrow(/three people/);
+    await edit(db, id, { description: 'of rosa' }, target, { by: 'rosa', request: 't' });
+    expect(await db('window_overrides').where({ promotion: id }).first()).toMatchObject({
+      revoked_at: expect.any(Date),
+    });
+    await expect(db('window_overrides').insert(asked)).rejects.toThrow(/three people/);
+  });
+});
+
+it('what was approved is void once any of it is changed, by whom and how ever, and does not come back', async () => {
+  const { db } = database;
+  for (const change of [
+    "UPDATE promotions SET commit = 'e' WHERE id = ?",
+    "UPDATE promotions SET title = 'e' WHERE id = ?",
+    "UPDATE change_requests SET rollback_plan = 'e' WHERE id = ?",
+    `UPDATE change_requests SET policy = '{"levels": []}' WHERE id = ?`,
+    "UPDATE change_requests SET recipe = 'e' WHERE id = ?",
+  ]) {
+    const id = await submitted();
+    expect(await approves(id, 'amir')).toMatchObject({ counted: true });
+    const { digest } = await db('change_requests').where({ id }).first();
+    await raw(change, [id]);
+    expect((await raw('SELECT standing_approvals(?) AS a', [id])).rows).toEqual([{ a: [] }]);
+    await expect(raw('UPDATE change_requests SET digest = ? WHERE id = ?', [digest, id])).rejects.toThrow(
+      /does not come back/,
+    );
+    await expect(raw('UPDATE change_requests SET submission = 0 WHERE id = ?', [id])).rejects.toThrow(
+      /only rise/,
+    );
+  }
+});
+
+describe('a person', () => {
+  it('is one, however the name is written', async () => {
+    const { db } = database;
+    for (const name of ['Omar', 'omar', 'OMAR', ' omar', 'o\u200bmar', '\uff2f\uff4d\uff41\uff52'])
+      expect(await addPerson(db, name, { by: 'ada' })).toBe('Omar');
+    expect(await db('people').whereRaw("lower(name) LIKE '%omar%'")).toHaveLength(1);
+    const made = await mintToken(db, { person: 'oMAR', grants: ['sre'] }, { by: 'ada' });
+    expect(await db('tokens').where({ id: made!.id }).first()).toMatchObject({ person: 'Omar' });
+    await expect(db('people').insert({ name: 'omar' })).rejects.toThrow(/omar is called Omar here/);
+    // Letters beyond ASCII too, whatever the locale of the database.
+    await addPerson(db, 'Élodie', { by: 'ada' });
+    expect((await findPersonCalled(db, 'ÉLODIE'))?.name).toBe('Élodie');
+  });
+
+  it('of two spellings that were here before has shipped what the other would approve', async () => {
+    await database.owner.transaction(async (tx) => {
+      await tx.raw("SET LOCAL session_replication_role = 'replica'");
+      await tx('people').insert([
+        { name: 'Petra', grants: ['approver'] },
+        { name: 'petra', grants: ['contributor'] },
+      ]);
+    });
+    const id = await ship(database.db, {
+      target: 'shop',
+      title: 't',
+      revision: 'v1',
+      commit: 'c'.repeat(40),
+      shippedBy: 'petra',
+      change: { type: 'normal', risk: 'low', description: '' },
+    });
+    await submit(database.db, id, 1, { by: 'petra' });
+    expect(await approves(id, 'Petra')).toMatchObject({ counted: false, refusal_code: 'own-change' });
+    await expect(database.db('decisions').insert(decision(id, 'Petra'))).rejects.toThrow(/own change/);
+    expect(await addPerson(database.db, 'petra', { by: 'ada' })).toBe('petra');
+  });
+
+  it.each(['signalbox', 'Signalbox', ' unknown ', 'UNKNOWN', 'operator root@host', '\u200b'])(
+    'is not called %j, which Signalbox signs with',
+    async (name) => {
+      await expect(addPerson(database.db, name, { by: 'ada' })).rejects.toThrow(/Nobody can be called/);
+      await expect(database.db('people').insert({ name })).rejects.toThrow(/nobody can be called/);
+    },
+  );
+});
