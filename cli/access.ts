@@ -91,6 +91,18 @@ export const setPerson =
     return exitCodes.done;
   };
 
+export async function linkPerson(
+  { client, show, as }: Context,
+  name: string,
+  options: { subject: string; reason?: string },
+): Promise<number> {
+  await as('admin');
+  const { subject, reason } = options;
+  const person = await client.linkPerson(name, { subject, ...(reason ? { reason } : {}) });
+  show(person, `${person.name} signs in as ${subject} from now on; sessions of before are over.`);
+  return exitCodes.done;
+}
+
 export async function listAudit(
   { client, json, say }: Context,
   options: { actor?: string; action?: string; subject?: string; request?: string; limit: string },
@@ -123,7 +135,9 @@ export async function verifyAudit(options: {
   const { verifyAudit: verify } = await import('../db/audit.js');
   const { withDatabase } = await import('./database.js');
   const found = await withDatabase(url, (db) => verify(db, heads, restoresSignedBy(stateDir)));
-  if (options.json) console.log(JSON.stringify({ ...found, heads: heads.length }));
+  const upTo = heads.reduce((last, { seq }) => Math.max(last, seq), 0);
+  const anchor = heads.length > 0 ? { file, heads: heads.length, upTo } : null;
+  if (options.json) console.log(JSON.stringify({ ...found, heads: heads.length, anchor }));
   else for (const one of found.restored) console.log(restoredInWords(one));
   if (options.json) return found.broken ? exitCodes.refused : exitCodes.done;
   if (found.broken)
@@ -135,7 +149,10 @@ export async function verifyAudit(options: {
     );
   else
     console.log(
-      `The audit trail is whole: ${found.entries} entries without a gap, head ${found.head?.hash.slice(0, 16) ?? 'none'}; ${exportedInWords(found.exported)}; ${found.unsealed} entries wait for their seal.`,
+      `The audit trail is whole: ${found.entries} entries without a gap, head ${found.head?.hash.slice(0, 16) ?? 'none'}; ${exportedInWords(found.exported)}; ${found.unsealed} entries wait for their seal.\n` +
+        (anchor
+          ? `It is held against ${file}, which vouches for it up to entry ${upTo}${upTo < found.entries ? `; the ${found.entries - upTo} after that rest on the database alone` : ''}. Whoever may write there as well as in the database is not seen by this; heads that were sent to a webhook are.`
+          : `Nothing outside of the database vouches for it: there are no exported heads at ${file}, so that its owner could have written all of it again. Name a file with --heads.`),
     );
   return found.broken ? exitCodes.refused : exitCodes.done;
 }

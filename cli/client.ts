@@ -210,6 +210,8 @@ export function createClient({ api, tokens }: Place) {
       call<TokenView>('admin', 'DELETE', `/tokens/${encodeURIComponent(id)}`, body),
     setPerson: (name: string, verb: 'disable' | 'enable', body: object) =>
       call<PersonView>('admin', 'POST', `/people/${encodeURIComponent(name)}/${verb}`, body),
+    linkPerson: (name: string, body: object) =>
+      call<PersonView>('admin', 'POST', `/people/${encodeURIComponent(name)}/link`, body),
     audit: (query: string) => read<Page<AuditEntry>>(`/audit?${query}`),
   };
 }

@@ -270,6 +270,7 @@ export async function serveWorker(options: {
     db: options.db,
     file: headsFileOf(options.config, stateDir),
     stock,
+    whyForged: (said) => options.keyring.whyForged('restored', 'audit', said),
     config: options.config.audit,
     log: options.log,
   });

@@ -100,7 +100,7 @@ export interface Verdict {
 export async function verifyAudit(
   db: Db,
   exported: Head[] = [],
-  whyForged: (said: unknown) => string | undefined = () => 'there are no signing keys to check it with',
+  whyForged: WhyForged = () => 'there are no signing keys to check it with',
 ): Promise<Verdict> {
   // Every one of them: of two with the same number the second must not excuse the first.
   const expected = new Map<number, Set<string>>();
@@ -144,11 +144,7 @@ export async function verifyAudit(
     }
     if (rows.length < batch) break;
   }
-  const explained = (seq: number) =>
-    restored.some(
-      ({ unsigned, head: from, lost }) =>
-        unsigned === undefined && lost !== null && seq > (from?.seq ?? 0) && seq <= lost.seq,
-    );
+  const explained = (seq: number) => restored.some((one) => explains(one, seq));
   const doubts = restored
     .filter(({ unsigned }) => unsigned !== undefined)
     .map(({ seq, unsigned }) => `; entry ${seq} says that the database was restored, but ${unsigned}`)
@@ -170,13 +166,34 @@ export async function verifyAudit(
   return found();
 }
 
+/**
+ * Why the chain does not go on from a head that was in it once; undefined when it does, or when a worker signed that a restore
+ * lost that head. What is told to the outside must never contradict what was told before.
+ */
+export async function whyNotFrom(tx: Tx, known: Head, whyForged: WhyForged): Promise<string | undefined> {
+  const row = (await tx('audit').where({ seq: known.seq }).first('hash')) as { hash: string } | undefined;
+  if (row?.hash === known.hash) return undefined;
+  const said = (await tx('audit').where({ action: restoredAction }).orderBy('id').select('seq', 'entry')) as {
+    seq: number;
+    entry: string;
+  }[];
+  if (said.some(({ seq, entry }) => explains(restoredOf(seq, entry, whyForged), known.seq))) return undefined;
+  return row
+    ? `entry ${known.seq} of the audit trail is not the one whose hash was exported: the chain was written again`
+    : `entry ${known.seq} of the audit trail was exported and is gone: its tail was cut off`;
+}
+/** Whether a worker signed that a restore lost this entry. */
+const explains = ({ unsigned, head, lost }: RestoredAt, seq: number): boolean =>
+  unsigned === undefined && lost !== null && seq > (head?.seq ?? 0) && seq <= lost.seq;
+type WhyForged = (said: unknown) => string | undefined;
+
 const spanOf = (seqs: number[]) => ({
   heads: seqs.length,
   from: seqs.reduce((a, b) => Math.min(a, b)),
   to: seqs.reduce((a, b) => Math.max(a, b)),
 });
 
-function restoredOf(seq: number, text: string, whyForged: (said: unknown) => string | undefined): RestoredAt {
+function restoredOf(seq: number, text: string, whyForged: WhyForged): RestoredAt {
   const { at, why, after } = JSON.parse(text) as { at: string; why: string; after: Restored };
   const { installation, incarnation, head, lost } = after;
   const unsigned = whyForged(after);

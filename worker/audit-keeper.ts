@@ -1,11 +1,11 @@
 import { appendFile } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import type { Service } from '../domain/service-config';
-import { auditHead, sealAudit, type Head } from '../db/audit';
+import { auditHead, sealAudit, whyNotFrom, type Head } from '../db/audit';
 import type { Db } from '../db/connect';
 import type { Mark } from '../db/installation';
 import { repeat, type Repeated } from './repeat';
-import type { Stocktaking } from './stocktaking';
+import { lastExported, type Stocktaking } from './stocktaking';
 
 const sealEveryMs = 1_000;
 const webhookTimeoutMs = 10_000;
@@ -14,15 +14,17 @@ const webhookTimeoutMs = 10_000;
  * Seals what the audit trail has, about once a second, and sends the chain's head out of the database, to where
  * whoever could rewrite the whole chain can not reach. Any number of workers may do this side by side.
  * @param file where heads are appended, one JSON object a line.
+ * @param whyForged why no worker signed what an entry says of a restore.
  */
 export function keepAudit(options: {
   db: Db;
   file: string;
   config: Service['audit'];
   stock: Stocktaking;
+  whyForged(said: unknown): string | undefined;
   log: Logger;
 }): Repeated {
-  const { db, file, config, stock, log } = options;
+  const { db, file, config, stock, whyForged, log } = options;
   let exported: Head | undefined;
   let exportAt = -Infinity;
 
@@ -32,11 +34,30 @@ export function keepAudit(options: {
     // Remembered at once, so that no restore in the next second goes unnoticed.
     if ((await sealAudit(db)) > 0) await stock.remember();
   };
+  let rewritten: string | undefined;
+  /** A chain that contradicts what was exported is not exported: that would bless it. @throws Error saying what was found. */
+  const demandWhatWasExported = async () => {
+    for (const known of [exported, await lastExported(file)]) {
+      const why = known && (await whyNotFrom(db, known, whyForged));
+      if (!why) continue;
+      if (why !== rewritten)
+        log.error(
+          { why, head: known },
+          'the audit trail contradicts what was exported of it; nothing is exported until that is explained: find out who owns the tables, and run "signalbox audit verify"',
+        );
+      rewritten = why;
+      throw new Error(why);
+    }
+    rewritten = undefined;
+  };
   const exportNow = async () => {
     exportAt = performance.now() + config.everySeconds * 1000;
+    await demandWhatWasExported();
     const head = await auditHead(db);
     if (!head || head.hash === exported?.hash) return;
-    const mark = (await stock.mark())!;
+    const mark = await stock.mark();
+    if (!mark)
+      throw new Error('the audit trail contradicts what the state directory and Temporal know of it');
     await exportHead(mark, file, config.exportWebhook);
     exported = mark;
   };

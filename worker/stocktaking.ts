@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { Db } from '../db/connect';
 import { failpoint } from '../domain/failpoint';
 import { incarnationNumber } from '../domain/incarnation';
+import { whyNotFrom } from '../db/audit';
 import { markNow, takeStock, type Mark } from '../db/installation';
 import type { Keyring } from '../temporal-config/signing';
 import { reconcileSchedule } from './schedules';
@@ -19,7 +20,7 @@ export interface Stocktaking {
   take(): Promise<boolean>;
   /** Remembers in the state directory how far it has come; to be asked after anything is sealed. */
   remember(): Promise<Mark | undefined>;
-  /** Remembers in Temporal how far it has come. @returns that, to be exported; undefined before the first seal. */
+  /** Remembers in Temporal how far it has come. @returns that, to be exported; undefined before the first seal, and for a trail that was written again. */
   mark(): Promise<Mark | undefined>;
 }
 /** Where that is remembered, and where heads are exported to. */
@@ -32,7 +33,7 @@ export function createStocktaking(options: {
   db: Db;
   temporal: Client;
   places: Places;
-  keyring: Pick<Keyring, 'sign'>;
+  keyring: Pick<Keyring, 'sign' | 'whyForged'>;
   log: Logger;
 }): Stocktaking {
   const { db, temporal, places, keyring, log } = options;
@@ -40,10 +41,16 @@ export function createStocktaking(options: {
   let looked = false;
   const schedule = temporal.schedule.getHandle(reconcileSchedule);
 
-  /** A trail that was cut while its server ran does not make it forget how far that had come. */
+  const whyForged = (said: unknown) => keyring.whyForged('restored', 'audit', said);
+
+  /**
+   * A trail that was cut or written again while its server ran does not make it forget how far that had come.
+   * @returns undefined before the first seal, and for one that contradicts what is known.
+   */
   async function remember(): Promise<Mark | undefined> {
     const now = await markNow(db);
     const further = now && (known?.incarnation !== now.incarnation || now.seq >= known.seq);
+    if (now && known && now.hash !== known.hash && (await whyNotFrom(db, known, whyForged))) return undefined;
     if (further && (now.hash !== known?.hash || now.started !== known.started)) {
       known = now;
       const file = markFileIn(places.stateDir);
@@ -93,7 +100,11 @@ export const knownMark = async (
   temporal: Client,
   { stateDir, headsFile }: Places,
 ): Promise<Mark | undefined> =>
-  [await inFile(markFileIn(stateDir)), await inFile(headsFile), await inTemporal(temporal)].reduce(latest);
+  [
+    await lastExported(markFileIn(stateDir)),
+    await lastExported(headsFile),
+    await inTemporal(temporal),
+  ].reduce(latest);
 
 const markFileIn = (stateDir: string) => join(stateDir, 'database-mark.json');
 
@@ -109,7 +120,7 @@ async function inTemporal(temporal: Client): Promise<Mark | undefined> {
 const tailBytes = 4_096;
 
 /** The last mark that was exported into the file. */
-async function inFile(file: string): Promise<Mark | undefined> {
+export async function lastExported(file: string): Promise<Mark | undefined> {
   const handle = await open(file, 'r').catch(() => undefined);
   if (!handle) return undefined;
   try {

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
-import { auditHead, genesis, linkOf, recordAudit, sealAudit, verifyAudit } from '../../db/audit';
+import { auditHead, genesis, linkOf, recordAudit, sealAudit, verifyAudit, type Head } from '../../db/audit';
 import { decide, submit } from '../../db/change-requests';
 import { markNow, type Mark } from '../../db/installation';
 import { setDisabled } from '../../db/people';
@@ -13,7 +13,7 @@ import { endSession, startSession } from '../../db/sessions';
 import { registerTargets } from '../../db/targets';
 import { mintToken, revokeToken } from '../../db/tokens';
 import { keepAudit } from '../../worker/audit-keeper';
-import { introducePeople } from '../helpers/people';
+import { introducePeople, keyring } from '../helpers/people';
 import { testDatabase, type TestDatabase } from '../helpers/postgres';
 import { until } from '../helpers/until';
 
@@ -287,7 +287,57 @@ describe('the role that Signalbox works as', () => {
   });
 });
 
+const whyForged = (said: unknown) => keyring.whyForged('restored', 'audit', said);
 describe('the keeper', () => {
+  it('blesses no chain that contradicts what it exported: written again, or shorter', async () => {
+    const first = await sealedTen();
+    const folder = mkdtempSync(join(tmpdir(), 'signalbox-heads-'));
+    const file = join(folder, 'heads.jsonl');
+    const heads = () =>
+      (existsSync(file) ? readFileSync(file, 'utf8') : '')
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => JSON.parse(line) as Head);
+    const said: string[] = [];
+    const log = pino({ level: 'error' }, { write: (line: string) => said.push(line) });
+    const stock = { take: () => Promise.resolve(true), mark: () => markNow(database.db) };
+    const keep = () =>
+      keepAudit({ db: database.db, file, config: { everySeconds: 0.01 }, stock, whyForged, log });
+    let keeper = keep();
+    await until('a head to be exported', () => heads().length === 1);
+    const [honest] = heads() as [Head];
+    // Its owner writes an entry over and seals the rest again, as far as each head that was exported.
+    const { rows } = await database.owner.raw('SELECT id, seq, entry FROM audit ORDER BY seq');
+    let before = genesis;
+    const again = (rows as { id: number; seq: number; entry: string }[]).map(({ id, seq, entry }) => {
+      const text = seq === first ? entry.replace('rosa', 'amir') : entry;
+      return { id, text, hash: (before = linkOf(before, seq, text)) };
+    });
+    await tamper(
+      ...again.map(({ id, text, hash }): [string, unknown[]] => [
+        'UPDATE audit SET entry = ?, hash = ? WHERE id = ?',
+        [text, hash, id],
+      ]),
+    );
+    await until('it to be noticed', () => said.length > 0);
+    await write(11);
+    await sealAudit(database.db);
+    await keeper.stop();
+    // Another start knows it by the file alone.
+    keeper = keep();
+    await until('it to be noticed again', () => said.length === 2);
+    await tamper(['DELETE FROM audit WHERE seq >= ?', [first]]);
+    await until('the cut to be noticed', () => said.length === 3);
+    await keeper.stop();
+    expect(heads()).toEqual([honest]);
+    expect(said.map((line) => (JSON.parse(line) as { why: string }).why)).toEqual([
+      expect.stringContaining('written again'),
+      expect.stringContaining('written again'),
+      expect.stringContaining('cut off'),
+    ]);
+    rmSync(folder, { recursive: true });
+  });
+
   it('seals, and exports the head to a file and a webhook, each head once', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'signalbox-heads-'));
     const file = join(folder, 'heads.jsonl');
@@ -311,7 +361,14 @@ describe('the keeper', () => {
       remember: async () => (remembered = await markNow(database.db)),
       mark: () => markNow(database.db),
     };
-    const keeper = keepAudit({ db: database.db, file, config, stock, log: pino({ level: 'silent' }) });
+    const keeper = keepAudit({
+      db: database.db,
+      file,
+      config,
+      stock,
+      whyForged,
+      log: pino({ level: 'silent' }),
+    });
     try {
       await until('the file to hold a head', () => {
         try {
