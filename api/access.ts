@@ -1,7 +1,15 @@
 import { badInput, notFound, SignalboxError } from '../domain/errors';
-import { listQuery, newTokenBody, newTokenView, personView, reasonBody, tokenView } from '../domain/schemas';
+import {
+  linkBody,
+  listQuery,
+  newTokenBody,
+  newTokenView,
+  personView,
+  reasonBody,
+  tokenView,
+} from '../domain/schemas';
 import { databaseNow } from '../db/clock';
-import { findPerson, listPeople, setDisabled, type PersonRow } from '../db/people';
+import { findPerson, linkPerson, listPeople, setDisabled, type PersonRow } from '../db/people';
 import type { Voided } from '../db/approvals';
 import { mintToken, revokeToken, type TokenRow } from '../db/tokens';
 import { tellMoved } from './change-requests';
@@ -116,6 +124,26 @@ export function accessRoutes(deps: ApiDeps, accessChanged: () => void): Route[] 
     }),
     disabling(true),
     disabling(false),
+    route({
+      method: 'post',
+      path: '/people/:name/link',
+      summary: 'Say by which account of the sign-in service a person comes in; their sessions end',
+      permission: 'manage-access',
+      body: linkBody,
+      answers: { status: 200, schema: personView },
+      async handle({ params, person, request, body, write }) {
+        const name = params.name!;
+        const move = { by: person, why: body.reason ?? `${name} signs in as ${body.subject}`, request };
+        const answer = await write(async (tx) => {
+          const taken = await linkPerson(tx, name, body.subject, move);
+          if (taken === false) throw notFound(`person ${name.slice(0, 80)}`);
+          if (taken) throw badInput(`That account is ${taken}'s already; one account is one person.`);
+          return { body: viewPerson((await findPerson(tx, name))!) };
+        });
+        accessChanged();
+        return answer;
+      },
+    }),
   ];
 }
 

@@ -63,6 +63,4 @@ export interface ApiDeps {
   verdictMs: number;
   /** How long a request waits for a repository to be copied before it answers "accepted"; 5 s when left out. */
   copyMs?: number;
-  /** How often an open event stream asks whether its reader may still read; 15 s when left out. */
-  recheckMs?: number;
 }

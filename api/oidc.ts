@@ -2,10 +2,11 @@ import { Router, type Response } from 'express';
 import type * as OpenId from 'openid-client';
 import { messageOf, SignalboxError } from '../domain/errors';
 import type { Grant } from '../domain/permissions';
+import { isReserved } from '../domain/person';
 import { recordAudit } from '../db/audit';
 import type { Tx } from '../db/connect';
 import type { Voided } from '../db/approvals';
-import { findPerson, setGrants, type PersonRow } from '../db/people';
+import { findPersonCalled, setGrants, type PersonRow } from '../db/people';
 import { startSession } from '../db/sessions';
 import { movedBy } from '../db/transition';
 import { cookieOf, sessionCookie } from './auth';
@@ -173,22 +174,29 @@ function identityOf(oidc: OidcSignIn['oidc'], claims: Record<string, unknown>): 
   return { subject: `${oidc.issuer} ${String(claims.sub)}`, name, grants, groups: member.slice(0, 500) };
 }
 
-/** Writes who came in, and begins their session. A name belongs to whoever had it first. */
+/**
+ * Writes who came in, and begins their session. Who it is says the subject; what they call themselves there is free to
+ * choose, so a name that somebody has here is never taken by it. An administrator links them.
+ */
 async function enter(tx: Tx, { subject, name, grants, groups }: Identity, hours: number, request: string) {
-  const bySubject = (await tx('people').where({ subject }).first()) as PersonRow | undefined;
-  const byName = await findPerson(tx, name);
-  const row = bySubject ?? byName;
-  if (!bySubject && byName?.subject)
+  const known = (await tx('people').where({ subject }).first()) as PersonRow | undefined;
+  const other = known ? undefined : await findPersonCalled(tx, name);
+  if (other)
     throw new SignalboxError(
       'not-signed-in',
-      `Somebody else signed in here as ${name} before. An administrator has to sort out whose name it is.`,
+      `${other.subject ? `Somebody else signed in here as ${other.name} before` : `There is a ${other.name} here already, who never signed in by this service`}. If that is you, let an administrator run: signalbox person link ${JSON.stringify(other.name)} --subject ${JSON.stringify(subject)}`,
     );
-  if (row?.disabled_at)
-    throw new SignalboxError('not-signed-in', `${row.name} is shut out. Ask an administrator.`);
-  const person = row?.name ?? name;
+  if (known?.disabled_at)
+    throw new SignalboxError('not-signed-in', `${known.name} is shut out. Ask an administrator.`);
+  if (isReserved(known?.name ?? name))
+    throw new SignalboxError(
+      'not-signed-in',
+      `Nobody can sign in as "${name}": Signalbox itself signs with that name. Ask an administrator of the sign-in service for another one.`,
+    );
+  const person = known?.name ?? name;
   const move = { by: person, why: 'signed in by OpenID Connect', request };
   const voided: Voided[] = await setGrants(tx, person, grants, move, groups);
-  if (!bySubject)
+  if (!known)
     await tx('people')
       .where({ name: person })
       .update({ subject, ...movedBy(move) });

@@ -306,6 +306,11 @@ for (const verb of ['disable', 'enable'] as const)
     .argument('<name>')
     .option('--reason <text>')
     .action(action(access.setPerson(verb)));
+client('link', 'say by which account of the sign-in service a person comes in', person)
+  .argument('<name>')
+  .requiredOption('--subject <text>', 'as the refused sign-in says it: "https://idp.example 1234"')
+  .option('--reason <text>')
+  .action(action(access.linkPerson));
 
 const audit = program.command('audit').description('the audit trail');
 client('list', 'who did what, the latest last', audit)

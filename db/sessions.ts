@@ -42,6 +42,7 @@ export async function personBySession(
       'person',
       'kind',
       'grants',
+      'linked_by',
       db.raw(`last_used_at < now() - ? * interval '1 millisecond' AS unnoted`, [useNotedEveryMs]),
     );
   if (!row) return undefined;
@@ -50,6 +51,7 @@ export async function personBySession(
     person: row.person,
     grants: row.grants,
     credential: `session ${row.id}`,
+    ...(row.kind === 'oidc' && row.linked_by ? { mintedBy: row.linked_by } : {}),
     session: { id: row.id, kind: row.kind },
   };
 }

@@ -699,6 +699,12 @@ export const newTokenView = tokenView
 export const personView = z
   .object({ name: z.string(), roles: z.array(z.string()), disabledAt: maybeAt })
   .meta({ id: 'Person' });
+export const linkBody = strict({
+  subject: line(1000).describe(
+    'issuer and subject, as the refused sign-in says them: "https://idp.example 1234"',
+  ),
+  reason: reason.optional(),
+}).meta({ id: 'Link' });
 export const switchBody = strict({ person: line(200) }).meta({ id: 'Switch' });
 export const sessionView = z.object({ person: z.string() }).meta({ id: 'Session' });
 

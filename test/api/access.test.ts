@@ -14,7 +14,7 @@ let signIn: ReturnType<typeof localSignIn>;
 beforeAll(async () => {
   world = await makeWorld({ targets: ['shop', 'kiosk'] });
   signIn = localSignIn(['rosa', 'amir', 'carla'], () => undefined);
-  api = await serveWorld(world, { signIn, recheckMs: 200 });
+  api = await serveWorld(world, { signIn });
 });
 afterAll(async () => {
   await api.stop();
@@ -22,6 +22,7 @@ afterAll(async () => {
 });
 
 const everyRole = [...roles];
+type Made = { id: number; token: string };
 /** Written by hand, once more: method and path, and who may. */
 const table: [string, string, Role[]][] = [
   ['get', '/targets', everyRole],
@@ -93,6 +94,7 @@ const table: [string, string, Role[]][] = [
   ['delete', '/tokens/:id', ['admin']],
   ['get', '/people', ['admin']],
   ['post', '/people/:name/disable', ['admin']],
+  ['post', '/people/:name/link', ['admin']],
   ['post', '/people/:name/enable', ['admin']],
   ['post', '/session/person', everyRole],
   ['delete', '/session', everyRole],
@@ -267,13 +269,37 @@ describe('tokens', () => {
     expect((await as(made.token, 'GET', '/api/me')).status).toBe(401);
   });
 
-  it('that are revoked end the event streams that they opened', async () => {
+  it.each([
+    ['that are revoked', ({ id }: Made) => api.call('admin', 'DELETE', `/api/tokens/${id}`, {})],
+    [
+      'that another API revokes',
+      ({ id }: Made) => world.db('tokens').where({ id }).update({ revoked_at: new Date() }),
+    ],
+    [
+      'of a person who is disabled',
+      () => world.db('people').where({ name: 'tessa' }).update({ disabled_at: new Date() }),
+    ],
+  ])('%s end the event streams that they opened, at once', async (_what, end) => {
     const made = await token('tessa', ['sre']);
     const stream = await fetch(`${api.base}/api/events`, { headers: bearer(made.token) });
     const ended = stream.text();
     expect(await Promise.race([ended, new Promise((go) => setTimeout(go, 1_000, 'open'))])).toBe('open');
-    await api.call('admin', 'DELETE', `/api/tokens/${made.id}`, {});
+    const began = performance.now();
+    await end(made);
     expect(await ended).toContain('event:reset');
+    // Within a second; not with the next look, which comes every 15 s.
+    expect(performance.now() - began).toBeLessThan(5_000);
+    await world.owner('people').where({ name: 'tessa' }).update({ disabled_at: null });
+  });
+
+  it('of a session end its event streams when one signs out', async () => {
+    const { session } = (await api.call(undefined, 'POST', '/api/sign-in', { code: signIn.code() })).body;
+    const stream = await fetch(`${api.base}/api/events`, { headers: bearer(session) });
+    const ended = stream.text();
+    const began = performance.now();
+    await as(session, 'DELETE', '/api/session', {});
+    expect(await ended).toContain('event:reset');
+    expect(performance.now() - began).toBeLessThan(5_000);
   });
 
   it.each([

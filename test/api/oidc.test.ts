@@ -148,6 +148,50 @@ it('a name stays with whoever had it first, and a person with their name', async
   expect((await me(api, renamed.jar)).body.person).toBe('nina');
 });
 
+it.each([
+  ['of a person who came in by a token so far', 'mallory1|Amir approvers', /There is a amir here already/],
+  ['of somebody else, in other letters', 'mallory2|NINA approvers', /Somebody else signed in here as nina/],
+  ['of Signalbox itself', 'mallory3|SignalBox approvers', /Nobody can sign in as/],
+  ['of nobody who is known', 'mallory4|unknown approvers', /Nobody can sign in as/],
+])('a name that is free to choose there takes no name here: %s', async (_what, account, told) => {
+  const api = await serve();
+  await signedIn(api, 'nina approvers');
+  const before = await world.db('people').orderBy('name').select('name', 'grants', 'subject');
+  const { jar, location } = await signedIn(api, account);
+  expect(problem(location)).toMatch(told);
+  expect(jar.cookies.has('__Host-signalbox')).toBe(false);
+  expect(await world.db('people').orderBy('name').select('name', 'grants', 'subject')).toEqual(before);
+});
+
+it('an administrator links an account to a person, and is an author of what they approve by it', async () => {
+  const api = await serve();
+  const refused = problem((await signedIn(api, 'anna-at-the-provider|anna approvers')).location);
+  const subject = /--subject "([^"]+)"/.exec(refused)![1]!;
+  const link = (name: string, to = subject) => api.post('admin', `/api/people/${name}/link`, { subject: to });
+  expect((await link('nobody-such')).status).toBe(404);
+  expect((await link('anna')).status).toBe(200);
+  expect((await link('amir')).body.detail).toMatch(/That account is anna's already/);
+  const anna = await signedIn(api, 'anna-at-the-provider|anna approvers');
+  expect((await me(api, anna.jar)).body.person).toBe('anna');
+  const cookie = `__Host-signalbox=${anna.jar.cookies.get('__Host-signalbox')}`;
+  const decided = async (shippedBy: string) => {
+    const promotion = await world.shipped('v1');
+    await world.owner('promotions').where({ id: promotion }).update({ shipped_by: shippedBy });
+    await api.post('contributor', `/api/change-requests/RFC-${promotion}/submit`);
+    const path = `/api/change-requests/RFC-${promotion}/decisions`;
+    const headers = { cookie, origin: api.base };
+    return api.call(undefined, 'POST', path, { decision: 'approve' }, headers);
+  };
+  expect((await decided('ada')).body.code).toBe('own-change');
+  expect((await decided('carla')).status).toBe(201);
+  // Linked anew, the account of before is shut out.
+  expect((await link('anna', `${provider.issuer} another`)).status).toBe(200);
+  expect((await me(api, anna.jar)).status).toBe(401);
+  expect(problem((await signedIn(api, 'anna-at-the-provider|anna approvers')).location)).toMatch(
+    /Somebody else/,
+  );
+});
+
 it('who left the approvers takes along what only they approved', async () => {
   const api = await serve();
   await signedIn(api, 'tilda approvers');

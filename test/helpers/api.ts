@@ -26,7 +26,7 @@ export const personOf: Record<Role | 'both', string> = {
 
 export async function serveWorld(
   world: World,
-  options: Partial<Pick<ApiDeps, 'verdictMs' | 'signIn' | 'recheckMs' | 'keyring' | 'copyMs'>> = {},
+  options: Partial<Pick<ApiDeps, 'verdictMs' | 'signIn' | 'keyring' | 'copyMs'>> = {},
 ) {
   const { db } = world;
   for (const role of Object.keys(personOf) as (Role | 'both')[])
@@ -56,7 +56,6 @@ export async function serveWorld(
         keyring: options.keyring ?? world.keyring,
         origins: () => origins,
         signIn: options.signIn,
-        recheckMs: options.recheckMs,
         copyMs: options.copyMs,
       }),
     );
