@@ -135,6 +135,12 @@ it('audit list tells the story; audit verify finds it whole', async () => {
     0,
     expect.stringMatching(/whole: \d+ entries without a gap.*\d+ exported heads are in it/),
   ]);
+  expect(out).toMatch(/held against \S+audit-heads\.jsonl, which vouches for it up to entry \d+/);
+  const other = join(newFolder(), 'none.jsonl');
+  writeFileSync(other, '');
+  expect((await cli(up, 'audit', 'verify', '--heads', other)).out).toMatch(
+    /Nothing outside of the database vouches/,
+  );
 });
 
 it('the login that Signalbox works by can not touch the trail', async () => {
@@ -146,6 +152,9 @@ it('the login that Signalbox works by can not touch the trail', async () => {
       "UPDATE audit SET entry = '{}'",
       'SET ROLE signalbox',
       'TRUNCATE audit',
+      'CREATE TEMP TABLE promotions (id int)',
+      'RESET ROLE; CREATE TEMP TABLE promotions (id int)',
+      "UPDATE promotions SET shipped_by = 'nobody'",
     ])
       await expect(client.query(sql)).rejects.toThrow(/permission denied/);
   } finally {
