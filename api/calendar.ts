@@ -29,7 +29,7 @@ const scopeText = ({ scope }: DeploymentWindow) =>
 
 async function calendarOf({ db, windows }: ApiDeps, from: Date, to: Date): Promise<CalendarView> {
   const schedule = await windows.current();
-  const occurrences = schedule.occurrences(from.getTime(), to.getTime());
+  const occurrences = schedule.occurrences(from.getTime(), to.getTime(), mostOccurrences);
   if (occurrences.length > mostOccurrences)
     throw badInput(`Windows begin more than ${mostOccurrences} times in this range; ask for a shorter one.`);
   const attempts = (await db('deployments')

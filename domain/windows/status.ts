@@ -1,5 +1,5 @@
 import type { ChangeType, Risk } from '../machines';
-import { compile, shown, type Compiled, type DeploymentWindow } from './window';
+import { compile, minuteMs, shown, type Compiled, type DeploymentWindow } from './window';
 
 /**
  * Whether a change may be deployed at an instant, why, and until when that holds: the one evaluator of API, workflow
@@ -30,8 +30,12 @@ export interface WindowSchedule {
   /** Rises with every change of a window or an override. */
   revision: number;
   status(subject: Subject, at: number): WindowStatus;
-  /** What covers some of [from, to): each occurrence, in order. */
-  occurrences(from: number, to: number): { window: DeploymentWindow; start: number; end: number }[];
+  /** What covers some of [from, to): each occurrence, in order. @param most when there are more, that is all that counts. */
+  occurrences(
+    from: number,
+    to: number,
+    most?: number,
+  ): { window: DeploymentWindow; start: number; end: number }[];
 }
 
 const yearMs = 366 * 86_400_000;
@@ -52,14 +56,14 @@ export function scheduleOf(
     windows,
     revision,
     status: (subject, at) => statusOf(compiled, subject, at),
-    occurrences(from, to) {
-      const found = compiled.flatMap((c) => {
-        const length = c.window.durationMinutes * 60_000;
-        return c
-          .starts(from - length, to)
-          .filter((start) => start < to && start + length > from)
-          .map((start) => ({ window: c.window, start, end: start + length }));
-      });
+    occurrences(from, to, most = Number.POSITIVE_INFINITY) {
+      const found: { window: DeploymentWindow; start: number; end: number }[] = [];
+      for (const { window, starts } of compiled) {
+        const length = window.durationMinutes * minuteMs;
+        for (const start of starts(from - length, to))
+          if (start < to && start + length > from) found.push({ window, start, end: start + length });
+        if (found.length > most) break;
+      }
       return found.sort((a, b) => a.start - b.start || a.window.id - b.window.id);
     },
   };
@@ -122,10 +126,9 @@ function statusOf(all: Compiled[], subject: Subject, at: number): WindowStatus {
             : `No deployment window restricts ${subject.target}`,
       windows: names(overridden.length > 0 ? overridden : inside),
       nextOpen: at,
-      nextClose: closeAfter(at),
+      nextClose: after(at, false),
     };
   }
-  const nextOpen = openAfter(at);
   return {
     open: false,
     reason:
@@ -135,45 +138,65 @@ function statusOf(all: Compiled[], subject: Subject, at: number): WindowStatus {
           ? `Outside of ${quoted(names(fitting))}`
           : `${quoted(names(allows))} ${allows.length > 1 ? 'are' : 'is'} not for a ${subject.type} change of ${subject.risk} risk`,
     windows: names(frozen.length > 0 ? frozen : allows),
-    nextOpen,
+    nextOpen: after(at, true),
     nextClose: null,
   };
 
-  function openAfter(from: number): number | null {
-    for (let t = from; t <= horizon;) {
-      const stops = freezing(t).map((c) => until(c, t));
-      if (stops.length > 0) t = Math.max(...stops);
-      else if (allows.length > 0 && allowing(t).length === 0 && lifted(t).length === 0) {
-        const next = earliest(fitting.map((c) => c.nextStart(t, horizon)));
-        if (next === undefined) return null;
-        t = next;
-      } else return t;
+  function after(from: number, open: boolean): number | null {
+    const effective = [
+      ...freezes.map((c) => ({ c, freezes: true, from: overriddenUntil(c) })),
+      ...fitting.map((c) => ({ c, freezes: false, from: 0 })),
+    ];
+    const lifts = allows.map(overriddenUntil).filter((end) => end > from);
+    let looked = 0;
+    for (let begin = from; begin <= horizon && looked <= mostChanges; begin += chunkMs) {
+      const end = Math.min(begin + chunkMs, horizon + 1);
+      const changes: Change[] = [{ at: begin, frozen: 0, allowed: allows.length === 0 ? 1 : 0 }];
+      const cover = (start: number, stop: number, frozen: number, allowed: number) => {
+        if (start >= stop || start >= end || stop <= begin) return;
+        changes.push({ at: Math.max(start, begin), frozen, allowed });
+        if (stop < end) changes.push({ at: stop, frozen: -frozen, allowed: -allowed });
+      };
+      for (const stop of lifts) cover(begin, stop, 0, 1);
+      for (const { c, freezes: freeze, from: since } of effective) {
+        const [frozen, allowed] = freeze ? [1, 0] : [0, 1];
+        const length = c.window.durationMinutes * minuteMs;
+        // All last equally long: of what began before, the one that ends last decides.
+        cover(Math.max(begin, since), c.coveredUntil(begin) ?? begin, frozen, allowed);
+        for (const start of c.starts(begin, end))
+          if (start > begin && start < end) cover(Math.max(start, since), start + length, frozen, allowed);
+      }
+      const found = firstThat(open, changes);
+      if (found !== undefined) return found;
+      looked += changes.length;
     }
     return null;
   }
-
-  function closeAfter(from: number): number | null {
-    const frozenAt = earliest(
-      freezes.map((c) => {
-        const lapse = overriddenUntil(c);
-        if (lapse <= from) return c.nextStart(from, horizon);
-        return c.coveredUntil(lapse) === undefined ? c.nextStart(lapse, horizon) : lapse;
-      }),
-    );
-    const stop = frozenAt ?? horizon + 1;
-    let end = from;
-    while (allows.length > 0 && end < stop) {
-      const ends = [...allowing(end).map((c) => until(c, end)), ...lifted(end).map(overriddenUntil)];
-      if (ends.length === 0) return end <= horizon ? end : null;
-      end = Math.max(...ends);
-    }
-    return frozenAt ?? null;
-  }
 }
 
-const earliest = (times: (number | undefined)[]): number | undefined => {
-  let found: number | undefined;
-  for (const time of times) if (time !== undefined && (found === undefined || time < found)) found = time;
-  return found;
-};
+/** By how much the number of freezes and of allow windows that cover an instant changes there. */
+interface Change {
+  at: number;
+  frozen: number;
+  allowed: number;
+}
+/** So far is looked at once, and on in as long parts. */
+const chunkMs = 31 * 86_400_000;
+/** Then the rest of the year is not looked through: it would take seconds, in which nobody is answered. */
+const mostChanges = 100_000;
+
+function firstThat(open: boolean, changes: Change[]): number | undefined {
+  changes.sort((a, b) => a.at - b.at);
+  let frozen = 0;
+  let allowed = 0;
+  for (const [n, change] of changes.entries()) {
+    frozen += change.frozen;
+    allowed += change.allowed;
+    // All that happens at one instant happens together.
+    if (changes[n + 1]?.at === change.at) continue;
+    if ((frozen === 0 && allowed > 0) === open) return change.at;
+  }
+  return undefined;
+}
+
 const quoted = (names: string[]) => names.map((name) => `"${name}"`).join(', ');

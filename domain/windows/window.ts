@@ -1,7 +1,7 @@
 import { IANAZone } from 'luxon';
-import { RRule, type Options } from 'rrule';
 import { badInput } from '../errors';
 import type { ChangeType, Risk } from '../machines';
+import { parseRule, recurrenceOf } from './recurrence';
 import { stamp } from './stamp';
 
 /**
@@ -52,11 +52,25 @@ export function instantOf(local: number, timeZone: string): number {
   return zone.offset(second) * minuteMs === after ? second : first;
 }
 
+/** The same of many, in order. Where the clock is the same a day before and a day after, it is not asked for each. */
+function instantsOf(locals: number[], timeZone: string): number[] {
+  const zone = IANAZone.create(timeZone);
+  const offsets = new Map<number, number>();
+  const offsetAt = (day: number) => {
+    const known = offsets.get(day) ?? zone.offset(day * dayMs);
+    offsets.set(day, known);
+    return known;
+  };
+  return locals.map((local) => {
+    const day = Math.floor(local / dayMs);
+    const offset = offsetAt(day - 1);
+    return offset === offsetAt(day + 2) ? local - offset * minuteMs : instantOf(local, timeZone);
+  });
+}
+
 /** Local time at an instant, and where. */
 export const shown = (at: number, timeZone: string): string =>
   `${stamp(at, IANAZone.create(timeZone).offset(at) * minuteMs)} ${timeZone}`;
-
-const frequencies = [RRule.YEARLY, RRule.MONTHLY, RRule.WEEKLY, RRule.DAILY];
 
 /** Why a window makes no sense; undefined when it does. @returns what is wrong and what is allowed. */
 export function whyNoWindow(window: Omit<DeploymentWindow, 'id'>): string | undefined {
@@ -79,19 +93,12 @@ export function whyNoWindow(window: Omit<DeploymentWindow, 'id'>): string | unde
     return window.until || window.exceptDates?.length
       ? 'until and exceptDates need an rrule; without one it happens once.'
       : undefined;
-  let options: Partial<Options>;
-  try {
-    options = parsed(window.rrule).options;
-  } catch (thrown) {
-    return `rrule: ${(thrown as Error).message}; one looks like FREQ=WEEKLY;BYDAY=MO,TU.`;
-  }
-  if (!frequencies.includes(options.freq!)) return 'rrule: FREQ has to be DAILY, WEEKLY, MONTHLY or YEARLY.';
-  if (/BY(MINUTE|SECOND)/i.test(window.rrule))
-    return 'rrule: BYMINUTE and BYSECOND are not taken; start says the minute.';
-  const { interval = 1 } = options;
-  if (!(interval >= 1 && interval <= 1000)) return 'rrule: INTERVAL has to be 1 to 1000.';
+  const { rule, problems } = parseRule(window.rrule);
+  if (problems[0]) return `rrule: ${problems[0]}; one looks like FREQ=WEEKLY;BYDAY=MO,TU.`;
   const compiled = compile({ ...window, id: 0 });
   const start = localMs(window.start);
+  if (!recurrenceOf(rule, start).ends())
+    return 'rrule: COUNT is not reached within 100 years; leave it out, or say UNTIL.';
   if (compiled.happens(start, start + 8 * 366 * dayMs)) return undefined;
   return 'it never happens: the rrule has no occurrence in the eight years after start.';
 }
@@ -102,37 +109,10 @@ export function checkWindow(window: Omit<DeploymentWindow, 'id'>): void {
   if (why) throw badInput(why);
 }
 
-/** The rule without UNTIL, which stands for itself: a zoned rule says it in UTC, and occurrences here are local. */
-function parsed(rrule: string): { options: Partial<Options>; until?: { at: number; utc: boolean } } {
-  const text = rrule.replace(/^RRULE:/i, '').toUpperCase();
-  for (const part of text.split(';'))
-    if (
-      !/^(FREQ|UNTIL|COUNT|INTERVAL|WKST|BY(DAY|MONTHDAY|YEARDAY|WEEKNO|MONTH|SETPOS|HOUR|MINUTE|SECOND))=[A-Z0-9,+-]+$/.test(
-        part,
-      )
-    )
-      throw new Error(`"${part.slice(0, 40)}" is no part of an RFC 5545 rule`);
-  const [, date, time, utc] = /(?:^|;)UNTIL=(\d{8})(?:T(\d{4})\d\d(Z)?)?(?=;|$)/.exec(text) ?? [];
-  const rest = text.replace(/(^|;)UNTIL=[^;]*/, '').replace(/^;/, '');
-  if (/(^|;)UNTIL=/.test(text) && !date) throw new Error('UNTIL looks like 20261231 or 20261231T230000Z');
-  const options = RRule.parseString(rest);
-  if (options.freq === undefined) throw new Error('FREQ is missing');
-  // Throws on values out of range.
-  new RRule({ ...options, dtstart: new Date(0) }, true);
-  if (!date) return { options };
-  const day = `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}`;
-  const at = time ? localMs(`${day}T${time.slice(0, 2)}:${time.slice(2)}`) : localMs(day) + dayMs - 1;
-  if (Number.isNaN(at)) throw new Error('UNTIL is not in the calendar');
-  return { options, until: { at, utc: utc !== undefined } };
-}
-
 /** A window with its occurrences, worked out month by month as they are needed. */
 export interface Compiled {
   window: DeploymentWindow;
-  /**
-   * Whether it begins at all between two local times. In one walk: a rule that never matches (30 February) is walked
-   * through to the year 9999 each time that it is asked.
-   */
+  /** Whether it begins at all between two local times. */
   happens(from: number, to: number): boolean;
   /** Instants at which it begins, in order: those of every (local) month that [from, to] touches. */
   starts(from: number, to: number): number[];
@@ -147,13 +127,16 @@ function monthOf(at: number): number {
   const date = new Date(at);
   return date.getUTCFullYear() * 12 + date.getUTCMonth();
 }
-const monthStart = (month: number) => Date.UTC(Math.floor(month / 12), month % 12, 1);
+const monthStart = (month: number) => new Date(0).setUTCFullYear(0, month, 1);
+/** Whoever asks about any time there is makes months be worked out; so many are kept of a window. */
+const mostMonths = 600;
 
 export function compile(window: DeploymentWindow): Compiled {
   const { timeZone } = window;
   const durationMs = window.durationMinutes * minuteMs;
   const first = localMs(window.start);
-  const rule = window.rrule ? parsed(window.rrule) : undefined;
+  const rule = window.rrule ? parseRule(window.rrule).rule : undefined;
+  const recurrence = rule && recurrenceOf(rule, first);
   const skipped = new Set(window.exceptDates);
   const last = window.until
     ? localMs(window.until) + (window.until.length === 10 ? dayMs - 1 : 0)
@@ -168,36 +151,30 @@ export function compile(window: DeploymentWindow): Compiled {
     if (!rule?.until) return true;
     return (rule.until.utc ? instantOf(local, timeZone) : local) <= rule.until.at;
   };
-  /** Local beginnings in [from, to), as long as `goOn` says so. */
-  const between = (from: number, to: number, goOn?: (local: number) => boolean): number[] => {
+  /** Local beginnings in [from, to). */
+  const between = (from: number, to: number): number[] => {
     if (first >= to || last < from) return [];
-    if (!rule) return first >= from ? [first] : [];
-    const recurrence = new RRule(
-      { ...rule.options, dtstart: new Date(nearStart(rule.options, first, from)) },
-      true,
-    );
-    const each = goOn && ((date: Date) => goOn(date.getTime()));
-    return recurrence.between(new Date(from), new Date(to - 1), true, each).map((date) => date.getTime());
+    if (!recurrence) return first >= from ? [first] : [];
+    return recurrence.between(from, to).filter(within);
   };
   const months = new Map<number, number[]>();
   function startsIn(month: number): number[] {
     const known = months.get(month);
     if (known) return known;
-    const local = between(monthStart(month), monthStart(month + 1)).filter(within);
+    const local = between(monthStart(month), monthStart(month + 1));
     // A beginning that a clock change skips may fall on the next one; that is one instant.
-    const found = [...new Set(local.map((at) => instantOf(at, timeZone)))].sort((a, b) => a - b);
+    const found = [...new Set(instantsOf(local, timeZone))].sort((a, b) => a - b);
+    if (months.size >= mostMonths) months.clear();
     months.set(month, found);
     return found;
   }
   return {
     window,
     happens(from, to) {
-      let found = false;
-      between(from, to, (local) => {
-        found = within(local);
-        return !found;
-      });
-      return found;
+      for (let month = monthOf(from); month <= monthOf(to); month++)
+        if (between(Math.max(from, monthStart(month)), Math.min(to, monthStart(month + 1))).length > 0)
+          return true;
+      return false;
     },
     starts(from, to) {
       const found: number[] = [];
@@ -223,17 +200,6 @@ export function compile(window: DeploymentWindow): Compiled {
       return undefined;
     },
   };
-}
-
-/**
- * A start of the same rule that is near: rrule walks from the start, which may be years ago. Whole intervals on, a
- * daily or weekly rule has the same occurrences; one that counts them has not.
- */
-function nearStart({ freq, interval = 1, count }: Partial<Options>, first: number, from: number): number {
-  const step =
-    freq === RRule.DAILY ? dayMs * interval : freq === RRule.WEEKLY ? 7 * dayMs * interval : undefined;
-  if (step === undefined || count || from <= first) return first;
-  return first + Math.max(0, Math.floor((from - first) / step) - 1) * step;
 }
 
 /** How many of a sorted list are not after `at`. */
