@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fit } from '../domain/input';
 import type { NewLine } from '../db/log';
 import { logLines } from './metrics';
 
@@ -69,8 +70,7 @@ export function openLog(
     // Attached once, not for each line: while lines keep coming this promise lives as long as the step.
     flushing.catch(() => undefined);
   };
-  // PostgreSQL's text can not hold NUL, nor half of a surrogate pair.
-  const clean = (text: string) => redact(text).replaceAll('\0', '\u2400').toWellFormed();
+  const clean = (text: string) => fit(redact(text));
 
   return {
     clean,

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Request, Response, Router } from 'express';
 import type { z } from 'zod';
 import { badInput, SignalboxError } from '../domain/errors';
+import { whyUnfit } from '../domain/input';
 import { may, permissions, whyMayNot, type Permission } from '../domain/permissions';
 import { problemText, problemsOf } from '../domain/strict';
 import type { Db, Tx } from '../db/connect';
@@ -238,7 +239,11 @@ async function* withFirst(first: IteratorResult<string>, rest: AsyncIterator<str
 function parse(schema: z.ZodType | undefined, input: unknown, what: string): never {
   if (!schema) return undefined as never;
   const parsed = schema.safeParse(input);
-  if (parsed.success) return parsed.data as never;
+  if (parsed.success) {
+    const why = whyUnfit(parsed.data);
+    if (why) throw badInput(`The ${what} is not valid. ${why}.`);
+    return parsed.data as never;
+  }
   const problems = problemsOf(parsed.error, input);
   throw badInput(`The ${what} is not valid. ${problemText(problems).replaceAll('\n', '; ')}`, { problems });
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { programText } from './input';
 import { strict } from './strict';
 
 /**
@@ -6,7 +7,7 @@ import { strict } from './strict';
  * to what the record believed: somebody may have switched the target by hand, or it was another tool's before.
  */
 const digest = /^[0-9a-f]{64}$/;
-const text = (max: number) => z.string('allowed: text').min(1).max(max);
+const text = (max: number) => programText(max, 1);
 export const observedSchema = z.discriminatedUnion('kind', [
   strict({ kind: z.literal('nothing') }),
   /** One of Signalbox's releases, by its digest. */

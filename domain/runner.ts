@@ -1,12 +1,16 @@
 import { z } from 'zod';
+import { instant as at, programText, wholeNumber } from './input';
 import { observedSchema } from './observed';
 import { strict } from './strict';
 
 /** What a runner says to the API: it does a target's steps on the target's own host and records them here. */
-const text = (max: number) => z.string('allowed: text').min(1).max(max);
-const number = z.number('allowed: a number').int('allowed: a whole number').min(1);
+const text = (max: number) => programText(max, 1);
+const number = wholeNumber(1);
+/** Bytes, times in ms, fencing numbers: in PostgreSQL's bigint, and what is counted on from there still exact. */
+const large = wholeNumber(0, 2 ** 50);
+/** Longer lines come in pieces. */
+const mostLineChars = 1_000_000;
 const digest = z.string().regex(/^[0-9a-f]{64}$/, 'allowed: a SHA-256 in hex');
-const at = z.iso.datetime('allowed: a time in ISO 8601');
 
 const steps = [
   'build',
@@ -27,20 +31,20 @@ const stepTry = strict({
   owner: text(200),
   round: number,
   attempt: number,
-  scheduled: number.optional(),
+  scheduled: large.optional(),
   during: z
     .array(z.enum(['running', 'rolling-back']))
     .min(1)
     .max(2),
 });
-const proof = { sha256: digest, bytes: z.number().int().min(0), entries: z.number().int().min(0) };
+const proof = { sha256: digest, bytes: large, entries: wholeNumber(0) };
 const made = z.discriminatedUnion('kind', [
   strict({
     kind: z.literal('release'),
     release: digest,
     build: strict({
       recipe: digest,
-      bytes: z.number().int().min(0),
+      bytes: large,
       startedAt: at,
       finishedAt: at,
     }).optional(),
@@ -58,7 +62,7 @@ export const beginBody = strict({ try: stepTry, recipe: digest });
 export const fenceBody = strict({
   try: stepTry,
   /** What the target holds; runners of the previous version do not say it. */
-  held: strict({ fence: z.number().int().min(0), by: z.string().max(300).nullable() }).optional(),
+  held: strict({ fence: large, by: programText(300).nullable() }).optional(),
 });
 /** Digest of all that acts on the target, by the runner's own targets file; runners of the previous version do not say it. */
 const acts = digest.optional();
@@ -71,17 +75,19 @@ export const observedBody = strict({
 });
 export const troubleBody = strict({
   try: stepTry,
-  met: strict({ cause: text(100), message: z.string().max(100_000), nextTryMs: z.number().int().min(0) }),
+  met: strict({ cause: text(100), message: programText(100_000), nextTryMs: wholeNumber(0) }),
 });
 export const overcameBody = strict({ try: stepTry, kept: z.array(text(100)).max(100) });
 export const linesBody = strict({
   try: stepTry,
-  lines: z.array(strict({ at, stream: z.enum(['out', 'err', 'note']), text: z.string() })).max(10_000),
+  lines: z
+    .array(strict({ at, stream: z.enum(['out', 'err', 'note']), text: programText(mostLineChars) }))
+    .max(10_000),
 });
 export const finishBody = strict({
   try: stepTry,
   to: z.enum(['done', 'failed']),
-  detail: z.string().max(100_000),
+  detail: programText(100_000),
   made: made.optional(),
 });
 export const helloBody = strict({ id: text(100), host: text(300), version: text(50), startedAt: at, acts });

@@ -1,6 +1,17 @@
 import { z } from 'zod';
 import { targetName } from './config';
 import { measureNames } from './delivery-metrics';
+import {
+  instant,
+  line,
+  localDay,
+  localTime,
+  paragraph,
+  reason,
+  revision,
+  wholeNumber,
+  wholeNumberText,
+} from './input';
 import { maxDurationMinutes } from './windows/window';
 import { changeTypes, risks, roles, statesOf, triggers } from './machines';
 import { parseGrant, permissions, type Permission } from './permissions';
@@ -11,29 +22,13 @@ const permissionNames = Object.keys(permissions) as [Permission, ...Permission[]
 
 /** What the API takes and answers. One source for validation, types and the OpenAPI document. */
 
-// PostgreSQL's text holds every character but NUL; refusing it here keeps it a 400.
-const noNul = (value: string) => !value.includes('\0');
-// A title or a reason is shown in terminals too, where control characters would act.
-const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/;
-export const line = (max: number) =>
-  z
-    .string()
-    .trim()
-    .min(1, 'must not be empty')
-    .max(max)
-    .refine(noNul, 'must not contain NUL')
-    .refine((value) => !controls.test(value.replaceAll('\0', '')), 'must not contain control characters')
-    .refine((value) => value.isWellFormed(), 'must be well-formed Unicode');
-export const reason = line(2000);
-
-export const paragraph = line(20_000);
 const backlogItems = z
   .array(z.string().regex(/^ITEM-[1-9][0-9]{0,8}$/, 'allowed: keys such as ITEM-12'))
   .max(200)
   .describe('besides those that the commits name');
 const planned = strict({
-  start: z.iso.datetime().describe('UTC'),
-  minutes: z.number().int().min(1).max(10_080),
+  start: instant.describe('UTC'),
+  minutes: wholeNumber(1, 10_080),
 });
 
 /** While a target's repository is copied: what happens, and when to send the same request again. */
@@ -57,7 +52,7 @@ export type CopyingView = z.infer<typeof copyingView>;
 
 export const shipBody = strict({
   target: targetName,
-  revision: line(200).refine((v) => !v.startsWith('-'), 'must not start with a dash'),
+  revision,
   title: line(200),
   backlogItems: backlogItems.default([]),
   change: strict({
@@ -102,9 +97,7 @@ export const resolveBody = strict({ action: z.enum(['retry', 'accept']), reason 
 /** What may be changed of a request; what is left out stays. */
 export const editBody = strict({
   title: line(200).optional(),
-  revision: line(200)
-    .refine((v) => !v.startsWith('-'), 'must not start with a dash')
-    .optional(),
+  revision: revision.optional(),
   type: z.enum(changeTypes).optional(),
   risk: z.enum(risks).optional(),
   riskReason: reason.nullable().optional(),
@@ -118,12 +111,6 @@ export const editBody = strict({
 }).meta({ id: 'EditChangeRequest' });
 export const reviewBody = strict({ comment: reason }).meta({ id: 'Review' });
 
-const localTime = z
-  .string()
-  .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d$/, 'allowed: local time such as 2026-01-05T20:00');
-const localDay = z
-  .string()
-  .regex(/^\d{4}-\d\d-\d\d(T\d\d:\d\d)?$/, 'allowed: a local date or time such as 2026-12-24');
 const windowFields = {
   name: line(100),
   kind: z.enum(['allow', 'freeze']),
@@ -132,7 +119,7 @@ const windowFields = {
     .describe('one target, one environment, or with neither all'),
   start: localTime.describe('local time of the first occurrence'),
   timeZone: line(60).describe('IANA zone'),
-  durationMinutes: z.number().int().min(1).max(maxDurationMinutes),
+  durationMinutes: wholeNumber(1, maxDurationMinutes),
   rrule: line(500).optional().describe('RFC 5545; left out: once'),
   exceptDates: z.array(localDay).max(1000).optional(),
   until: localDay.optional(),
@@ -159,7 +146,7 @@ export const windowEdit = strict({
 export const overrideBody = strict({
   promotion: z.string().max(20).describe('CP-7'),
   reason,
-  expiresAt: z.iso.datetime(),
+  expiresAt: instant,
 }).meta({ id: 'AskOverride' });
 export const windowStatusQuery = strict({
   target: targetName.optional(),
@@ -168,23 +155,23 @@ export const windowStatusQuery = strict({
     .max(20)
     .optional()
     .describe('CP-7: its target, type, risk and overrides; instead of target'),
-  at: z.iso.datetime().optional().describe('left out: now'),
+  at: instant.optional().describe('left out: now'),
   type: z.enum(changeTypes).default('normal'),
   risk: z.enum(risks).default('medium'),
 });
-export const calendarQuery = strict({ from: z.iso.datetime(), to: z.iso.datetime() });
+export const calendarQuery = strict({ from: instant, to: instant });
 export const feedBody = strict({ label: line(100).describe('what will read it, such as a phone') }).meta({
   id: 'NewFeed',
 });
 export const deliveriesQuery = strict({
-  limit: z.coerce.number().int().min(1).max(200).default(50),
+  limit: wholeNumberText(1, 200).default(50),
   cursor: z.string().max(200).optional(),
   status: z.enum(statesOf('delivery')).optional(),
 });
 export const emptyBody = strict({}).meta({ id: 'Empty' });
 
 export const listQuery = strict({
-  limit: z.coerce.number().int().min(1).max(200).default(50),
+  limit: wholeNumberText(1, 200).default(50),
   cursor: z.string().max(200).optional(),
   target: targetName.optional(),
 });
@@ -202,8 +189,8 @@ export const promotionsQuery = strict({
     .describe('several: any of them'),
 });
 export const logQuery = strict({
-  after: z.coerce.number().int().min(0).max(2_147_483_647).default(0),
-  limit: z.coerce.number().int().min(1).max(5000).default(1000),
+  after: wholeNumberText(0).default(0),
+  limit: wholeNumberText(1, 5000).default(1000),
   tail: z
     .literal('true', 'allowed: true')
     .optional()
@@ -375,13 +362,7 @@ export const windowView = z
 export type WindowView = z.infer<typeof windowView>;
 
 export const previewQuery = strict({
-  replaces: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(2_147_483_647)
-    .optional()
-    .describe('number of the window that it is to take the place of'),
+  replaces: wholeNumberText(1).optional().describe('number of the window that it is to take the place of'),
 });
 export const previewView = z
   .object({
@@ -430,7 +411,7 @@ export const feedView = z
   .meta({ id: 'CalendarFeed' });
 
 export const deliveryMetricsQuery = strict({
-  days: z.coerce.number().int().min(1).max(366).default(30),
+  days: wholeNumberText(1, 366).default(30),
   target: targetName.optional(),
 });
 export const deliveryMetricsView = z
@@ -678,7 +659,7 @@ export const newTokenBody = strict({
   person: line(200),
   roles: z.array(grant).min(1).max(50),
   label: line(200).optional(),
-  expiresAt: z.iso.datetime().nullable().describe('null: it does not run out'),
+  expiresAt: instant.nullable().describe('null: it does not run out'),
 }).meta({ id: 'NewToken' });
 export const tokenView = z
   .object({
@@ -709,14 +690,14 @@ export const switchBody = strict({ person: line(200) }).meta({ id: 'Switch' });
 export const sessionView = z.object({ person: z.string() }).meta({ id: 'Session' });
 
 export const auditQuery = strict({
-  limit: z.coerce.number().int().min(1).max(200).default(50),
+  limit: wholeNumberText(1, 200).default(50),
   cursor: z.string().max(200).optional(),
   actor: line(200).optional(),
   action: line(100).optional().describe('an action or how it begins, such as "deployment."'),
   subject: line(200).optional().describe('a key, such as CP-7.1'),
   request: line(100).optional(),
-  from: z.iso.datetime().optional(),
-  to: z.iso.datetime().optional(),
+  from: instant.optional(),
+  to: instant.optional(),
 });
 export const auditEntry = z
   .object({

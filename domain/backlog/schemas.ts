@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { priorities, statesOf } from '../machines';
-import { at, line, paragraph, reason, versioned } from '../schemas';
+import { day, line, paragraph, reason, wholeNumber, wholeNumberText } from '../input';
+import { at, versioned } from '../schemas';
 import { sorts } from './item';
 import { strict } from '../strict';
 
@@ -9,7 +10,6 @@ const key = (prefix: 'ITEM' | 'EPIC', example: string) =>
   z.string().regex(new RegExp(`^${prefix}-[1-9][0-9]{0,8}$`), `allowed: keys such as ${example}`);
 const itemKey = key('ITEM', 'ITEM-12');
 const epicKey = key('EPIC', 'EPIC-3');
-const day = z.iso.date('allowed: a day such as 2026-12-24');
 const label = line(60).refine((value) => !/[,;]/.test(value), 'must not contain comma or semicolon');
 const labels = z
   .array(label)
@@ -60,7 +60,7 @@ export const rankBody = strict({ before: itemKey.optional(), after: itemKey.opti
 
 export const bulkBody = strict({
   items: z
-    .array(strict({ key: itemKey, version: z.number().int().min(1).optional() }))
+    .array(strict({ key: itemKey, version: wholeNumber(1).optional() }))
     .min(1)
     .max(500)
     .describe('with a version: only if it still is at that one'),
@@ -103,13 +103,9 @@ export const filterQuery = strict(filter);
 export const itemsQuery = strict({
   ...filter,
   sort: z.enum(sorts, `allowed: ${sorts.join(', ')}`).default('rank'),
-  limit: z.coerce.number().int().min(1).max(200).default(50),
+  limit: wholeNumberText(1, 200).default(50),
   cursor: z.string().max(1000).optional(),
-  skip: z.coerce
-    .number()
-    .int()
-    .min(0)
-    .max(10_000_000)
+  skip: wholeNumberText(0, 10_000_000)
     .default(0)
     .describe('how many to leave out: for a view that is scrolled anywhere; whoever reads all uses cursor'),
 });
@@ -139,7 +135,7 @@ export const epicStatuses = ['open', 'in-progress', 'done'] as const;
 export const epicsQuery = strict({
   status: z.enum(epicStatuses).optional(),
   owner: owner.optional(),
-  limit: z.coerce.number().int().min(1).max(200).default(50),
+  limit: wholeNumberText(1, 200).default(50),
   cursor: z.string().max(200).optional(),
 });
 
@@ -151,7 +147,7 @@ export const wipLimitsBody = strict({
           .string()
           .max(210)
           .refine((scope) => scopeForm(scope), 'allowed: board, owner:<name> or epic:EPIC-3'),
-        limit: z.number().int().min(0).max(1_000_000),
+        limit: wholeNumber(0, 1_000_000),
       }),
     )
     .max(1000)

@@ -75,6 +75,12 @@ it('refuses what has not the form of it, and changes nothing', async () => {
     ['begin', { try: { ...good, round: 0 }, recipe: digest }],
     ['begin', { try: good, recipe: 'short' }],
     ['begin', { try: good, recipe: digest, surprise: 1 }],
+    ['begin', { try: { ...good, attempt: 2 ** 31 }, recipe: digest }],
+    ['begin', { try: { ...good, scheduled: 2 ** 53 }, recipe: digest }],
+    ['fence', { try: good, held: { fence: 2 ** 53 - 1, by: null } }],
+    ['trouble', { try: good, met: { cause: 'c', message: 'm', nextTryMs: 2 ** 53 - 1 } }],
+    ['lines', { try: good, lines: [{ at: '0000-01-01T00:00:00Z', stream: 'out', text: 'x' }] }],
+    ['claim', { deployment: 2 ** 31, owner: 'o', runner: 'r' }],
     ['fence', {}],
     ['permit', { try: good, what: 'build', recipe: digest }],
     ['lines', { try: good, lines: [{ at: 'now', stream: 'out', text: 'x' }] }],
@@ -120,7 +126,11 @@ it('takes the steps of a deployment that is its own, once each, by the newest tr
   const begun = (await say('begin', { try: first, recipe: digest })).body.value;
   expect(begun).toMatchObject({ trigger: 'deploy', release: null, before: null, built: null });
   const line = { at: '2026-01-01T00:00:00Z', stream: 'out', text: 'building' };
-  expect((await say('lines', { try: first, lines: [line, line] })).status).toBe(200);
+  // What a program printed cannot be said again, so that it is kept as far as a database can.
+  const odd = { ...line, text: 'a\0b \ud800' };
+  expect((await say('lines', { try: first, lines: [line, odd] })).status).toBe(200);
+  const kept = await world.db('deployment_log').where({ deployment }).orderBy('seq').pluck('text');
+  expect(kept).toEqual(['building', 'a\u2400b \ufffd']);
   const fence = (await say('fence', { try: first })).body.value;
   expect(fence).toBeGreaterThan(0);
 
