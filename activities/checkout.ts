@@ -1,7 +1,7 @@
 import { open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SignalboxError } from '../domain/errors';
-import { git, GitError, withoutUserinfo, type GitOptions } from './git-command';
+import { copyLimitMs, git, GitError, withoutUserinfo, type GitOptions } from './git-command';
 import { releaseUmask } from './process';
 
 /**
@@ -15,7 +15,7 @@ export async function checkOut(
   into: string,
   how: GitOptions,
 ): Promise<void> {
-  const options = { ...how, umask: releaseUmask };
+  const options = { limitMs: copyLimitMs, ...how, umask: releaseUmask };
   const { mirror, repository, commit } = from;
   const at = (...args: string[]) => git(['-C', into, ...args], options);
   await rm(into, { recursive: true, force: true });

@@ -13,7 +13,7 @@ export interface GitOptions {
   signal?: AbortSignal;
   /** It is killed when neither output, input nor computing moved for so long. */
   stallMs?: number;
-  /** It is killed when it takes longer than this; left out: as long as something moves. */
+  /** It is killed when it takes longer than this, whatever moves. */
   limitMs?: number;
   /** Path that marks its processes, by which a later process finds and kills what was left of it. */
   mark?: string;
@@ -23,6 +23,12 @@ export interface GitOptions {
   onProgress?(line: string): void;
 }
 export const defaultStallMs = 45_000;
+/** For what reads and writes on this host alone. */
+const defaultLimitMs = 300_000;
+/** For what copies a repository, which may be large and far away. */
+export const copyLimitMs = 12 * 3_600_000;
+/** In characters. More is no answer to anything that is asked here, and would fill the memory. */
+const mostOutput = 67_108_864;
 const graceMs = 2_000;
 const keptStderr = 8_192;
 
@@ -58,12 +64,12 @@ export class GitError extends Error {
     this.stderr = withoutUserinfo(stderr);
   }
 }
-/** It was ended by Signalbox because it hung or took too long. */
+/** It was ended by Signalbox because it hung, took too long or printed too much. */
 export class GitHung extends GitError {}
 
 /** @returns what it printed. @throws GitError, GitHung, or the signal's reason. */
 export async function git(args: string[], options: GitOptions = {}): Promise<string> {
-  const { signal, stallMs = defaultStallMs, limitMs, mark, onProgress } = options;
+  const { signal, stallMs = defaultStallMs, limitMs = defaultLimitMs, mark, onProgress } = options;
   signal?.throwIfAborted();
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => passed.test(name)));
   const lowSpeedSeconds = String(Math.ceil(stallMs / 1000));
@@ -94,9 +100,14 @@ export async function git(args: string[], options: GitOptions = {}): Promise<str
   let err = '';
   let movedAt = performance.now();
   const moved = () => void (movedAt = performance.now());
+  let hung: string | undefined;
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    out += text;
     moved();
+    if (out.length <= mostOutput) out += text;
+    else if (!hung) {
+      hung = `it printed more than ${mostOutput / 1_048_576} MiB, so it was ended`;
+      stop();
+    }
   });
   let rest = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -109,7 +120,6 @@ export async function git(args: string[], options: GitOptions = {}): Promise<str
   });
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
 
-  let hung: string | undefined;
   let killer: NodeJS.Timeout | undefined;
   const stop = () => {
     if (child.pid === undefined) return;
@@ -124,11 +134,11 @@ export async function git(args: string[], options: GitOptions = {}): Promise<str
       if (now !== seen) moved();
       seen = now;
       const stalled = performance.now() - movedAt >= stallMs;
-      const late = limitMs !== undefined && performance.now() - begun >= limitMs;
+      const late = performance.now() - begun >= limitMs;
       if (hung || (!stalled && !late)) return;
       hung = stalled
         ? `nothing moved for ${seconds(stallMs)} s, so it was ended`
-        : `it was not done after ${seconds(limitMs!)} s, so it was ended`;
+        : `it was not done after ${seconds(limitMs)} s, so it was ended`;
       stop();
     },
     Math.min(1_000, stallMs / 4),

@@ -2,9 +2,11 @@ import { distance } from 'fastest-levenshtein';
 import { printable } from '../domain/printable';
 import { mostCommits, type Comparison } from '../domain/comparison';
 import { badInput, SignalboxError } from '../domain/errors';
+import { fit } from '../domain/input';
 import { progressText, type MirrorProgress } from '../domain/mirror';
+import { isHash, isWholeHash, revisionForm, whyNoRevision } from '../domain/revision';
 import { checkOut } from './checkout';
-import { defaultStallMs, git, GitError } from './git-command';
+import { defaultStallMs, git, GitError, GitHung } from './git-command';
 import { createMirrors } from './mirrors';
 
 export { git, GitError, withoutUserinfo } from './git-command';
@@ -41,17 +43,17 @@ export interface Source {
 }
 
 /** What the database and a terminal can hold. */
-const plain = (text: string) => printable(text).replaceAll('\0', '').toWellFormed();
+const plain = (text: string) => printable(fit(text));
 
 /** Whoever commits chooses the time, and may choose any: one that a calendar has. */
 const instant = (seconds: number) =>
   new Date(Math.min(Math.max(seconds, 0), 253_402_300_799) * 1000).toISOString();
 
-/** Searches of messages: git gives their regular expressions neither a limit of time nor of memory. */
-const search = /:\/|\^\{\//;
 const lookUpMs = 30_000;
 const compareMs = 50_000;
 const comparePatienceMs = 5_000;
+/** More names are not searched for the nearest. */
+const mostNames = 2_000;
 
 /**
  * @param folder where the mirrors lie; one process at a time may own it.
@@ -61,22 +63,33 @@ export function createSource(folder: string, limits: { stallMs?: number } = {}):
   const { stallMs = defaultStallMs } = limits;
   const mirrors = createMirrors(folder, stallMs);
 
-  const lookUp = async (
-    mirror: string,
-    revision: string,
-    signal?: AbortSignal,
-  ): Promise<string | undefined> => {
+  /** What git answers to a question; undefined: it says no. */
+  const asked = async (mirror: string, args: string[], signal?: AbortSignal): Promise<string | undefined> => {
     try {
-      const found = await git(
-        ['--git-dir', mirror, 'rev-parse', '--verify', '--quiet', '--end-of-options', `${revision}^{commit}`],
-        { signal, limitMs: lookUpMs },
-      );
-      return found.trim();
+      return (await git(['--git-dir', mirror, ...args], { signal, limitMs: lookUpMs })).trim();
     } catch (thrown) {
       // One that a signal ended did not look.
       if (thrown instanceof GitError && thrown.code !== null) return undefined;
       throw thrown;
     }
+  };
+  /** @param hash of a commit, or of a tag's object; its first digits do. */
+  const lookUp = (mirror: string, hash: string, signal?: AbortSignal) =>
+    asked(mirror, ['rev-parse', '--verify', '--quiet', '--end-of-options', `${hash}^{commit}`], signal);
+  /** The commit that a tag, a branch or a hash names. Git's own look-up also takes files of the mirror and expressions. */
+  const commitNamed = async (mirror: string, revision: string): Promise<string | undefined> => {
+    if (isWholeHash(revision)) return lookUp(mirror, revision);
+    const full = /^(refs\/)?(tags|heads)\//.exec(revision);
+    const refs = [
+      ...(full ? [full[1] ? revision : `refs/${revision}`] : []),
+      `refs/tags/${revision}`,
+      `refs/heads/${revision}`,
+    ];
+    for (const ref of refs) {
+      const hash = await asked(mirror, ['show-ref', '--verify', '--hash', '--', ref]);
+      if (hash) return lookUp(mirror, hash);
+    }
+    return isHash(revision) ? lookUp(mirror, revision) : undefined;
   };
   /** @returns the mirror, which holds the commit. @throws commit-gone; repository-unreachable. */
   const mirrorWith = async (target: string, repository: string, commit: string, signal?: AbortSignal) => {
@@ -92,22 +105,32 @@ export function createSource(folder: string, limits: { stallMs?: number } = {}):
       `The repository of ${target} no longer has commit ${commit}: its branch was deleted or force-pushed. Ship the revision again, or push the commit back and retry.`,
     );
 
+  /** A git that takes too long over what somebody asked is a verdict for them, and no fault of Signalbox. */
+  const inTime = async <T>(target: string, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (thrown) {
+      if (!(thrown instanceof GitHung)) throw thrown;
+      throw new SignalboxError(
+        'repository-unreachable',
+        `The repository of ${target} could not be read in time: ${thrown.stderr}. Try again; when it stays so, ship a smaller change.`,
+      );
+    }
+  };
+
   return {
     mirror: (target, repository, { since, patienceMs }) =>
       mirrors.begin(target, repository, since, patienceMs),
     close: () => mirrors.close(),
     async resolve(target, repository, revision, since = performance.now()) {
-      if (search.test(revision))
-        throw badInput(
-          `"${revision}" searches the messages of commits; name a branch, a tag or a commit instead.`,
-        );
+      const why = whyNoRevision(revision);
+      if (why) throw badInput(`"${plain(revision)}" ${why}; ${revisionForm}.`);
       const mirror = mirrors.of(target);
       await mirrors.update(target, repository, since);
-      const commit = await lookUp(mirror, revision);
+      const commit = await inTime(target, () => commitNamed(mirror, revision));
       if (commit) return commit;
-      const names = (await git(['--git-dir', mirror, 'for-each-ref', '--format=%(refname:short)']))
-        .split('\n')
-        .filter(Boolean);
+      const newest = ['--sort=-creatordate', `--count=${mostNames}`, '--format=%(refname:short)'];
+      const names = (await git(['--git-dir', mirror, 'for-each-ref', ...newest])).split('\n').filter(Boolean);
       const nearest = names
         .map((name) => ({ name, far: distance(name, revision) }))
         .sort((a, b) => a.far - b.far || a.name.localeCompare(b.name))
@@ -133,33 +156,17 @@ export function createSource(folder: string, limits: { stallMs?: number } = {}):
       const limited = { limitMs: compareMs };
       const at = ['--git-dir', mirror];
       const base = from === null ? undefined : await lookUp(mirror, from);
-      const log = await git(
-        [
-          ...at,
-          'log',
-          `--max-count=${mostCommits}`,
-          '--format=%H%x1f%an%x1f%ct%x1f%s%x1e',
-          base ? `${base}..${to}` : to,
-          '--',
-        ],
-        limited,
-      );
-      const emptyTree = (await git([...at, 'hash-object', '-t', 'tree', '/dev/null'])).trim();
-      const stat = await git(
-        [
-          ...at,
-          'diff',
-          '--numstat',
-          '-z',
-          '--no-renames',
-          '--no-ext-diff',
-          '--no-textconv',
-          base ?? emptyTree,
-          to,
-          '--',
-        ],
-        limited,
-      );
+      const [log, stat] = await inTime(target, async () => {
+        const range = base ? `${base}..${to}` : to;
+        const format = ['--format=%H%x1f%an%x1f%ct%x1f%s%x1e', `--max-count=${mostCommits}`];
+        const commits = await git([...at, 'log', ...format, range, '--'], limited);
+        const emptyTree = (await git([...at, 'hash-object', '-t', 'tree', '/dev/null'])).trim();
+        const plainly = ['--numstat', '-z', '--no-renames', '--no-ext-diff', '--no-textconv'];
+        return [
+          commits,
+          await git([...at, 'diff', ...plainly, base ?? emptyTree, to, '--'], limited),
+        ] as const;
+      });
       const commits = log
         .split('\x1e')
         .map((row) => row.trim().split('\x1f'))

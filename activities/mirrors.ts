@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SignalboxError } from '../domain/errors';
 import { progressOf, type MirrorProgress } from '../domain/mirror';
-import { git, GitError } from './git-command';
+import { copyLimitMs, git, GitError } from './git-command';
 import { reap } from './process';
 
 /**
@@ -93,7 +93,7 @@ export function createMirrors(folder: string, stallMs: number): Mirrors {
           '+refs/heads/*:refs/heads/*',
           '+refs/tags/*:refs/tags/*',
         ],
-        { ...options, onProgress: (line) => void (fetch.progress = progressOf(line)) },
+        { ...options, limitMs: copyLimitMs, onProgress: (line) => void (fetch.progress = progressOf(line)) },
       );
     } catch (thrown) {
       if (!(thrown instanceof GitError)) throw thrown;

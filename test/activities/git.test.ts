@@ -34,6 +34,27 @@ it('resolves tags (annotated too), branches and commits to a commit', async () =
   expect(v1).toMatch(/^[0-9a-f]{40}$/);
   expect(await source.resolve('t', repository, v1.slice(0, 10))).toBe(v1);
   expect(await source.resolve('t', repository, 'v2')).toBe(await source.resolve('t', repository, 'main'));
+  for (const name of ['tags/v1', 'refs/tags/v1', v1, v1.toUpperCase()])
+    expect(await source.resolve('t', repository, name)).toBe(v1);
+  await expect(source.resolve('t', repository, `v0-1-g${v1.slice(0, 10)}`)).rejects.toMatchObject({
+    code: 'unknown-revision',
+  });
+  expect(await source.resolve('t', repository, 'refs/heads/main')).toBe(
+    await source.resolve('t', repository, 'heads/main'),
+  );
+});
+
+it('ends a git that prints without end, and one that computes without end', async () => {
+  const doing = (what: string) => ['-c', `alias.x=!${what}`, '-C', repository, 'x'];
+  const limits = { limitMs: 60_000, signal: AbortSignal.timeout(50_000) };
+  await expect(git(doing('yes'), limits)).rejects.toThrow('it printed more than 64 MiB, so it was ended');
+  await expect(git(doing('while :; do :; done'), { limitMs: 500 })).rejects.toThrow('it was not done after');
+});
+
+it('takes a name that looks like a hash for a name', async () => {
+  await git(['-C', repository, 'tag', 'abcdef', 'v1']);
+  expect(await source.resolve('t', repository, 'abcdef')).toBe(await source.resolve('t', repository, 'v1'));
+  await git(['-C', repository, 'tag', '-d', 'abcdef']);
 });
 
 it('sees what was pushed since', async () => {
@@ -45,12 +66,61 @@ it('sees what was pushed since', async () => {
 it.each([
   ['v4', 'Nearest: v1, v2, v3'],
   ['mian', 'Nearest: main'],
-  ['--output=/tmp/owned', 'no revision'],
-  ['v1:a.txt', 'no revision'],
+  // Files of the mirror, and what `git describe` says, name nothing.
+  ['HEAD', 'no revision'],
+  ['FETCH_HEAD', 'no revision'],
+  ['config', 'no revision'],
+  ['v1-0-gabcdef', 'no revision'],
 ])('an unknown revision %s is told with the nearest names', async (revision, told) => {
   await expect(source.resolve('t', repository, revision)).rejects.toMatchObject({
     code: 'unknown-revision',
     message: expect.stringContaining(told),
+  });
+});
+
+it.each([
+  ...[
+    '--output=/tmp/owned',
+    '-h',
+    'v1:a.txt',
+    ':a.txt',
+    ':/',
+    ':/one',
+    'v1^{/one}',
+    'v1^{tree}',
+    'v1~1',
+    'v1^',
+  ],
+  ...[
+    '^v1',
+    'v1..v2',
+    'v1...v2',
+    'v1^!',
+    'v1^@',
+    '@',
+    '@{-1}',
+    'main@{1 day ago}',
+    'main@{u}',
+    '--all',
+    '--glob=*',
+  ],
+  ...[
+    'v*',
+    'v[1]',
+    'a b',
+    'v1\u0000',
+    '../v1',
+    'refs/heads/../../config',
+    '/v1',
+    'v1/',
+    'v1.lock',
+    '.v1',
+    'v1.',
+  ],
+])('what is no name and no hash is refused, and git never evaluates it: %s', async (revision) => {
+  await expect(source.resolve('t', repository, revision)).rejects.toMatchObject({
+    code: 'invalid-input',
+    message: expect.stringContaining('name a tag, a branch or a commit'),
   });
 });
 

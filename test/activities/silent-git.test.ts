@@ -159,12 +159,3 @@ it('what a killed fetch left does not stop the next one', async () => {
   ).toEqual([]);
   await after.close();
 });
-
-it.each([':/(a{1,255}){1,255}', 'v1^{/(a{1,255}){1,255}}'])(
-  'a search by a regular expression is refused: git gives it neither a limit of time nor of memory: %s',
-  async (revision) => {
-    await expect(source.resolve('shop', repository, revision)).rejects.toMatchObject({
-      code: 'invalid-input',
-    });
-  },
-);
