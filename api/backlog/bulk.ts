@@ -75,7 +75,7 @@ export function bulkRoutes({ db }: ApiDeps): Route[] {
       answers: { status: 200, schema: importReport },
       async handle(call) {
         const { format, content, mapping, dryRun, reason } = call.body;
-        const file = readFile(format, content, mapping);
+        const file = await readFile(format, content, mapping);
         // The report is noted together with what it reports.
         const made = await call.once(async (tx) => {
           const found = await importItems(tx, file, {

@@ -1,12 +1,20 @@
-import { parse } from 'csv-parse/sync';
+import { parse } from 'csv-parse';
 import { stringify } from 'csv-stringify/sync';
-import { badInput } from '../errors';
+import { badInput, SignalboxError } from '../errors';
 import { problemText, problemsOf } from '../strict';
 import { importedItem, type ImportedItem, type ItemView, type Mapping } from './schemas';
 
 /** Backlog items as files: what a file's lines say, and a file of items. */
 export const importFields = Object.keys(importedItem.shape) as (keyof ImportedItem)[];
 export const mostLines = 10_000;
+export const mostColumns = 200;
+/** Of one line of a file, with what quotes add; its longest field has 20,000. */
+const mostCharsOfLine = 100_000;
+/** So much is read at once; then others are answered. */
+const chunkBytes = 65_536;
+const chunkLines = 200;
+/** Lets whatever waits be done first. */
+const others = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 export interface ImportLine {
   /** Line of the file on which it begins; of JSON the number of the entry. */
@@ -20,13 +28,20 @@ export interface ImportFile {
   ignoredColumns: string[];
 }
 
-/** @throws invalid-input when the file as a whole can not be read, or the mapping does not fit it. */
-export function readFile(format: 'csv' | 'json', content: string, mapping: Mapping): ImportFile {
-  const { columns, rows } = format === 'csv' ? csvRows(content) : jsonRows(content);
+/**
+ * Reads a file in parts, so that a large one holds nobody up, and no further than it is certain to be refused.
+ * @throws invalid-input when the file as a whole can not be read, or the mapping does not fit it.
+ */
+export async function readFile(
+  format: 'csv' | 'json',
+  content: string,
+  mapping: Mapping,
+): Promise<ImportFile> {
+  const { columns, rows } = format === 'csv' ? await csvRows(content) : jsonRows(content);
   if (rows.length > mostLines)
-    throw badInput(`The file has ${rows.length} items; import at most ${mostLines} at once.`);
+    throw badInput(`The file has more than ${mostLines} items; import at most ${mostLines} at once.`);
   const fieldOf = fieldsOf(columns, mapping.columns);
-  const lines = rows.map(({ line, cells, problem }): ImportLine => {
+  const read = ({ line, cells, problem }: Row): ImportLine => {
     if (problem) return { line, problems: [problem] };
     const input: Record<string, unknown> = {};
     for (const [column, field] of fieldOf) {
@@ -37,7 +52,12 @@ export function readFile(format: 'csv' | 'json', content: string, mapping: Mappi
     return parsed.success
       ? { line, item: parsed.data, problems: [] }
       : { line, problems: problemText(problemsOf(parsed.error, input)).split('\n') };
-  });
+  };
+  const lines: ImportLine[] = [];
+  for (const [n, row] of rows.entries()) {
+    if (n % chunkLines === chunkLines - 1) await others();
+    lines.push(read(row));
+  }
   return { lines, ignoredColumns: columns.filter((column) => !fieldOf.has(column)) };
 }
 
@@ -47,22 +67,50 @@ interface Row {
   problem?: string;
 }
 
-function csvRows(content: string): { columns: string[]; rows: Row[] } {
-  let records: { record: string[]; info: { lines: number }; raw: string }[];
+const tooWide = (columns: number) =>
+  badInput(`The file has ${columns} columns; take out those that are no fields: at most ${mostColumns}.`);
+
+interface CsvRecord {
+  record: string[];
+  info: { lines: number };
+  raw: string;
+}
+async function csvRecords(content: string): Promise<CsvRecord[]> {
+  const records: CsvRecord[] = [];
+  const parser = parse({
+    bom: true,
+    info: true,
+    raw: true,
+    relax_column_count: true,
+    skip_empty_lines: true,
+    max_record_size: mostCharsOfLine,
+  });
+  const ended = new Promise<void>((resolve, reject) => parser.once('end', resolve).once('error', reject));
+  ended.catch(() => undefined);
+  parser.on('data', (record: CsvRecord) => records.push(record));
+  const bytes = Buffer.from(content);
   try {
-    records = parse(content, {
-      bom: true,
-      info: true,
-      raw: true,
-      relax_column_count: true,
-      skip_empty_lines: true,
-    }) as never;
-  } catch (thrown) {
-    const { message } = thrown as Error;
-    throw badInput(`The file is no CSV: ${message.slice(0, 300)}`);
+    for (let at = 0; at < bytes.length && !parser.destroyed; at += chunkBytes) {
+      parser.write(bytes.subarray(at, at + chunkBytes));
+      await others();
+      if (records.length > mostLines + 1 || (records[0]?.record.length ?? 0) > mostColumns) return records;
+    }
+    if (!parser.destroyed) parser.end();
+    await ended;
+    return records;
+  } finally {
+    parser.destroy();
   }
+}
+
+async function csvRows(content: string): Promise<{ columns: string[]; rows: Row[] }> {
+  const records = await csvRecords(content).catch((thrown: unknown) => {
+    if (thrown instanceof SignalboxError) throw thrown;
+    throw badInput(`The file is no CSV: ${(thrown as Error).message.slice(0, 300)}`);
+  });
   const [head, ...body] = records;
   if (!head) throw badInput('The file is empty; its first line has to name the columns.');
+  if (head.record.length > mostColumns) throw tooWide(head.record.length);
   const columns = head.record.map((name) => name.trim());
   const twice = columns.find((name, n) => columns.indexOf(name) !== n);
   if (twice !== undefined) throw badInput(`The file has two columns "${twice}"; rename one of them.`);
@@ -71,7 +119,7 @@ function csvRows(content: string): { columns: string[]; rows: Row[] } {
     rows: body.map(({ record, info, raw }) => ({
       // Counted at its end.
       line: info.lines - raw.trim().split('\n').length + 1,
-      cells: new Map(record.map((cell, n) => [columns[n] ?? '', cell])),
+      cells: new Map(record.slice(0, columns.length).map((cell, n) => [columns[n]!, cell])),
       ...(record.length === columns.length
         ? {}
         : { problem: `has ${record.length} cells, the first line names ${columns.length} columns` }),
@@ -90,7 +138,10 @@ function jsonRows(content: string): { columns: string[]; rows: Row[] } {
   const isObject = (entry: unknown): entry is object =>
     typeof entry === 'object' && entry !== null && !Array.isArray(entry);
   const columns = new Set<string>();
-  for (const entry of entries) if (isObject(entry)) Object.keys(entry).forEach((name) => columns.add(name));
+  for (const entry of entries) {
+    if (isObject(entry)) for (const name in entry) columns.add(name);
+    if (columns.size > mostColumns) throw tooWide(columns.size);
+  }
   return {
     columns: [...columns],
     rows: entries.map((entry: unknown, n) =>
@@ -105,7 +156,10 @@ function jsonRows(content: string): { columns: string[]; rows: Row[] } {
 function fieldsOf(columns: string[], mapped: Mapping['columns']): Map<string, keyof ImportedItem> {
   const fields = new Map<string, keyof ImportedItem>();
   const known = (name: string) => importFields.find((field) => field.toLowerCase() === name.toLowerCase());
-  if (mapped)
+  if (mapped) {
+    const count = Object.keys(mapped).length;
+    if (count > importFields.length)
+      throw badInput(`mapping: it names ${count} columns, and an item has ${importFields.length} fields.`);
     for (const [column, name] of Object.entries(mapped)) {
       const field = known(name);
       if (!field)
@@ -121,7 +175,7 @@ function fieldsOf(columns: string[], mapped: Mapping['columns']): Map<string, ke
         );
       fields.set(column, field);
     }
-  else
+  } else
     for (const column of columns) {
       const field = known(column);
       if (field) fields.set(column, field);
