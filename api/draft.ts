@@ -5,6 +5,7 @@ import { riskOf } from '../domain/risk';
 import type { DraftFacts } from '../db/change-content';
 import { liveOn } from '../db/targets';
 import type { ApiDeps } from './deps';
+import { touchedBy } from './touched';
 
 /**
  * The commit that a revision names now, once the repository is copied that far.
@@ -40,7 +41,11 @@ export async function draftFacts(
                 AND status IN ('succeeded', 'rolled-back') ORDER BY id DESC LIMIT 20) AS latest`,
     [target.name],
   );
-  const { risk, reasons } = riskOf(target.risk, { files, lines, recent: rows[0] });
+  const touched = await touchedBy(
+    target.risk.paths.map(({ match }) => match),
+    files.map(({ path }) => path),
+  );
+  const { risk, reasons } = riskOf(target.risk, { files, lines, recent: rows[0] }, touched);
   return { commits, files: files.slice(0, mostFiles), lines, computedRisk: risk, riskReasons: reasons };
 }
 

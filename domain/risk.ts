@@ -1,4 +1,3 @@
-import picomatch from 'picomatch';
 import { risks, type Risk } from './machines';
 
 /** How a target's policy reads a change: each rule that applies may raise the risk, and says why. */
@@ -19,23 +18,36 @@ export interface ChangeFacts {
   recent: { deployments: number; rolledBack: number };
 }
 
+/** Which files a pattern matches: the first, and how many; late: matching took too long. */
+export type Touched = { first?: string; count: number } | 'late';
 /** Fewer deployments say nothing about a target. */
 export const fewestForRate = 4;
 
 export const higher = (a: Risk, b: Risk): boolean => risks.indexOf(a) > risks.indexOf(b);
 
-/** The risk of a change by its target's rules, with the reasons that led there. */
-export function riskOf(policy: RiskPolicy, facts: ChangeFacts): { risk: Risk; reasons: string[] } {
+/**
+ * The risk of a change by its target's rules, with the reasons that led there.
+ * @param touched what each of the policy's `paths` matches, in order.
+ */
+export function riskOf(
+  policy: RiskPolicy,
+  facts: ChangeFacts,
+  touched: readonly Touched[],
+): { risk: Risk; reasons: string[] } {
   const found: { risk: Risk; why: string }[] = [];
-  for (const { match, risk, reason } of policy.paths) {
-    const matches = picomatch(match, { dot: true });
-    const touched = facts.files.filter(({ path }) => matches(path));
-    if (touched.length > 0)
+  policy.paths.forEach(({ match, risk, reason }, n) => {
+    const files = touched[n] ?? 'late';
+    if (files === 'late')
       found.push({
         risk,
-        why: `touches ${touched[0]!.path}${touched.length > 1 ? ` and ${touched.length - 1} more` : ''} (${reason ?? match})`,
+        why: `may touch ${match}: its files took too long to match, so that it counts as touched`,
       });
-  }
+    else if (files.first !== undefined)
+      found.push({
+        risk,
+        why: `touches ${files.first}${files.count > 1 ? ` and ${files.count - 1} more` : ''} (${reason ?? match})`,
+      });
+  });
   const size = policy.lines.filter(({ from }) => facts.lines >= from).sort((a, b) => b.from - a.from)[0];
   if (size) found.push({ risk: size.risk, why: `changes ${facts.lines} lines` });
   const { deployments, rolledBack } = facts.recent;

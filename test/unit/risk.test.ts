@@ -1,4 +1,5 @@
 import { parseTargets } from '../../domain/config';
+import { touchedBy } from '../../api/touched';
 import { riskOf, type ChangeFacts } from '../../domain/risk';
 
 const policyOf = (yaml: string) =>
@@ -55,6 +56,30 @@ it.each<[string, string, ChangeFacts, string, string[]]>([
     ['critical: touches pay/.env (payments)'],
   ],
   ['nothing over the base', ', risk: { base: high }', facts({ lines: 700 }), 'high', []],
-])('%s', (_what, yaml, given, risk, reasons) => {
-  expect(riskOf(policyOf(yaml), given)).toEqual({ risk, reasons });
+])('%s', async (_what, yaml, given, risk, reasons) => {
+  const policy = policyOf(yaml);
+  const touched = await touchedBy(
+    policy.paths.map(({ match }) => match),
+    given.files.map(({ path }) => path),
+  );
+  expect(riskOf(policy, given, touched)).toEqual({ risk, reasons });
+});
+
+it.each([
+  ['**/*a*a*a*a*a*b', 'a'.repeat(3_000)],
+  ['+(a+)+b', 'a'.repeat(3_000)],
+  ['**/**/**/**/x', 'a/'.repeat(1_500)],
+])('a pattern that takes forever counts as touched, and holds nobody up: %s', async (match, path) => {
+  let answered = 0;
+  const others = setInterval(() => answered++, 5);
+  const touched = await touchedBy(['*.sql', match, '*.ddl'], ['a.sql', path], 1_000);
+  clearInterval(others);
+  expect(touched[0]).toEqual({ first: 'a.sql', count: 1 });
+  expect(answered).toBeGreaterThan(5);
+  if (touched[1] !== 'late') return expect(touched[1]).toEqual({ first: undefined, count: 0 });
+  const policy = policyOf(`, risk: { base: low, paths: [{ match: "${match}", risk: high }] }`);
+  expect(riskOf(policy, facts({ files: [file(path)] }), [touched[1]])).toEqual({
+    risk: 'high',
+    reasons: [expect.stringContaining('counts as touched')],
+  });
 });
