@@ -1,7 +1,9 @@
 /**
  * Keeps the values of secrets out of everything that Signalbox writes: log, errors, workflow history, record. A
- * secret is known as it is, line by line, inside JSON, in hex, URL-encoded and in base64 at each of its three
- * alignments. Of a long one, each piece of 16 characters is known too, because programs wrap long lines.
+ * secret is known as it is, line by line, quoted as JSON, shells, Go, PHP and Python print it (`quotedForms`), in hex,
+ * URL-encoded, as HTML, and in base64 at each of its three alignments. Of a long one, each piece of 16 characters is
+ * known too, because programs wrap long lines. It is not known encrypted, compressed, reversed, in base32, or with a
+ * mixture of these around it.
  */
 export interface Redactor {
   (text: string): string;
@@ -103,15 +105,13 @@ function without(text: string, spans: Span[]): string {
 function formsOf(value: string): string[] {
   const parts = [value, ...value.split(/\r?\n/)].filter((part) => part.length >= shortestSecret);
   const forms = parts.flatMap((part) => {
-    const uri = encodeURIComponent(part.toWellFormed());
-    const strict = uri.replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
-    const urls = [uri, strict, uri.replaceAll('%20', '+'), strict.replaceAll('%20', '+')];
+    const urls = safeInUrls.flatMap((safe) => percentEncoded(part, safe));
     const lower = (text: string) => text.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
     const bytes = Buffer.from(part);
     const hex = bytes.toString('hex');
     return [
       part,
-      JSON.stringify(part).slice(1, -1),
+      ...quotedForms(part),
       ...urls,
       ...urls.map(lower),
       hex,
@@ -120,6 +120,78 @@ function formsOf(value: string): string[] {
     ];
   });
   return [...new Set(forms)].filter((form) => form.length >= shortestSecret);
+}
+
+/**
+ * What stays as it is in an address, besides letters, digits, `-`, `.` and `_`: of RFC 3986, JavaScript's
+ * encodeURIComponent and encodeURI, forms, Go's paths, Python's quote and PHP's urlencode.
+ */
+const safeInUrls = ['~', "~!'()*", "~!'()*;/?:@&=+$,#", '*', '~$&+=:@', '~/', ''];
+function percentEncoded(part: string, safe: string): string[] {
+  const plain = (c: string) => /[A-Za-z0-9._-]/.test(c) || safe.includes(c);
+  const encoded = [...Buffer.from(part)]
+    .map((byte) => {
+      const c = String.fromCharCode(byte);
+      return byte < 0x80 && plain(c) ? c : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+    })
+    .join('');
+  return [encoded, encoded.replaceAll('%20', '+')];
+}
+
+/** As programs print a text in quotes, without these. */
+function quotedForms(part: string): string[] {
+  const json = JSON.stringify(part).slice(1, -1);
+  const units = (text: string, form: (hex: string) => string) =>
+    text.replace(/[\u007f-\uffff]/g, (c) => form(c.charCodeAt(0).toString(16).padStart(4, '0')));
+  const points = (text: string, form: (code: number) => string) =>
+    text.replace(/[\u{80}-\u{10ffff}]/gu, (c) => form(c.codePointAt(0)!));
+  const hex = (code: number, digits: number) => code.toString(16).padStart(digits, '0');
+  const escaped = (c: string, quote: string) =>
+    c === '\\' || c === quote ? `\\${c}` : ({ '\n': '\\n', '\r': '\\r', '\t': '\\t' }[c] ?? c);
+  const inQuotes = (quote: string) => [...part].map((c) => escaped(c, quote)).join('');
+  const controls = (text: string) =>
+    text.replace(/[\u0000-\u001f\u007f]/g, (c) => `\\x${hex(c.charCodeAt(0), 2)}`);
+  const python = ["'", '"', ''].map((quote) => controls(inQuotes(quote)));
+  const bytes = [...Buffer.from(part)];
+  const octets = (form: (byte: number) => string) =>
+    bytes.map((b) => (b < 0x80 ? escaped(String.fromCharCode(b), "'") : form(b))).join('');
+  const html = part.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+  return [
+    // JSON: JavaScript's, Python's and PHP's with ASCII alone, PHP's with escaped slashes, Go's for HTML.
+    ...[json, json.replaceAll('/', '\\/')].flatMap((text) => [
+      text,
+      units(text, (code) => `\\u${code}`),
+      text.replace(/[<>&]/g, (c) => `\\u${hex(c.charCodeAt(0), 4)}`),
+      units(text, (code) => `\\u${code}`).replace(/[<>&']/g, (c) => `\\u${hex(c.charCodeAt(0), 4)}`),
+    ]),
+    // Python's repr and ascii, Go's %q and %+q, PHP's var_export.
+    ...python,
+    ...python.map((text) =>
+      points(text, (code) =>
+        code < 0x100 ? `\\x${hex(code, 2)}` : code < 0x10000 ? `\\u${hex(code, 4)}` : `\\U${hex(code, 8)}`,
+      ),
+    ),
+    points(controls(inQuotes('"')), (code) => (code < 0x10000 ? `\\u${hex(code, 4)}` : `\\U${hex(code, 8)}`)),
+    part.replace(/[\\']/g, '\\$&'),
+    // Bytes: Python's b'', bash's $'', in hex or octal.
+    octets((b) => `\\x${hex(b, 2)}`),
+    octets((b) => `\\${b.toString(8).padStart(3, '0')}`),
+    // Shells: `set -x`, printf %q, in double quotes.
+    part.replaceAll("'", `'\\''`),
+    part.replaceAll("'", `'"'"'`),
+    part.replace(/[\s!"$&'()*,;<>?[\\\]^`{|}]/g, '\\$&'),
+    part.replace(/[^A-Za-z0-9_]/gu, '\\$&'),
+    part.replace(/[$`"\\!]/g, '\\$&'),
+    part.replace(/[$`"\\]/g, '\\$&'),
+    part.replace(/[$`"]/g, '\\$&'),
+    // HTML and XML.
+    html,
+    html.replaceAll('"', '&quot;').replaceAll("'", '&#39;'),
+    html.replaceAll('"', '&#34;').replaceAll("'", '&#39;'),
+    html.replaceAll('"', '&quot;').replaceAll("'", '&#039;'),
+    html.replaceAll('"', '&quot;').replaceAll("'", '&#x27;'),
+    html.replaceAll('"', '&quot;').replaceAll("'", '&apos;'),
+  ];
 }
 
 /** The characters that this value alone decides, when so many bytes (modulo 3) stand before it. */

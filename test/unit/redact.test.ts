@@ -13,6 +13,43 @@ function base64Core(value: string, before: string): string {
   return whole.slice(start, end);
 }
 
+/** What programs print of this text, as they printed it. */
+const odd = 'pa"ss\'w\\ord/<é€😀>&$x y\t(!~`z)';
+it.each([
+  ['python repr', 'pa"ss\\\'w\\\\ord/<é€😀>&$x y\\t(!~`z)'],
+  ['python ascii', 'pa"ss\\\'w\\\\ord/<\\xe9\\u20ac\\U0001f600>&$x y\\t(!~`z)'],
+  ['python bytes', 'pa"ss\\\'w\\\\ord/<\\xc3\\xa9\\xe2\\x82\\xac\\xf0\\x9f\\x98\\x80>&$x y\\t(!~`z)'],
+  ['python json', 'pa\\"ss\'w\\\\ord/<\\u00e9\\u20ac\\ud83d\\ude00>&$x y\\t(!~`z)'],
+  ['python quote', 'pa%22ss%27w%5Cord/%3C%C3%A9%E2%82%AC%F0%9F%98%80%3E%26%24x%20y%09%28%21~%60z%29'],
+  ['python quote_plus', 'pa%22ss%27w%5Cord%2F%3C%C3%A9%E2%82%AC%F0%9F%98%80%3E%26%24x+y%09%28%21~%60z%29'],
+  ['python html', 'pa&quot;ss&#x27;w\\ord/&lt;é€😀&gt;&amp;$x y\t(!~`z)'],
+  ['python shlex', 'pa"ss\'"\'"\'w\\ord/<é€😀>&$x y\t(!~`z)'],
+  ['go json', 'pa\\"ss\'w\\\\ord/\\u003cé€😀\\u003e\\u0026$x y\\t(!~`z)'],
+  ['go %q', 'pa\\"ss\'w\\\\ord/<é€😀>&$x y\\t(!~`z)'],
+  ['go %+q', 'pa\\"ss\'w\\\\ord/<\\u00e9\\u20ac\\U0001f600>&$x y\\t(!~`z)'],
+  ['go %x', '706122737327775c6f72642f3cc3a9e282acf09f98803e26247820790928217e607a29'],
+  ['go QueryEscape', 'pa%22ss%27w%5Cord%2F%3C%C3%A9%E2%82%AC%F0%9F%98%80%3E%26%24x+y%09%28%21~%60z%29'],
+  ['go PathEscape', 'pa%22ss%27w%5Cord%2F%3C%C3%A9%E2%82%AC%F0%9F%98%80%3E&$x%20y%09%28%21~%60z%29'],
+  ['go html', 'pa&#34;ss&#39;w\\ord/&lt;é€😀&gt;&amp;$x y\t(!~`z)'],
+  ['PHP json_encode', 'pa\\"ss\'w\\\\ord\\/<\\u00e9\\u20ac\\ud83d\\ude00>&$x y\\t(!~`z)'],
+  ['PHP var_export', 'pa"ss\\\'w\\\\ord/<é€😀>&$x y\t(!~`z)'],
+  ['PHP htmlspecialchars', 'pa&quot;ss&#039;w\\ord/&lt;é€😀&gt;&amp;$x y\t(!~`z)'],
+  ['PHP urlencode', 'pa%22ss%27w%5Cord%2F%3C%C3%A9%E2%82%AC%F0%9F%98%80%3E%26%24x+y%09%28%21%7E%60z%29'],
+  ['bash set -x', "pa\"ss'\\''w\\ord/<é€😀>&$x y\t(!~`z)"],
+  ['bash %q', 'pa"ss\\\'w\\\\ord/<é€😀>&$x y\\t(!~`z)'],
+  ['bash %q in C', 'pa"ss\\\'w\\\\ord/<\\303\\251\\342\\202\\254\\360\\237\\230\\200>&$x y\\t(!~`z)'],
+  ['JavaScript encodeURI', encodeURI(odd)],
+  ['JavaScript URLSearchParams', new URLSearchParams({ a: odd }).toString().slice(2)],
+])('knows what %s makes of a secret', (_program, printed) => {
+  expect(redactor({ KEY: odd })(`a ${printed} b`)).toBe('a [secret KEY] b');
+});
+it.each([
+  ['bash %q', String.raw`pa\"ss\'w\\ord/\<é€😀\>\&\$x\ y\(\!~` + '\\`z\\)'],
+  ['bash declare', String.raw`pa\"ss'w\ord/<é€😀>&\$x y(!~` + '\\`z)'],
+])('knows what %s makes of one without a tab', (_program, printed) => {
+  expect(redactor({ KEY: odd.replace('\t', '') })(`a ${printed} b`)).toBe('a [secret KEY] b');
+});
+
 describe('redaction', () => {
   it('leaves no secret standing in any form, whatever is around it', () => {
     fc.assert(
