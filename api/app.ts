@@ -104,6 +104,16 @@ export function createApp(deps: ApiDeps): Express {
         "window.ui = SwaggerUIBundle({ url: '/api/openapi.json', dom_id: '#swagger-ui', deepLinking: true });",
       );
   });
+  // Of the package its page alone: its sources' maps are no part of it.
+  app.get('/api/docs/*file', (request, _response, next) => {
+    if (
+      !/^\/api\/docs\/(swagger-ui(-bundle|-standalone-preset)?\.(js|css)|index\.(html|css)|favicon-\d+x\d+\.png)?$/.test(
+        request.path,
+      )
+    )
+      throw notFound(`page ${request.path.slice(0, 200)}`);
+    next();
+  });
   app.use('/api/docs', docsPolicy, express.static(swaggerPath()));
 
   app.use(signInRoutes(deps));

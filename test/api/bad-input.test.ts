@@ -267,6 +267,15 @@ it('describes itself: OpenAPI with every route, its page, liveness and readiness
   expect(described.sort()).toEqual(routes.sort());
   const page = await api.call(undefined, 'GET', '/api/docs/');
   expect(page.text).toContain('swagger-ui');
+  for (const file of page.text.match(/(?<=(src|href)="\.?\/?)[^"]+/g)!)
+    expect((await fetch(`${api.base}/api/docs/${file}`)).status).toBe(200);
+  for (const file of [
+    'swagger-ui.js.map',
+    'swagger-ui-bundle.js.map',
+    'package.json',
+    'swagger-ui-es-bundle.js',
+  ])
+    expect((await api.call(undefined, 'GET', `/api/docs/${file}`)).status).toBe(404);
   expect((await api.call(undefined, 'GET', '/health/live')).status).toBe(200);
   expect((await api.call(undefined, 'GET', '/health/ready')).body).toEqual({
     database: 'ready',
