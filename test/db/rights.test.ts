@@ -112,6 +112,19 @@ it('an end can not be put into the past, nor a far deployment be invented, so th
     [id],
   ).catch(() => undefined);
   await raw("SELECT * FROM drop_logs(now() - interval '30 days')").catch(() => undefined);
+  await raw(
+    `INSERT INTO deployments (promotion, attempt, target, trigger, status, started_by, owner, run_id, finished_at)
+     VALUES (?, 2, 'shop', 'deploy', 'refused', 'x', 'x', 'x', now() - interval '31 days')`,
+    [id],
+  );
+  const { rows } = await raw(
+    "SELECT attempt, finished_at > now() - interval '1 hour' AS lately FROM deployments WHERE promotion = ? ORDER BY attempt",
+    [id],
+  );
+  expect(rows).toEqual([
+    { attempt: 1, lately: true },
+    { attempt: 2, lately: true },
+  ]);
   expect(await lines()).toBe(1);
 });
 
