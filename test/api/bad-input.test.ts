@@ -98,6 +98,7 @@ const writes: [string, Role, string, Record<string, unknown>][] = [
   ['make a token', 'admin', '/api/tokens', { person: 'x', roles: ['sre'], expiresAt: null }],
   ['disable', 'admin', '/api/people/x/disable', {}],
   ['enable', 'admin', '/api/people/x/enable', {}],
+  ['link', 'admin', '/api/people/x/link', { subject: 'https://idp.example 1' }],
   ['become', 'sre', '/api/session/person', { person: 'rosa' }],
 ];
 const roleless = { authorization: 'Bearer token-without-a-role' };

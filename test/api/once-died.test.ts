@@ -193,6 +193,10 @@ const writes: Record<string, [Role, () => Promise<Write> | Write]> = {
       return { path: `${path}/enable` };
     },
   ],
+  'post /people/:name/link': [
+    'admin',
+    async () => ({ path: `${await person()}/link`, body: { subject: `https://idp.example ${++n}` } }),
+  ],
   'post /targets/:name/adopt': ['sre', () => ({ path: '/targets/shop/adopt', body: { reason: 'r' } })],
 };
 /** What a workflow writes goes on beside the answer, so that the audit trail grows by itself. */
