@@ -13,6 +13,7 @@ import { cookieOf, sessionCookie } from './auth';
 import { tellMoved } from './change-requests';
 import type { ApiDeps, OidcSignIn } from './deps';
 import { limitOf } from './limits';
+import { fit } from '../domain/input';
 import { sentences } from '../domain/sentences';
 
 /**
@@ -160,9 +161,9 @@ interface Identity {
 function identityOf(oidc: OidcSignIn['oidc'], claims: Record<string, unknown>): Identity {
   const name = claims[oidc.nameClaim];
   const groups = claims[oidc.groupsClaim];
-  if (typeof name !== 'string' || !/^[^\p{Cc}]{1,200}$/u.test(name))
+  if (typeof name !== 'string' || !name.isWellFormed() || !/^[^\p{Cc}]{1,200}$/u.test(name))
     throw new SignalboxError('not-signed-in', `The sign-in service gave no usable "${oidc.nameClaim}".`);
-  const member = Array.isArray(groups) ? groups.filter((group) => typeof group === 'string') : [];
+  const member = Array.isArray(groups) ? groups.filter((group) => typeof group === 'string').map(fit) : [];
   const grants = [
     ...new Set(member.flatMap((group) => (Object.hasOwn(oidc.roles, group) ? oidc.roles[group]! : []))),
   ];
@@ -171,7 +172,7 @@ function identityOf(oidc: OidcSignIn['oidc'], claims: Record<string, unknown>): 
       'role-required',
       `${name} is signed in there, but in no group that has a role here. Ask an administrator to be added to one.`,
     );
-  return { subject: `${oidc.issuer} ${String(claims.sub)}`, name, grants, groups: member.slice(0, 500) };
+  return { subject: fit(`${oidc.issuer} ${String(claims.sub)}`), name, grants, groups: member.slice(0, 500) };
 }
 
 /**
