@@ -1,7 +1,7 @@
 import type { Request, RequestHandler } from 'express';
 import { SignalboxError } from '../domain/errors';
 import { recordAudit } from '../db/audit';
-import type { Person } from '../db/people';
+import { findPerson, type Person } from '../db/people';
 import { personBySession } from '../db/sessions';
 import { personByToken } from '../db/tokens';
 import type { Credentials } from './credentials';
@@ -39,7 +39,8 @@ export const ownAddress =
 /** Who is asking, as it stands now; undefined without a credential that is good. */
 export async function whoAsks(deps: ApiDeps, request: Request): Promise<Person | undefined> {
   const given = credentialOf(request);
-  return given && personOf(deps, given, byToken(deps));
+  const person = given && (await personOf(deps, given, byToken(deps)));
+  return person && actingAs(deps, request, person);
 }
 
 /** Finds out who is asking, or refuses. */
@@ -70,11 +71,36 @@ export function authenticate(deps: ApiDeps, credentials: Credentials): RequestHa
     // A browser attaches a cookie by itself, also to what another site's page sends; only our own page may act by it.
     if (given.by === 'cookie' && !safe(request) && request.get('origin') === undefined)
       throw new SignalboxError('cross-site', 'Requests by a session have to say their Origin.');
-    response.locals.person = person;
+    const acting = await actingAs(deps, request, person);
+    if (!acting)
+      throw new SignalboxError(
+        'not-switchable',
+        'Only a session of the embedded mode can act as somebody else, and only as one of the sample people who are not disabled; sign in as that person.',
+      );
+    response.locals.person = acting;
     response.locals.who = person.credential;
     await requests(request, response);
     next();
   };
+}
+
+/**
+ * A page of the embedded mode may say with each request as which of the sample people. The session stays whose it is, so
+ * that what one button or one tab does as somebody else changes nothing for the next.
+ */
+export const actingHeader = 'signalbox-as';
+/** @returns undefined when that is nobody one can act as. */
+async function actingAs(
+  { db, signIn }: Pick<ApiDeps, 'db' | 'signIn'>,
+  request: Request,
+  person: Person,
+): Promise<Person | undefined> {
+  const name = request.get(actingHeader);
+  if (name === undefined || name === person.person) return person;
+  if (signIn?.kind !== 'local' || person.session?.kind !== 'local' || !signIn.people.includes(name))
+    return undefined;
+  const other = await findPerson(db, name);
+  return other && !other.disabled_at ? { ...person, person: name, grants: other.grants } : undefined;
 }
 
 interface Credential {

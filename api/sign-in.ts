@@ -1,8 +1,8 @@
 import { json, Router } from 'express';
 import { SignalboxError } from '../domain/errors';
-import { emptyBody, sessionView, switchBody } from '../domain/schemas';
+import { emptyBody, sessionView } from '../domain/schemas';
 import { recordAudit } from '../db/audit';
-import { endSession, startSession, switchSession } from '../db/sessions';
+import { endSession, startSession } from '../db/sessions';
 import type { ApiDeps } from './deps';
 import { limitOf } from './limits';
 import { oidcRoutes } from './oidc';
@@ -46,27 +46,7 @@ export function signInRoutes(deps: ApiDeps): Router {
 }
 
 /** What one can do with one's own session. */
-export const sessionRoutes = ({ db, signIn }: ApiDeps): Route[] => [
-  route({
-    method: 'post',
-    path: '/session/person',
-    summary: 'Embedded mode: go on as another of the sample people',
-    permission: 'read',
-    body: switchBody,
-    answers: { status: 200, schema: sessionView },
-    async handle({ session, body, request }) {
-      const people = signIn?.kind === 'local' && session?.kind === 'local' ? signIn.people : [];
-      if (!session || !people.includes(body.person))
-        throw new SignalboxError(
-          'not-switchable',
-          people.length > 0
-            ? `There is no sample person ${body.person}; there are ${people.join(', ')}.`
-            : 'Only a session of the embedded mode can become somebody else; sign in as that person.',
-        );
-      await switchSession(db, session.id, body.person, { by: body.person, request });
-      return { body: { person: body.person } };
-    },
-  }),
+export const sessionRoutes = ({ db }: ApiDeps): Route[] => [
   route({
     method: 'delete',
     path: '/session',

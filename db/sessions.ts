@@ -56,12 +56,6 @@ export async function personBySession(
   };
 }
 
-/** Makes a session of the embedded mode another of its people's. */
-export const switchSession = (tx: Tx, id: number, person: string, move: Move) =>
-  tx('sessions')
-    .where({ id, kind: 'local' })
-    .update({ person, ...movedBy(move) });
-
 export const endSession = (tx: Tx, id: number, move: Move) =>
   tx('sessions')
     .where({ id })

@@ -644,7 +644,7 @@ export const meView = z
     credential: z.string(),
     canBe: z
       .array(z.object({ person: z.string(), roles: z.array(z.string()) }))
-      .describe('whom a session of the embedded mode may go on as'),
+      .describe('as whom a session of the embedded mode may act, by the header Signalbox-As'),
   })
   .meta({ id: 'Me' });
 export type MeView = z.infer<typeof meView>;
@@ -686,7 +686,6 @@ export const linkBody = strict({
   ),
   reason: reason.optional(),
 }).meta({ id: 'Link' });
-export const switchBody = strict({ person: line(200) }).meta({ id: 'Switch' });
 export const sessionView = z.object({ person: z.string() }).meta({ id: 'Session' });
 
 export const auditQuery = strict({

@@ -96,7 +96,6 @@ const table: [string, string, Role[]][] = [
   ['post', '/people/:name/disable', ['admin']],
   ['post', '/people/:name/link', ['admin']],
   ['post', '/people/:name/enable', ['admin']],
-  ['post', '/session/person', everyRole],
   ['delete', '/session', everyRole],
   ['get', '/audit', everyRole],
   ['post', '/targets/:name/adopt', ['sre']],
@@ -141,7 +140,6 @@ const bodies: Record<string, object> = {
   '/wip-limits': { limits: [] },
   '/deployments/:key/resolve': { action: 'retry', reason: 'r' },
   '/tokens': { person: 'nobody', roles: ['sre'], expiresAt: '2020-01-01T00:00:00Z' },
-  '/session/person': { person: 'nobody' },
 };
 const concrete = (path: string) =>
   path
@@ -421,11 +419,18 @@ describe('the sign-in of the embedded mode', () => {
 
   it('lets one be each of the sample people and nobody else, and ends', async () => {
     const { session } = (await signedIn(signIn.code())).body;
-    const become = (person: string) => as(session, 'POST', '/api/session/person', { person });
-    expect((await become('amir')).status).toBe(200);
-    expect((await as(session, 'GET', '/api/me')).body.person).toBe('amir');
-    expect((await become('ada')).status).toBe(409);
-    expect((await api.post('sre', '/api/session/person', { person: 'amir' })).status).toBe(409);
+    const acting = (person: string, bearer = session as string) =>
+      api.call(undefined, 'GET', '/api/me', undefined, {
+        authorization: `Bearer ${bearer}`,
+        'signalbox-as': person,
+      });
+    expect((await acting('amir')).body).toMatchObject({ person: 'amir', roles: ['approver'] });
+    // For that request alone: no other button and no other tab goes on as somebody else.
+    expect((await as(session, 'GET', '/api/me')).body.person).toBe('rosa');
+    expect((await acting('ada')).status).toBe(409);
+    expect((await acting('nobody')).status).toBe(409);
+    expect((await acting('amir', tokenOf('sre'))).status).toBe(409);
+    expect((await acting('sven', tokenOf('sre'))).status).toBe(200);
     expect((await as(session, 'DELETE', '/api/session', {})).status).toBe(200);
     expect((await as(session, 'GET', '/api/me')).status).toBe(401);
   });

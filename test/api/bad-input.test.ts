@@ -99,7 +99,6 @@ const writes: [string, Role, string, Record<string, unknown>][] = [
   ['disable', 'admin', '/api/people/x/disable', {}],
   ['enable', 'admin', '/api/people/x/enable', {}],
   ['link', 'admin', '/api/people/x/link', { subject: 'https://idp.example 1' }],
-  ['become', 'sre', '/api/session/person', { person: 'rosa' }],
 ];
 const roleless = { authorization: 'Bearer token-without-a-role' };
 

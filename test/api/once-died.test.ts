@@ -209,7 +209,6 @@ const elsewhere: Record<string, string> = {
   'post /deployments/:key/cancel': 'one word by its own id',
   'post /deployments/:key/resolve': 'one word by its own id',
   'post /notifications/:id/resend': 'one that is under way is not sent again',
-  'post /session/person': 'a second time it changes nothing',
   'delete /session': 'a second time there is no session',
 };
 const routes = apiRoutes({} as never, () => undefined).filter(

@@ -14,7 +14,7 @@ import type {
   TargetView,
   WindowStatusView,
 } from '../../domain/schemas';
-import type { Session } from './session';
+import { acting, type Session } from './session';
 
 /** The API from the page's side: reads poll, writes carry an Idempotency-Key. */
 export class Problem extends Error {
@@ -36,81 +36,87 @@ export const pollMs = 5_000;
 const livePollMs = 15_000;
 
 type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
+interface Sent {
+  body?: object;
+  as?: string;
+  version?: number;
+  key?: string;
+}
+const unanswered =
+  'Signalbox did not answer, so it is not known whether it took this. Nothing is sent again by itself: look, and press again.';
+/** A page that stood still for so long (its computer slept) does not go on with what it had begun to send. */
+const mostSleptMs = 60_000;
+const slept = 'This page stood still meanwhile, so that nothing more was sent; ship it again.';
 
 export function createApi({ bearer }: Session) {
-  const authorization: Record<string, string> = bearer ? { authorization: `Bearer ${bearer}` } : {};
+  /** @param as for this request alone; left out: as whom this tab goes on. */
+  const identity = (as = acting()): Record<string, string> => ({
+    ...(bearer ? { authorization: `Bearer ${bearer}` } : {}),
+    ...(as === undefined ? {} : { 'signalbox-as': as }),
+  });
   const call = async <T>(
     path: string,
     method: Method,
-    body?: object,
-    version?: number,
-    key: string = crypto.randomUUID(),
+    { body, as, version, key = crypto.randomUUID() }: Sent = {},
   ): Promise<T> => {
     const response = await fetch(`/api${path}`, {
       method,
       headers: {
-        ...authorization,
+        ...identity(as),
         ...(body ? { 'content-type': 'application/json', 'idempotency-key': key } : {}),
         ...(version === undefined ? {} : { 'if-match': `"${version}"` }),
       },
       ...(body ? { body: JSON.stringify(body) } : {}),
+    }).catch((cause: unknown) => {
+      throw method === 'GET' ? cause : new Error(unanswered, { cause });
     });
     const answer: unknown = await response.json();
     if (response.ok) return answer as T;
     const { code, detail } = answer as { code: string; detail: string };
     throw new Problem(response.status, code, detail);
   };
-  /** Goes on as another of the sample people. */
-  const become = (person: string) => call('/session/person', 'POST', { person });
   return {
     read: <T>(path: string) => call<T>(path, 'GET'),
-    /** @param as a sample person to go on as first. */
-    async write<T>(path: string, body: object, as?: string): Promise<T> {
-      if (as) await become(as);
-      return call<T>(path, 'POST', body);
-    },
+    /** @param as a sample person, for this alone. */
+    write: <T>(path: string, body: object, as?: string) => call<T>(path, 'POST', { body, as }),
     /** Ships; sends it again under the same key while the repository is being copied. @param waiting hears how far that is. */
     async ship(
       body: object,
       as: string | undefined,
       waiting: (detail: string) => void,
     ): Promise<PromotionView> {
-      if (as) await become(as);
       const key = crypto.randomUUID();
       for (;;) {
-        const answer = await call<PromotionView | CopyingView>('/promotions', 'POST', body, undefined, key);
+        const answer = await call<PromotionView | CopyingView>('/promotions', 'POST', { body, as, key });
         if (!('retryAfterSeconds' in answer)) return answer;
         waiting(answer.detail.split(' Nothing is shipped')[0]!);
+        const asked = Date.now();
         await new Promise((resolve) => setTimeout(resolve, answer.retryAfterSeconds * 1000));
+        if (Date.now() - asked > answer.retryAfterSeconds * 1000 + mostSleptMs) throw new Error(slept);
       }
     },
     /** @param version the one that was looked at; another is refused. */
-    async change<T>(path: string, body: object, as?: string, version?: number): Promise<T> {
-      if (as) await become(as);
-      return call<T>(path, 'PATCH', body, version);
-    },
+    change: <T>(path: string, body: object, as?: string, version?: number) =>
+      call<T>(path, 'PATCH', { body, as, version }),
     /** @param version the one that was looked at; another is refused. */
-    async remove(path: string, body: object, as?: string, version?: number): Promise<void> {
-      if (as) await become(as);
-      await call(path, 'DELETE', body, version);
-    },
+    remove: (path: string, body: object, as?: string, version?: number) =>
+      call<unknown>(path, 'DELETE', { body, as, version }),
     /** A question too long for an address: it changes nothing. */
-    ask: <T>(path: string, body: object) => call<T>(path, 'POST', body),
+    ask: <T>(path: string, body: object) => call<T>(path, 'POST', { body }),
     /** Reads a text and gives it to the browser to keep. */
     async download(path: string, name: string): Promise<void> {
-      const response = await fetch(`/api${path}`, { headers: authorization });
+      const response = await fetch(`/api${path}`, { headers: identity() });
       if (!response.ok) throw new Error(`${name} could not be read; try again.`);
       const address = URL.createObjectURL(await response.blob());
       Object.assign(document.createElement('a'), { href: address, download: name }).click();
       // The browser has begun to read it by then.
       setTimeout(() => URL.revokeObjectURL(address), 60_000);
     },
-    become,
-    signOut: () => call('/session', 'DELETE', {}),
+    signOut: () => call('/session', 'DELETE', { body: {} }),
     /** The event stream; it connects again by itself. */
     events: () =>
       new EventSource('/api/events', {
-        fetch: (url, init) => fetch(url, { ...init, headers: { ...init.headers, ...authorization } }),
+        fetch: (url, init) => fetch(url, { ...init, headers: { ...init.headers, ...identity() } }),
       }),
   };
 }

@@ -12,12 +12,21 @@ export interface Session {
 }
 export type Way = 'local' | 'oidc' | 'token';
 const store = 'signalbox.session';
+/** Each tab's own: another one goes on as whom it was. */
+const actingStore = 'signalbox.as';
+
+/** As which of the sample people this tab goes on; undefined: as whom the session is. */
+export const acting = (): string | undefined => sessionStorage.getItem(actingStore) ?? undefined;
+export const actAs = (person: string): void => sessionStorage.setItem(actingStore, person);
 
 export function keepBearer(bearer: string): Session {
   localStorage.setItem(store, bearer);
   return { bearer };
 }
-export const forget = () => localStorage.removeItem(store);
+export function forget(): void {
+  localStorage.removeItem(store);
+  sessionStorage.removeItem(actingStore);
+}
 
 export interface Start {
   session: Session | undefined;

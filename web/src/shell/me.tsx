@@ -2,6 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { may, permissions, type Permission } from '../../../domain/permissions';
 import type { MeView } from '../../../domain/schemas';
 import { useApi } from '../api';
+import { actAs } from '../session';
 
 /** Who is signed in, and what they may do. */
 export function useMe(): MeView | undefined {
@@ -25,10 +26,9 @@ export function standFor(me: MeView | undefined, permission: Permission, target?
   };
 }
 
-/** Says who one is; in the embedded mode one can go on as somebody else. */
+/** Says who one is; in the embedded mode a tab can go on as somebody else. */
 export function WhoAmI() {
   const me = useMe();
-  const api = useApi();
   const queries = useQueryClient();
   if (!me) return <p className="who">...</p>;
   const roles = me.roles.join(', ') || 'no role';
@@ -44,7 +44,8 @@ export function WhoAmI() {
       <select
         value={me.person}
         onChange={(event) => {
-          void api.become(event.target.value).then(() => queries.invalidateQueries());
+          actAs(event.target.value);
+          void queries.invalidateQueries();
         }}
       >
         {me.canBe.map(({ person, roles: theirs }) => (
