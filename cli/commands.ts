@@ -149,6 +149,8 @@ interface Acting {
   whenOpen?: boolean;
   wait: boolean;
 }
+/** What was asked for is sent no later than this: who waited longer decides anew. */
+const actsWithinMs = 300_000;
 const acting =
   (verb: 'deploy' | 'retry' | 'rollback') =>
   async (context: Context, key: string, options: Acting): Promise<number> => {
@@ -161,7 +163,8 @@ const acting =
       ...(options.reason ? { reason: options.reason } : {}),
       ...(options.whenOpen ? { when: 'next-window' } : {}),
     };
-    const started = await patiently(() => client.act('release-manager', key, verb, body, once));
+    const briefly: Patiently = options.wait ? patience(client, say, actsWithinMs) : patiently;
+    const started = await briefly(() => client.act('release-manager', key, verb, body, once));
     const { warning } = await patiently(() => client.windowStatus({ promotion: started.promotion }));
     if (warning) say(warning);
     if (!options.wait) {

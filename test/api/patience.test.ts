@@ -1,5 +1,6 @@
-import { createClient, type Client } from '../../cli/client';
+import { createClient, Unreachable, type Client } from '../../cli/client';
 import { deploy, follow, type Context } from '../../cli/commands';
+import { patience } from '../../cli/patience';
 import { connect, type Db } from '../../db/connect';
 import { serveWorld, tokenOf, type Served } from '../helpers/api';
 import { darkProxy, type DarkProxy } from '../helpers/dark-proxy';
@@ -54,6 +55,17 @@ it.each(['deploy --wait', 'watch'])('%s goes on when PostgreSQL was away, and sa
   expect(said.at(-1)).toContain('v1 is deployed to shop and healthy.');
   // Sent again under the same key, so that it was done once.
   expect(await world.db('deployments').where({ promotion })).toHaveLength(1);
+});
+
+it('what acts is not sent hours later, when the network is back', async () => {
+  let asked = 0;
+  const patiently = patience({ hasAnswered: () => true }, () => undefined, 1_500);
+  const away = patiently(() => {
+    asked += 1;
+    return Promise.reject(new Unreachable('Signalbox does not answer.'));
+  });
+  await expect(away).rejects.toThrow('it is not sent again');
+  expect(asked).toBe(2);
 });
 
 it('the companions: a refusal is not waited out, and neither is a Signalbox that never answered', async () => {

@@ -87,7 +87,9 @@ it('ships a broken release, approves it, deploys it and shows how it rolled back
     .click();
   await button('Approve').click();
   await promotion().getByText('approved by amir').waitFor();
-  await button('Deploy Now').click();
+  // As amir for that alone: nobody else has become of whoever pressed it.
+  expect(await page.getByLabel('You are').inputValue()).toBe('sven');
+  await button('Deploy Now as rosa').click();
   const dialog = page.getByRole('dialog');
   await dialog.getByText(/shop goes from v1/).waitFor();
   await dialog.getByText('You do this as rosa.').waitFor();
@@ -214,6 +216,20 @@ it('everyone watching sees the same, also after a reload and a lost connection',
     return texts.every((text) => text === texts[0] && /CP-2\.2[^]*Rolled back:/.test(text));
   });
   for (const other of [reloading, losing]) await other.close();
+});
+
+it('what is pressed without a network is said to be unanswered, and never sent later', async () => {
+  await page.context().setOffline(true);
+  await button('Retry as rosa').click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Retry' }).click();
+  await promotion().getByText('Nothing is sent again by itself').waitFor();
+  await page.getByText(/Signalbox does not answer\. This is what was known/).waitFor();
+  await page.context().setOffline(false);
+  await page.getByText('Live: every change shows as it happens').waitFor();
+  // What waited for the network would be sent with the first reads that find it back.
+  await page.getByRole('heading', { name: /^CP-2 / }).waitFor();
+  await new Promise((later) => setTimeout(later, 3_000));
+  expect(await promotion().innerText()).not.toContain('CP-2.3');
 });
 
 it('a blocked item holds what carries it, and the page says so before one presses', async () => {

@@ -5,7 +5,12 @@ import { start } from './session';
 import './style.css';
 
 const queries = new QueryClient({
-  defaultOptions: { queries: { retry: false, refetchOnWindowFocus: true } },
+  defaultOptions: {
+    // Asked whatever the browser thinks of the network: loopback is there without one, and what is away is said at once.
+    queries: { retry: false, refetchOnWindowFocus: true, networkMode: 'always' },
+    // Never kept until the network is back: what was pressed then is not what somebody wants by then.
+    mutations: { retry: false, networkMode: 'always' },
+  },
 });
 const root = createRoot(document.getElementById('root')!);
 

@@ -9,7 +9,7 @@ import type {
   TargetView,
   WindowStatusView,
 } from '../../../domain/schemas';
-import { useApi } from '../api';
+import { Problem, useApi } from '../api';
 import { dateTime } from '../format';
 import { Keyed } from '../keyed';
 import { standFor, useMe } from '../shell/me';
@@ -144,7 +144,8 @@ export function Actions(props: Props) {
       )}
       {act.error && (
         <p role="alert" className="refusal">
-          Refused: <Keyed text={act.error.message} />
+          {act.error instanceof Problem && 'Refused: '}
+          <Keyed text={act.error.message} />
         </p>
       )}
       {asking && (
