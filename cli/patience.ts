@@ -27,7 +27,6 @@ export function patience(
       } catch (thrown) {
         const nextMs = passesIn(thrown);
         if (nextMs === undefined || !client.hasAnswered()) throw thrown;
-        if (clock() + nextMs - began > withinMs) throw new GivenUp(thrown);
         const { message } = thrown as Error;
         if (!said.has(message)) say(`  (${message} Waiting for it.)`);
         said.add(message);

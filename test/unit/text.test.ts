@@ -1,5 +1,6 @@
 import { names } from '../../activities/health-check';
 import { messageOf } from '../../domain/errors';
+import { whyUnfit } from '../../domain/input';
 import { printable } from '../../domain/printable';
 import { sentence } from '../../domain/sentence';
 import { troubleInWords } from '../../domain/trouble';
@@ -45,4 +46,15 @@ it('shows control characters instead of sending them to a terminal', () => {
     '\\x1b[2J\\x1b]0;title\\x07 a\tb\nc\\x0d\\x9b1m \\x7f',
   );
   expect(printable('plain ümlaut 日本 🚂')).toBe('plain ümlaut 日本 🚂');
+});
+
+it.each([
+  [{ a: [{ b: 'x\0' }] }, 'a.0.b: must not contain NUL'],
+  [['\ud800'], '0: must be well-formed Unicode'],
+  [{ 'a\0': 1 }, 'the whole: must not contain NUL'],
+  [{ n: 2 ** 53 }, 'n: is too large a number'],
+  [{ n: Number.NaN }, 'n: is too large a number'],
+  [{ a: ['b', null, true, 1.5, -7, { c: 'd\ne' }], u: undefined }, undefined],
+])('what was parsed is looked through for what no column holds: %j', (value, why) => {
+  expect(whyUnfit(value)).toBe(why);
 });
