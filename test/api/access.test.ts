@@ -112,6 +112,7 @@ const table: [string, string, Role[]][] = [
     'overcame',
     'lines',
     'finish',
+    'left',
   ].map((what): [string, string, Role[]] => ['post', `/runners/:target/${what}`, []]),
 ];
 const bodies: Record<string, object> = {
