@@ -21,6 +21,7 @@ import { waitingDecision } from '../db/words';
 import { changeRequestWorkflowId } from '../workflows/messages';
 import type { Deps } from './deps';
 import { hint, type Heard } from './heard';
+import { orderedBy } from './orders';
 import { demandPresent } from './present';
 
 const submission = z.object({ changeRequest: z.int(), submission: z.int() });
@@ -142,7 +143,13 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
         await decideOne(changeRequest, submission, message, repeated);
     },
     async followed(id: number, submission: number): Promise<void> {
-      if ((await findChangeRequest(db, id))?.submission === submission) await markFollowed(db, id);
+      const row = await findChangeRequest(db, id);
+      const { workflowId } = orderedBy();
+      if (
+        row?.submission === submission &&
+        workflowId === changeRequestWorkflowId(id, submission, row.incarnation)
+      )
+        await markFollowed(db, id);
     },
   };
 }

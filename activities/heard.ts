@@ -7,6 +7,7 @@ import { recordAudit } from '../db/audit';
 import { deploymentById, rowKey, type DeploymentRow } from '../db/deployments';
 import { whyMayNotNow } from '../db/people';
 import { refuseWord, wordById, wordSaid, type WordRow } from '../db/words';
+import { begunAs } from '../temporal-config/own-start';
 import type { Purpose, Signed } from '../temporal-config/signing';
 import type {
   AdoptRequest,
@@ -112,27 +113,31 @@ export function createHeard(deps: Deps) {
     return parsed.data as Said[P];
   }
 
-  /** What was verified when the first of this workflow's runs began; the key that signed it may be gone by now. */
-  const unsigned = <P extends Purpose>(purpose: P, message: unknown): Said[P] => {
-    const { signature: _signature, ...rest } = message as { signature: unknown };
-    return forms[purpose].parse(rest) as Said[P];
-  };
-
   /** The same for what a workflow begins with. @throws a failure that ends the workflow. */
   async function verifiedStart<P extends 'start' | 'submit' | 'adopt'>(
     purpose: P,
     message: unknown,
-    continues = false,
   ): Promise<Said[P]> {
     const [, subject = me()] = me().split('/');
-    const said = continues ? unsigned(purpose, message) : await verified(purpose, subject, message);
-    if (!said)
-      throw ApplicationFailure.nonRetryable(
-        `Refused: only Signalbox's API starts ${me()}. Nothing was changed; the audit trail has the reason. ` +
-          'If it was the API, give it and the workers the same signing keys (SIGNALBOX_SIGNING_KEYS_FILE).',
-        'Forged',
-      );
-    return said;
+    const said = await verified(purpose, subject, message);
+    if (said) return said;
+    await endCron();
+    throw ApplicationFailure.nonRetryable(
+      `Refused: only Signalbox's API starts ${me()}. Nothing was changed; the audit trail has the reason. ` +
+        'If it was the API, give it and the workers the same signing keys (SIGNALBOX_SIGNING_KEYS_FILE).',
+      'Forged',
+    );
+  }
+
+  /** One that Temporal begins again by itself would be refused again and again. */
+  async function endCron(): Promise<void> {
+    const { workflowId, runId } = Context.current().info.workflowExecution!;
+    const begun = await begunAs(deps.temporal, workflowId, runId);
+    if (!begun?.cron) return;
+    await deps.temporal.workflow
+      .getHandle(workflowId, runId)
+      .terminate(`Refused: only Signalbox's API starts ${workflowId}, and it has no cron ("${begun.cron}").`)
+      .catch(() => undefined);
   }
 
   /**

@@ -3,6 +3,7 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import type { SignalDefinition } from '@temporalio/common';
 import type { TargetConfig } from '../domain/config';
 import { failpoint } from '../domain/failpoint';
+import { incarnationOf } from '../domain/incarnation';
 import { messageOf, SignalboxError } from '../domain/errors';
 import { isTerminal, type DeploymentStatus, type Trigger } from '../domain/machines';
 import { inWords, releaseOr, type Observed } from '../domain/observed';
@@ -11,6 +12,7 @@ import { backupRemoved } from '../db/backups';
 import { acquireLane, admit, type LaneAnswer } from '../db/admission';
 import { amend, type Amended, type Traces } from '../db/amend';
 import {
+  attemptOf,
   beginRollback,
   deploymentById,
   findDeploymentById,
@@ -25,12 +27,14 @@ import { findChangeRequest } from '../db/change-requests';
 import { relatedTo } from '../db/conflicts';
 import { firstInLine } from '../db/lane';
 import { leftBy, oldBackups, type OnHost } from '../db/left';
+import { planned } from '../db/believed';
 import { findPromotion, type PromotionRow } from '../db/promotions';
 import { refuseWord, waitingWords, wordByRequest } from '../db/words';
 import {
   changeRequestMoved,
   changeRequestWorkflowId,
   laneFree,
+  recoverWorkflowId,
   type DeploymentOutcome,
   type DeploymentRequest,
   type Resolution,
@@ -38,7 +42,7 @@ import {
 import type { Deps } from './deps';
 import type { Heard } from './heard';
 import { look, noteLive } from './look';
-import { lost } from './lost';
+import { sameChain, workflowNow } from './lost';
 import { demandPresent } from './present';
 import { targetOf } from './step';
 import { tidyTarget } from './tidy';
@@ -190,16 +194,53 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     if (word) await refuseWord(db, word.id, why);
   }
 
-  /** Nobody takes over what still runs, whoever started the recovery. */
-  async function whyNotRecovered(
-    row: DeploymentRow | undefined,
-    recovery: string,
-  ): Promise<string | undefined> {
-    if (!row) return 'There is no such attempt.';
-    if (row.owner === recovery) return undefined;
-    if (isTerminal('deployment', row.status)) return `${rowKey(row)} has ended: ${row.status}.`;
-    if (await lost(deps.temporal, row.owner, row.run_id)) return undefined;
-    return `${rowKey(row)} is run by ${row.owner}; there is nothing to recover.`;
+  /**
+   * What became of the workflow that had the attempt. Nobody takes over what still runs, whoever started the recovery, and
+   * nothing of what the recovery says itself is believed. @throws a failure that ends it.
+   */
+  async function lostBefore(
+    deployment: number,
+    resumes: boolean,
+  ): Promise<{ why?: string; resumes?: boolean }> {
+    const { workflowId, runId } = Context.current().info.workflowExecution!;
+    const refusal = (why: string) => ApplicationFailure.nonRetryable(why, 'NothingToRecover');
+    const row = await findDeploymentById(db, deployment);
+    if (!row) throw refusal('There is no such attempt.');
+    const key = rowKey(row);
+    if (workflowId !== recoverWorkflowId(row.promotion, row.attempt, incarnationOf(workflowId)))
+      throw refusal(`${workflowId} recovers nothing: it is no workflow of ${key}.`);
+    const mine = row.owner === workflowId;
+    // This was done before, or the recovery goes on as a new run.
+    if (mine && (row.run_id === runId || (await sameChain(deps.temporal, workflowId, row.run_id, runId))))
+      return { resumes: row.resumes ?? resumes };
+    if (!mine && isTerminal('deployment', row.status)) throw refusal(`${key} has ended: ${row.status}.`);
+    const now = await workflowNow(deps.temporal, row.owner, row.run_id);
+    if (!now.lost && !mine) throw refusal(`${key} is run by ${row.owner}; there is nothing to recover.`);
+    if (resumes && !now.vanished)
+      throw refusal(`The workflow of ${key} was ended, so that it does not go on waiting. ${now.lost ?? ''}`);
+    return { why: now.lost, resumes };
+  }
+
+  /**
+   * What a run goes on with whose workflow has an attempt already, from the attempt's row: the key that signed its start may be
+   * gone by now. It has to be of the chain of runs in which it was admitted. @throws a failure that ends the workflow.
+   */
+  async function continued(row: DeploymentRow, message: unknown): Promise<DeploymentRequest> {
+    const { runId } = Context.current().info.workflowExecution!;
+    if (row.run_id !== runId && !(await sameChain(deps.temporal, row.owner, row.run_id, runId))) {
+      const why = `${rowKey(row)} was begun by another workflow of this id, and is ${row.status}. What was signed once is begun once`;
+      await heard.refuse('start', rowKey(row), message, why);
+      throw ApplicationFailure.nonRetryable(`Refused: ${why}. Nothing was changed.`, 'Forged');
+    }
+    return {
+      promotion: row.promotion,
+      attempt: row.attempt,
+      trigger: row.trigger,
+      startedBy: row.started_by,
+      whenOpen: row.when_open,
+      ...(row.reason === null ? {} : { reason: row.reason }),
+      ...(row.request_id === null ? {} : { request: row.request_id }),
+    };
   }
 
   return {
@@ -210,9 +251,11 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     async admit(
       message: unknown,
       runId: string,
-      continues = false,
     ): Promise<{ plan: Plan; lane: LaneNews; words?: WaitingWord[] } | DeploymentOutcome> {
-      const request: DeploymentRequest = await heard.verifiedStart('start', message, continues);
+      const begun = await attemptOf(db, me());
+      const request: DeploymentRequest = begun
+        ? await continued(begun, message)
+        : await heard.verifiedStart('start', message);
       await failpoint('admit/before');
       await demandPresent(db);
       const { row, asked, lane } = await admit(db, { ...request, owner: me(), runId }, deps).catch(
@@ -230,8 +273,10 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       );
       if (!lane) return afterEnd(row);
       const words = await waitingWords(db, row.id);
+      const plan = planOf(row, asked);
+      if (row.plan === null) await planned(db, row.id, plan);
       return {
-        plan: planOf(row, asked),
+        plan,
         lane: await told(row.id, lane),
         ...(words.length ? { words } : {}),
       };
@@ -325,8 +370,11 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     async takeOver(
       deployment: number,
       lostHow = 'Its workflow was lost.',
+      resumes = false,
     ): Promise<{
       plan: Plan;
+      /** What became of the workflow that had it, as Temporal says it; not told by the previous version. */
+      why?: string;
       status: DeploymentStatus;
       began: string[];
       round: number;
@@ -334,13 +382,14 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       words?: WaitingWord[];
     }> {
       const { workflowId, runId } = Context.current().info.workflowExecution!;
-      const before = await findDeploymentById(db, deployment);
-      const why = await whyNotRecovered(before, workflowId);
-      if (why) throw ApplicationFailure.nonRetryable(why, 'NothingToRecover');
-      const { row, began, round, origin } = await takeOver(db, deployment, workflowId, runId, lostHow);
+      const before = await lostBefore(deployment, resumes);
+      const why = before.why ?? lostHow;
+      const { row, began, round, origin } = await takeOver(db, deployment, workflowId, runId, why);
       const promotion = (await findPromotion(db, row.promotion))!;
       const words = await waitingWords(db, deployment);
-      return { plan: planOf(row, promotion), status: row.status, began, round, origin, words };
+      const plan = planOf(row, promotion);
+      await planned(db, row.id, plan, before.resumes);
+      return { plan, why, status: row.status, began, round, origin, words };
     },
 
     /** Takes into the record what the target shows and the record has lost. */

@@ -49,6 +49,22 @@ export const lost = async (
   runId?: string,
 ): Promise<string | undefined> => (await workflowNow(temporal, workflowId, runId)).lost;
 
+/** Whether two runs of a workflow are of one chain: one continued, or was reset, to the other. False when one is gone. */
+export async function sameChain(temporal: Client, workflowId: string, ...runs: [string, string]) {
+  const [one, other] = await Promise.all(
+    runs.map((run) =>
+      temporal.workflow
+        .getHandle(workflowId, run)
+        .describe()
+        .catch((thrown: unknown) => {
+          if (thrown instanceof WorkflowNotFoundError) return undefined;
+          throw thrown;
+        }),
+    ),
+  );
+  return one !== undefined && other !== undefined && chainOf(one) === chainOf(other);
+}
+
 /** Id of the first run of its chain: kept when it continues as new and when it is reset. */
 const chainOf = ({ raw, runId }: WorkflowExecutionDescription) =>
   raw.workflowExecutionInfo?.firstRunId || runId;

@@ -3,16 +3,23 @@ import { Webhook } from 'standardwebhooks';
 import { messageOf } from '../domain/errors';
 import { idIn } from '../domain/incarnation';
 import { delivered, deliveryFailed, deliveryToMake, undeliverable } from '../db/deliveries';
+import { deliverWorkflowId } from '../workflows/messages';
 import type { Deps } from './deps';
+import { orderedBy } from './orders';
 
 /**
  * Tells webhooks, by the Standard Webhooks specification: id, timestamp and signature in the header, the id the same in
  * every try, so that a receiver can tell a repeat.
  */
 export function createNotifyActivities({ db, notifications }: Pick<Deps, 'db' | 'notifications'>) {
+  /** The delivery, if this round of it is still to be made, and by the workflow that asks for it. */
+  async function own(id: number, round: number) {
+    const row = await deliveryToMake(db, id, round);
+    return row && orderedBy().workflowId === deliverWorkflowId(id, round, row.incarnation) ? row : undefined;
+  }
   return {
     async sendNotification(id: number, round: number): Promise<void> {
-      const row = await deliveryToMake(db, id, round);
+      const row = await own(id, round);
       if (!row) return;
       const { webhooks, timeoutSeconds } = notifications.config;
       const webhook = webhooks.find(({ name }) => name === row.webhook);
@@ -50,7 +57,7 @@ export function createNotifyActivities({ db, notifications }: Pick<Deps, 'db' | 
       await delivered(db, id, round);
     },
     undeliverable: async (id: number, round: number, why: string): Promise<void> => {
-      await undeliverable(db, id, round, why);
+      if (await own(id, round)) await undeliverable(db, id, round, why);
     },
   };
 }

@@ -11,6 +11,7 @@ import {
   followedRequests,
   isFollowed,
   markFollowed,
+  type ChangeRequestRow,
 } from '../db/change-requests';
 import { nextDue } from '../db/deadlines';
 import { deliveriesUnderWay, handOverAgain } from '../db/deliveries';
@@ -28,6 +29,7 @@ import { knownIncarnation } from '../db/installation';
 import { findPromotion } from '../db/promotions';
 import { windowRevision } from '../db/windows';
 import { controlQueue } from '../temporal-config/names';
+import { startOwn } from '../temporal-config/own-start';
 import { unheardDecisions, unheardWords, type WaitingDecision } from '../db/words';
 import {
   approvalDecision,
@@ -104,20 +106,23 @@ export function createReconcileActivities(deps: Deps) {
           continue;
         }
         if (why) {
-          await temporal.workflow.start('recoverDeployment', {
-            workflowId: recoverWorkflowId(row.promotion, row.attempt, incarnation),
-            workflowIdConflictPolicy: 'USE_EXISTING',
-            taskQueue: controlQueue,
-            args: [
-              {
-                deployment: row.id,
-                key,
-                why,
-                ...(found.vanished ? { vanished: true } : {}),
-              } satisfies RecoveryRequest,
-            ],
-            staticSummary: `Recover ${key}: ${why}`,
-          });
+          const request: RecoveryRequest = {
+            deployment: row.id,
+            key,
+            why,
+            ...(found.vanished ? { vanished: true } : {}),
+          };
+          await startOwn(
+            temporal,
+            'recoverDeployment',
+            {
+              workflowId: recoverWorkflowId(row.promotion, row.attempt, incarnation),
+              taskQueue: controlQueue,
+              args: [request],
+              staticSummary: `Recover ${key}: ${why}`,
+            },
+            ownOf(key, { deployment: row.id }),
+          );
           await failpoint('reconcile/recovering');
           put('deployment', `${key}: ${why} Recovery was started.`);
         }
@@ -135,13 +140,17 @@ export function createReconcileActivities(deps: Deps) {
           put('sleepers', `${sleeper} was told to look at its window again, because it slept on.`);
       const revision = await windowRevision(db);
       if (await anyStaleSleeper(db, revision)) {
-        await temporal.workflow.start('wakeSleepers', {
-          workflowId: wakeWorkflowId(revision),
-          workflowIdConflictPolicy: 'USE_EXISTING',
-          taskQueue: controlQueue,
-          args: [],
-          staticSummary: 'Wake deployments that wait for a window by an older revision of the windows',
-        });
+        await startOwn(
+          temporal,
+          'wakeSleepers',
+          {
+            workflowId: wakeWorkflowId(revision),
+            taskQueue: controlQueue,
+            args: [],
+            staticSummary: 'Wake deployments that wait for a window by an older revision of the windows',
+          },
+          ownOf('windows', {}),
+        );
         put('sleepers', 'Deployments that waited for a window by an older revision were told to look again.');
       }
       for (const request of await endedUnfollowed(db)) {
@@ -174,7 +183,7 @@ export function createReconcileActivities(deps: Deps) {
     const now = await databaseNow(db);
     for (const row of await followedRequests(db, sweepAtOnce, pass())) {
       Context.current().heartbeat();
-      const { id, submission, incarnation, requester } = row;
+      const { id, submission, incarnation } = row;
       const workflowId = changeRequestWorkflowId(id, submission, incarnation);
       const key = changeRequestKey(id);
       const why = await lost(temporal, workflowId);
@@ -192,17 +201,35 @@ export function createReconcileActivities(deps: Deps) {
         subject: key,
         why,
       });
-      await temporal.workflow.start('changeRequest', {
-        workflowId,
-        workflowIdConflictPolicy: 'USE_EXISTING',
-        taskQueue: controlQueue,
-        args: [{ changeRequest: id, submission, by: requester }],
-        staticSummary: `${key}: approval of ${promotionKey(id)}`,
-        staticDetails: `${why} This run follows ${key} from where it stands.`,
-      });
+      await follow(row, why);
       mended.push(`${key}: ${why} Another one follows it.`);
     }
     return mended;
+  }
+
+  /** Has a request followed from where it stands. What else has the place of its workflow is ended. */
+  const follow = ({ id, submission, incarnation, requester }: ChangeRequestRow, why: string) =>
+    startOwn(
+      temporal,
+      'changeRequest',
+      {
+        workflowId: changeRequestWorkflowId(id, submission, incarnation),
+        taskQueue: controlQueue,
+        args: [{ changeRequest: id, submission, by: requester }],
+        staticSummary: `${changeRequestKey(id)}: approval of ${promotionKey(id)}`,
+        staticDetails: `${why} This run follows ${changeRequestKey(id)} from where it stands.`,
+      },
+      ownOf(changeRequestKey(id), { changeRequest: id, submission }),
+    );
+
+  /** What is begun needs no signature: it takes all from the record, by these numbers. */
+  function ownOf(subject: string, numbers: Record<string, number>) {
+    return {
+      isOurs: (input: unknown) =>
+        Object.entries(numbers).every(([name, value]) => (input as typeof numbers | null)?.[name] === value),
+      isRecorded: () => Promise.resolve(false),
+      told: (why: string) => recordAudit(db, { actor: 'unknown', action: 'signal.refused', subject, why }),
+    };
   }
 
   /**
@@ -218,6 +245,7 @@ export function createReconcileActivities(deps: Deps) {
     const row = (await findChangeRequest(db, id))!;
     const open = row.submission === submission && isFollowed(row);
     if (open) {
+      await follow(row, 'Its workflow had not heard a decision.');
       const there = await signal(
         changeRequestWorkflowId(id, submission, row.incarnation),
         approvalDecision.name,

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
+import { WorkflowNotFoundError } from '@temporalio/client';
 import { z } from 'zod';
 import type { TargetConfig } from '../domain/config';
 import { conflictRefusal } from '../domain/conflicts';
@@ -17,6 +17,7 @@ import {
   reasonBody,
   reviewBody,
 } from '../domain/schemas';
+import { recordAudit } from '../db/audit';
 import { carriedItems, whyItemsBlocked } from '../db/backlog/delivery';
 import { edit, revise } from '../db/change-content';
 import type { Tx } from '../db/connect';
@@ -33,6 +34,7 @@ import { findPromotion, withdraw } from '../db/promotions';
 import type { Move } from '../db/transition';
 import { plannedConflicts, viewChangeRequest } from '../db/views';
 import { attributes, controlQueue } from '../temporal-config/names';
+import { startOwn } from '../temporal-config/own-start';
 import {
   approvalDecision,
   changeRequestMoved,
@@ -307,11 +309,13 @@ export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow, 
   configOf(deps, target);
   const submission = row.submission + 1;
   const next = { id: row.id, submission, incarnation: await knownIncarnation(db) };
-  await deps.temporal.workflow
-    .start('changeRequest', startOptions(deps, next, by))
-    .catch((thrown: unknown) => {
-      if (!(thrown instanceof WorkflowExecutionAlreadyStartedError)) throw thrown;
-    });
+  const options = startOptions(deps, next, by);
+  await startOwn(deps.temporal, 'changeRequest', options, {
+    isOurs: (input) => deps.keyring.whyForged('submit', options.workflowId, input) === undefined,
+    isRecorded: async () => (await findChangeRequest(db, row.id))!.submission >= submission,
+    told: (why) =>
+      recordAudit(db, { actor: 'unknown', action: 'signal.refused', subject: changeRequestKey(row.id), why }),
+  });
   const read = async () => {
     const now = (await findChangeRequest(db, row.id))!;
     return now.submission >= submission ? now : undefined;

@@ -52,7 +52,7 @@ export interface ApiDeps {
   webDir: string;
   log: Logger;
   /** Signs what is said to workflows. */
-  keyring: Pick<Keyring, 'sign'>;
+  keyring: Keyring;
   /** How people sign in; without any, tokens alone count. */
   signIn?: SignIn;
   /** Where it is reached, such as `https://signalbox.example.com`; the first is the one it calls itself. */

@@ -1,10 +1,10 @@
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { whyClosed, whyNotNow, type No } from '../domain/admission';
 import { SignalboxError, type ErrorCode } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
 import type { Trigger } from '../domain/machines';
 import type { DeploymentView } from '../domain/schemas';
+import { recordAudit } from '../db/audit';
 import { rebind } from '../db/change-content';
 import { attemptThatDeployed, findDeployment } from '../db/deployments';
 import { knownIncarnation } from '../db/installation';
@@ -12,6 +12,7 @@ import type { PromotionRow } from '../db/promotions';
 import { askedOf, type Starter } from '../db/standing';
 import { viewDeployment } from '../db/views';
 import { attributes, controlQueue } from '../temporal-config/names';
+import { startOwn } from '../temporal-config/own-start';
 import { deployWorkflowId, type DeploymentRequest } from '../workflows/messages';
 import type { ApiDeps } from './deps';
 import { whyNotBegun } from './not-begun';
@@ -128,21 +129,18 @@ async function start(
       { key: attributes.actor, value: request.startedBy },
     ],
   };
-  const { workflow } = deps.temporal;
-  try {
-    await workflow.start('deployPromotion', { ...options, workflowIdReusePolicy: 'REJECT_DUPLICATE' });
-  } catch (thrown) {
-    if (!(thrown instanceof WorkflowExecutionAlreadyStartedError)) throw thrown;
-    // Ended before its admission (terminated, say), so it wrote nothing: its number is still free.
-    const { status } = await workflow.getHandle(workflowId).describe();
-    if (status.name === 'RUNNING' || (await findDeployment(deps.db, request.promotion, request.attempt)))
-      return;
-    await workflow
-      .start('deployPromotion', { ...options, workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY' })
-      .catch((again: unknown) => {
-        if (!(again instanceof WorkflowExecutionAlreadyStartedError)) throw again;
-      });
-  }
+  const { db, keyring, temporal } = deps;
+  await startOwn(
+    temporal,
+    'deployPromotion',
+    { ...options, workflowIdReusePolicy: 'REJECT_DUPLICATE' },
+    {
+      isOurs: (input) => keyring.whyForged('start', workflowId, input) === undefined,
+      // One that ended before its admission (terminated, say) wrote nothing: its number is still free.
+      isRecorded: async () => (await findDeployment(db, request.promotion, request.attempt)) !== undefined,
+      told: (why) => recordAudit(db, { actor: 'unknown', action: 'signal.refused', subject: key, why }),
+    },
+  );
 }
 
 /** The attempt as it stands when Temporal has taken it but no worker has admitted it yet. */

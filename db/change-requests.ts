@@ -309,13 +309,18 @@ function whyOutOfTurn(
 }
 
 /** Notes that the request's workflow has followed it to its end. */
+const followedToTheEnd: readonly ChangeRequestStatus[] = ['completed', 'rejected', 'cancelled'];
+
 export const markFollowed = (db: Db, id: number) =>
-  db('change_requests').where({ id }).update({ followed_at: db.fn.now() });
+  db('change_requests')
+    .where({ id })
+    .whereIn('status', followedToTheEnd)
+    .update({ followed_at: db.fn.now() });
 
 /** Requests that ended while their workflow was not told: `reconcile` tells it. */
 export const endedUnfollowed = async (db: Db): Promise<ChangeRequestRow[]> =>
   (await db('change_requests')
-    .whereIn('status', ['completed', 'rejected', 'cancelled'])
+    .whereIn('status', followedToTheEnd)
     .andWhere('submission', '>', 0)
     .whereNull('followed_at')
     .limit(100)) as ChangeRequestRow[];

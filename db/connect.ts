@@ -19,6 +19,7 @@ import * as runnerActs from './migrations/017-runner-acts';
 import * as adoptedReturn from './migrations/019-adopted-return';
 import * as sameStart from './migrations/022-same-start';
 import * as targetRoots from './migrations/023-target-roots';
+import * as believed from './migrations/025-believed';
 import * as authors from './migrations/028-authors';
 import * as ownLogin from './migrations/029-own-login';
 import { applicationRole, closeDatabase, grantRights } from './rights';
@@ -121,6 +122,7 @@ const migrations: Record<string, Knex.Migration> = {
   '019-adopted-return': adoptedReturn,
   '022-same-start': sameStart,
   '023-target-roots': targetRoots,
+  '025-believed': believed,
   '028-authors': authors,
   '029-own-login': ownLogin,
 };

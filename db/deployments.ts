@@ -52,6 +52,10 @@ export interface DeploymentRow {
   outcome: string | null;
   outcome_code: string | null;
   when_open: boolean;
+  /** What was planned at its admission; null: by a version before. */
+  plan: { migrates: boolean; restoresData?: boolean; runner?: object } | null;
+  /** Whether nobody ended the workflow that its recovery took it from; null: no recovery, or one of a version before. */
+  resumes: boolean | null;
   /** When it was to begin, if it waited for a window. */
   scheduled_for: Date | null;
   /** When it is undone, if it held for a window that did not open. */
@@ -381,6 +385,10 @@ export const endedOf = async (db: Db, owners: string[]): Promise<DeploymentRow[]
     .whereIn('owner', owners)
     .whereNotIn('status', [...openAttempt])
     .whereNotNull('finished_at')) as DeploymentRow[];
+
+/** The attempt of a workflow, also one that has ended. */
+export const attemptOf = async (db: Db, owner: string) =>
+  (await db('deployments').where({ owner }).first()) as DeploymentRow | undefined;
 
 /** Whether an attempt, also one that has ended, is a workflow's. */
 export const owns = async (db: Db, workflowId: string): Promise<boolean> =>

@@ -1,9 +1,17 @@
-import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { NotificationsConfig } from '../domain/service-config';
 import type { Db } from '../db/connect';
-import { deliveriesToHandOver, handedOver, registerWebhooks, type DeliveryRow } from '../db/deliveries';
+import { recordAudit } from '../db/audit';
+import {
+  deliveriesToHandOver,
+  deliveryToMake,
+  handedOver,
+  registerWebhooks,
+  type DeliveryRow,
+} from '../db/deliveries';
 import { controlQueue } from '../temporal-config/names';
+import { startOwn } from '../temporal-config/own-start';
 import { deliverWorkflowId, type DeliveryRequest } from '../workflows/messages';
 import { repeat, type Repeated } from './repeat';
 
@@ -42,18 +50,29 @@ export async function startNotifier(options: {
       giveUpMs: config.giveUpHours * 3_600_000,
       timeoutMs: config.timeoutSeconds * 1000,
     };
-    await temporal.workflow
-      .start('deliverNotification', {
+    await startOwn(
+      temporal,
+      'deliverNotification',
+      {
         workflowId: deliverWorkflowId(row.id, row.round, row.incarnation),
         // One whose workflow was terminated, say, is told by another run of it.
         workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
         taskQueue: controlQueue,
         args: [request],
         staticSummary: `Tell ${row.webhook}: ${row.event} of ${row.subject}`,
-      })
-      .catch((thrown: unknown) => {
-        if (!(thrown instanceof WorkflowExecutionAlreadyStartedError)) throw thrown;
-      });
+      },
+      {
+        isOurs: (input) => (input as DeliveryRequest | undefined)?.delivery === row.id,
+        isRecorded: async () => (await deliveryToMake(db, row.id, row.round)) === undefined,
+        told: (why) =>
+          recordAudit(db, {
+            actor: 'unknown',
+            action: 'signal.refused',
+            subject: `notification ${row.id}`,
+            why,
+          }),
+      },
+    );
     await handedOver(db, row);
   }
 }

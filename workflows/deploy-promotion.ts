@@ -26,10 +26,8 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
   const attempt = waitingAttempt(inbox, () => beginAnew(request));
 
   // Refused: nothing happened, nothing to undo.
-  const { runId, continuedFromExecutionRunId } = workflowInfo();
-  const admitted = await CancellationScope.nonCancellable(() =>
-    record.admit(request, runId, continuedFromExecutionRunId !== undefined),
-  );
+  const { runId } = workflowInfo();
+  const admitted = await CancellationScope.nonCancellable(() => record.admit(request, runId));
   if ('outcome' in admitted) return end(admitted);
   const { plan } = admitted;
   // What was said to a run before this one, or while there was none.

@@ -37,8 +37,10 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
     // Its rollback may have failed already: an SRE may answer from the moment on at which this has the attempt.
     inbox.asks();
     setCurrentDetails(`**Recovering ${request.key}.** ${request.why}`);
-    const taken = await record.takeOver(request.deployment, request.why);
+    const taken = await record.takeOver(request.deployment, request.why, request.vanished);
     const { plan, round } = taken;
+    // What Temporal says of it, and not what this was started with.
+    const why = taken.why ?? request.why;
     let { status, began } = taken;
     inbox.take(taken.words);
     void inbox.hear(plan.deployment, waiting?.stop);
@@ -46,7 +48,7 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
     let unseen: string | undefined;
     if (patched('look-at-target')) {
       const seen = await tracesOf(plan, taken.origin ?? '');
-      const amended = await record.amend(request.deployment, seen, request.why);
+      const amended = await record.amend(request.deployment, seen, why);
       ({ status, began } = amended);
       if (amended.doubtful) unseen = seen.unseen;
       // Its commands are in the journal, too; only a switch says what it made live.
@@ -68,18 +70,18 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
 
     async function settle(): Promise<DeploymentOutcome> {
       // The task in which this recorded the end was lost, and is done again: it stays as it ended.
-      if (isTerminal('deployment', status)) return recordEnd(plan, 'cancelled', request.why);
+      if (isTerminal('deployment', status)) return recordEnd(plan, 'cancelled', why);
       if (status === 'queued' || status === 'waiting-for-window')
-        return recordEnd(plan, 'cancelled', `${request.why} ${notBegun()}`);
+        return recordEnd(plan, 'cancelled', `${why} ${notBegun()}`);
       // What people asked for stands, whichever workflow they said it to.
       const cancelled = () => inbox.drained().then(inbox.why);
       // Undoing looks again, and asks an SRE while nobody can tell what the target runs.
       const undos = undosOf(plan, unseen ? [...began, 'swap'] : began);
       // Its undo failed before its workflow was lost: whether to try again is still a person's to say.
-      if (status === 'rollback-failed') return unwind(plan, undos, request.why, round, inbox, true);
+      if (status === 'rollback-failed') return unwind(plan, undos, why, round, inbox, true);
       if (status === 'running' && (began.includes('health-check') || isLive)) {
         const unasked = await cancelled();
-        if (unasked) return unwind(plan, undos, `${request.why} ${unasked}`, round, inbox);
+        if (unasked) return unwind(plan, undos, `${why} ${unasked}`, round, inbox);
         try {
           plan.place ??= await claimed(plan);
           const check = onTarget(
@@ -89,14 +91,14 @@ export async function recoverDeployment(request: RecoveryRequest): Promise<Deplo
           );
           await check.healthCheck({ ...plan, round });
           const late = await cancelled();
-          if (late) return unwind(plan, undos, `${request.why} ${late}`, round + 1, inbox);
-          return await recordEnd(plan, 'succeeded', `${plan.success} ${request.why} Recovery found it done.`);
+          if (late) return unwind(plan, undos, `${why} ${late}`, round + 1, inbox);
+          return await recordEnd(plan, 'succeeded', `${plan.success} ${why} Recovery found it done.`);
         } catch (thrown) {
           if (!(thrown instanceof TemporalFailure)) throw thrown;
-          return unwind(plan, undos, `${request.why} ${rootMessage(thrown)}`, round, inbox);
+          return unwind(plan, undos, `${why} ${rootMessage(thrown)}`, round, inbox);
         }
       }
-      return unwind(plan, undos, request.why, round, inbox);
+      return unwind(plan, undos, why, round, inbox);
     }
 
     /** The record says that it waited. */

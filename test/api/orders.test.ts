@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { defaultPayloadConverter, toPayloads } from '@temporalio/common';
 import { run } from '../../cli/embedded/fetch-part';
 import { controlQueue, runnerQueue } from '../../temporal-config/names';
+import { deployWorkflowId } from '../../workflows/messages';
 import { createRemote } from '../../worker/remote-journal';
 import { startRunner } from '../../worker/runner';
 import type { SignalboxWorker } from '../../worker/worker';
@@ -170,5 +171,99 @@ describe('an order to remove', () => {
     expect(existsSync(own.reference)).toBe(false);
     const removed = await world.db('backups').whereNotNull('removed_at').select('deployment');
     expect(removed).toEqual([{ deployment: own.deployment }]);
+  });
+});
+
+describe('what is begun in the place of a deployment', () => {
+  const unsigned = (promotion: number) => ({
+    ...{ promotion, attempt: 1, trigger: 'deploy', startedBy: 'rosa' },
+    signature: { key: 'x', mac: 'x' },
+  });
+  async function approved() {
+    const id = await world.approved('v1');
+    return { id, key: `CP-${id}`, workflowId: deployWorkflowId(id, 1, '') };
+  }
+  const begin = (workflowId: string, input: unknown, ...more: string[]) => {
+    const queue = more.includes('--task-queue') ? [] : ['--task-queue', controlQueue];
+    const type = more.includes('--type') ? [] : ['--type', 'deployPromotion'];
+    const given = ['--workflow-id', workflowId, '--input', JSON.stringify(input)];
+    return temporal('workflow', 'start', ...type, ...queue, ...given, ...more);
+  };
+  const stateOf = async (workflowId: string) =>
+    (await world.client.workflow.getHandle(workflowId).describe()).status.name;
+  const refusals = async (subject: string): Promise<string[]> =>
+    (await world.db('audit').where({ action: 'signal.refused', subject }).orderBy('id')).map(
+      ({ entry }) => (JSON.parse(entry) as { why: string }).why,
+    );
+  const attempts = (promotion: number) => world.db('deployments').where({ promotion });
+
+  it('again and again by Temporal itself is refused, and ended', async () => {
+    const { id, key, workflowId } = await approved();
+    await begin(workflowId, unsigned(id), '--cron', '@every 1s');
+    await world.until(
+      'it to be ended',
+      async () => (await stateOf(workflowId)) === 'TERMINATED' || (await attempts(id))[0],
+    );
+    expect(await attempts(id)).toEqual([]);
+    expect(await refusals(key)).toEqual([expect.stringMatching(/signed with a key that is not known/)]);
+  });
+
+  it.each([
+    ['one that Temporal begins in an hour', ['--cron', '0 * * * *'], /begins again by "0 \* \* \* \*"/],
+    ['one that is held back', ['--start-delay', '1h'], /held back/],
+    ['one for a queue that nobody serves', ['--task-queue', 'nobody'], /for the queue "nobody"/],
+    ['one of another type', ['--type', 'adoptTarget', '--start-delay', '1h'], /of the type adoptTarget/],
+    ['one of another type, that has ended', ['--type', 'pruneRecord'], undefined],
+  ] as [string, string[], RegExp | undefined][])(
+    '%s does not swallow Deploy Now',
+    async (_what, how, why) => {
+      const { id, key, workflowId } = await approved();
+      await begin(workflowId, unsigned(id), ...how);
+      if (!why) await world.until('its end', async () => (await stateOf(workflowId)) === 'COMPLETED');
+      const asked = await api.post('release-manager', `/api/promotions/${key}/deploy`);
+      expect([asked.status, asked.body.accepted]).toEqual([202, undefined]);
+      await world.until('it to be deployed', async () => (await attempts(id))[0]?.status === 'succeeded');
+      expect(await refusals(`${key}.1`)).toEqual(why ? [expect.stringMatching(why)] : []);
+    },
+  );
+
+  it('with what was signed for it once takes nothing up that another run had begun', async () => {
+    const id = await world.approved('hangs');
+    const d = await world.start(id);
+    const row = await world.until('it to run', async () => {
+      const found = await d.row();
+      return found && (await world.log(found)).some(({ text }) => text === 'hanging') && found;
+    });
+    const { workflowId } = d.handle;
+    const said = (await d.handle.fetchHistory()).events![0]!.workflowExecutionStartedEventAttributes!;
+    await d.handle.terminate('by somebody');
+    await begin(workflowId, defaultPayloadConverter.fromPayload(said.input!.payloads![0]!));
+    await world.until('it to end', async () => (await stateOf(workflowId)) !== 'RUNNING');
+    expect(await refusals(`CP-${id}.1`)).toEqual([
+      expect.stringMatching(/begun by another workflow of this id/),
+    ]);
+    expect(await d.row()).toMatchObject({ status: 'running', run_id: row.run_id });
+    // Nor does a recovery that says that nobody had ended it.
+    const recovery = `recover/CP-${id}/1`;
+    await begin(
+      recovery,
+      { deployment: row.id, key: 'x', why: 'x', vanished: true },
+      '--type',
+      'recoverDeployment',
+    );
+    await world.until('it to end', async () => (await stateOf(recovery)) === 'FAILED');
+    expect(await d.row()).toMatchObject({ status: 'running', owner: workflowId });
+    await begin(
+      recovery,
+      { deployment: row.id, key: 'x', why: 'it went well' },
+      '--type',
+      'recoverDeployment',
+    );
+    await world.client.workflow.getHandle(recovery).result();
+    expect(await d.row()).toMatchObject({
+      status: 'rolled-back',
+      outcome: expect.stringMatching(/ended as terminated/),
+    });
+    await world.checkEnded(await d.row());
   });
 });
