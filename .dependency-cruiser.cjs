@@ -5,7 +5,10 @@ const rooms = {
   db: ['domain'],
   workflows: ['domain', 'temporal-config/names'],
   // The ids and signals by which workflows are told something are declared once, beside the workflows.
-  activities: ['domain', 'db', 'temporal-config/names', 'temporal-config/signing', 'workflows/messages'],
+  activities: [
+    ...['domain', 'db', 'workflows/messages'],
+    ...['temporal-config/names', 'temporal-config/own-start', 'temporal-config/signing'],
+  ],
   api: ['domain', 'db', 'temporal-config', 'workflows/messages'],
   worker: ['domain', 'db', 'temporal-config', 'activities', 'workflows'],
   web: ['domain'],

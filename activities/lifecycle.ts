@@ -6,7 +6,7 @@ import { failpoint } from '../domain/failpoint';
 import { incarnationOf } from '../domain/incarnation';
 import { messageOf, SignalboxError } from '../domain/errors';
 import { isTerminal, type DeploymentStatus, type Trigger } from '../domain/machines';
-import { inWords, releaseOr, type Observed } from '../domain/observed';
+import { inWords, type Observed } from '../domain/observed';
 import type { WordKind } from '../domain/words';
 import { backupRemoved } from '../db/backups';
 import { acquireLane, admit, type LaneAnswer } from '../db/admission';
@@ -27,8 +27,9 @@ import { findChangeRequest } from '../db/change-requests';
 import { relatedTo } from '../db/conflicts';
 import { firstInLine } from '../db/lane';
 import { leftBy, oldBackups, type OnHost } from '../db/left';
-import { planned } from '../db/believed';
+import { demandDone, NotDone, planned, sightedLive, sightedTraces, takeAway } from '../db/believed';
 import { findPromotion, type PromotionRow } from '../db/promotions';
+import { whyMayNotNow } from '../db/people';
 import { refuseWord, waitingWords, wordByRequest } from '../db/words';
 import {
   changeRequestMoved,
@@ -188,6 +189,27 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     return answer;
   }
 
+  /**
+   * The answer to a failed rollback, as its row in the record has it: that one was verified, and not what Temporal says was.
+   * @returns it; or why it does not count; or the attempt, when it was followed already.
+   */
+  async function answered(
+    deployment: number,
+    { request }: Resolution,
+    action: Resolution['action'],
+  ): Promise<{ said?: Resolution; done?: DeploymentRow; refused: string }> {
+    const row = await deploymentById(db, deployment);
+    const word = request ? await wordByRequest(db, deployment, 'resolve', request) : undefined;
+    const none = `${rowKey(row)} has no such answer that waits; nothing was changed.`;
+    if (word?.action !== action) return { refused: none };
+    if (word.status === 'done' && row.status !== 'rollback-failed') return { done: row, refused: none };
+    const refused =
+      word.status === 'waiting' && (await whyMayNotNow(db, word.said_by, 'resolve', row.target));
+    if (refused === undefined)
+      return { said: { action, by: word.said_by, reason: word.reason ?? '', request }, refused: none };
+    return { refused: refused ? refused.message : none };
+  }
+
   /** An answer that cannot be followed is refused now: it must not come true once it can. */
   async function refuse(plan: Plan, { request }: Resolution, why: string): Promise<void> {
     const word = request && (await wordByRequest(db, plan.deployment, 'resolve', request));
@@ -300,7 +322,11 @@ export function createLifecycle(deps: Deps, heard: Heard) {
         return { ...began, restoresData: began.migration && restores };
       }),
     resumeRollback: (plan: Plan, asked: Resolution) =>
-      owned((owner) => beginRollback(db, plan.deployment, owner, undefined, moveOf(asked))),
+      owned(async (owner) => {
+        const { said, refused, done } = await answered(plan.deployment, asked, 'retry');
+        if (!said && !done) throw ApplicationFailure.nonRetryable(refused, 'Forged');
+        return beginRollback(db, plan.deployment, owner, undefined, said && moveOf(said));
+      }),
     rollbackFailed: (plan: Plan, why: string) =>
       owned(async (owner) => {
         await rollbackFailed(db, plan.deployment, owner, why);
@@ -322,8 +348,11 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       seen?: Seen,
     ): Promise<Ended | { refused: string }> =>
       owned(async (owner) => {
+        const { said, refused, done } = await answered(plan.deployment, asked, 'accept');
+        if (done) return afterEnd(done);
+        if (!said) return { refused };
         const live = seen
-          ? liveIn(seen)
+          ? await sightedLive(db, plan.deployment, owner)
           : await look(deps, plan.target).catch((thrown: unknown) => ({ refused: messageOf(thrown) }));
         if ('refused' in live) {
           const why = sentences(
@@ -331,14 +360,14 @@ export function createLifecycle(deps: Deps, heard: Heard) {
             'Nobody could say what is live, so that it could not be recorded',
           );
           await stillUndecided(db, plan.deployment, owner, why);
-          await refuse(plan, asked, why);
+          await refuse(plan, said, why);
           return { refused: why };
         }
         const told = sentences(outcome, `Current: ${inWords(live)}`);
         return afterEnd(
           await recordEnd(db, plan.deployment, owner, 'rolled-back', told, {
             live,
-            accepted: moveOf(asked),
+            accepted: moveOf(said),
           }),
         );
       }),
@@ -352,6 +381,10 @@ export function createLifecycle(deps: Deps, heard: Heard) {
         const row = await recordEnd(db, plan.deployment, owner, to, outcome, {
           reviewMs: (target?.reviewHours ?? 72) * 3_600_000,
           itemsDone: target?.itemsDoneWhenDeployed,
+          demand: (tx, row) => demandDone(tx, row, to),
+        }).catch(async (thrown: unknown) => {
+          if (thrown instanceof NotDone) await takeAway(db, thrown);
+          throw thrown;
         });
         await failpoint('record/recorded-unreported');
         deps.log.info({ deployment: plan.key, target: plan.target, status: to }, outcome);
@@ -393,12 +426,10 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     },
 
     /** Takes into the record what the target shows and the record has lost. */
-    amend: (deployment: number, seen: Traces, why: string): Promise<Amended> =>
-      owned((owner) => amend(db, deployment, owner, seen, why)),
+    amend: (deployment: number, _told: Traces, why: string): Promise<Amended> =>
+      owned(async (owner) => amend(db, deployment, owner, await sightedTraces(db, deployment, owner), why)),
   };
 }
-
-const liveIn = (seen: Seen): Observed => ('live' in seen ? seen.live : releaseOr(seen.release));
 
 const moveOf = ({ by, reason, request }: Resolution) => ({ by, why: reason, request });
 

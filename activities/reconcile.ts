@@ -208,8 +208,8 @@ export function createReconcileActivities(deps: Deps) {
   }
 
   /** Has a request followed from where it stands. What else has the place of its workflow is ended. */
-  const follow = ({ id, submission, incarnation, requester }: ChangeRequestRow, why: string) =>
-    startOwn(
+  function follow({ id, submission, incarnation, requester }: ChangeRequestRow, why: string): Promise<void> {
+    return startOwn(
       temporal,
       'changeRequest',
       {
@@ -221,6 +221,7 @@ export function createReconcileActivities(deps: Deps) {
       },
       ownOf(changeRequestKey(id), { changeRequest: id, submission }),
     );
+  }
 
   /** What is begun needs no signature: it takes all from the record, by these numbers. */
   function ownOf(subject: string, numbers: Record<string, number>) {

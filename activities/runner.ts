@@ -36,8 +36,13 @@ export function createRunnerActivities(
       return { id: deps.id, host: deps.host };
     },
     /** What is live on the target now. */
-    observe: (_asked: { target: string }): Promise<Observed> =>
-      createDriver(targetOf(deps, deps.target).driver).observe(),
+    async observe({ deployment }: { target: string; deployment?: number }): Promise<Observed> {
+      const found = await createDriver(targetOf(deps, deps.target).driver).observe();
+      const { workflowId: owner } = orderedBy();
+      // A workflow of the version before believes the answer.
+      if (deployment !== undefined) await deps.journal.sighted({ deployment, owner, what: 'live', found });
+      return found;
+    },
     /**
      * What is removed is asked of the record, not of whoever orders it.
      * @returns the deployments whose backups were removed.

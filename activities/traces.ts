@@ -5,6 +5,7 @@ import { judge } from './causes';
 import type { TargetDeps } from './deps';
 import { createDriver, type Driver } from './drivers/driver';
 import { actsIn } from './drivers/numbers';
+import { orderedBy } from './orders';
 import { targetOf } from './step';
 
 export type { Traces };
@@ -12,6 +13,8 @@ export type { Traces };
 /** Which attempt is looked for at its target. */
 export interface LookedFor {
   target: string;
+  /** Its number; not said by the previous version. */
+  deployment?: number;
   /** CP-7.1 */
   key: string;
   /** Of which Signalbox, in which incarnation of its database: a key comes again after a restore. */
@@ -26,8 +29,9 @@ const tries = 4;
  * @throws while it is worth another try.
  */
 export const createTraces =
-  (deps: Pick<TargetDeps, 'targets'>) =>
-  async ({ target, key, origin }: LookedFor): Promise<Traces> => {
+  (deps: Pick<TargetDeps, 'targets' | 'journal' | 'only'>) =>
+  async ({ target: named, deployment, key, origin }: LookedFor): Promise<Traces> => {
+    const target = deps.only ?? named;
     const { attempt } = Context.current().info;
     const unlessAgain = (thrown: unknown): string => {
       const { is, message } = judge(thrown);
@@ -39,11 +43,19 @@ export const createTraces =
         const driver = createDriver(targetOf(deps, target).driver);
         const acts = actsIn(driver.room, key, origin);
         const live = await liveOn(driver);
-        return { acts, ...(live ? { live } : {}) };
+        return await noted({ acts, ...(live ? { live } : {}) });
       } catch (thrown) {
-        return { acts: [], unseen: unlessAgain(thrown) };
+        return await noted({ acts: [], unseen: unlessAgain(thrown) });
       }
     });
+
+    /** What is looked for is believed from the record. */
+    async function noted(found: Traces): Promise<Traces> {
+      const { workflowId: owner } = orderedBy();
+      // A workflow of the version before does not say which attempt it means by its number.
+      if (deployment !== undefined) await deps.journal.sighted({ deployment, owner, what: 'traces', found });
+      return found;
+    }
 
     async function liveOn(driver: Driver) {
       try {

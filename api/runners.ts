@@ -100,6 +100,17 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
       },
     }),
     said({
+      what: 'sighted',
+      summary:
+        "Note what a workflow asked to look at on the target; false when the attempt is not that workflow's",
+      body: runner.sightedBody,
+      answer: z.boolean(),
+      async value({ params, body }) {
+        await mine(params, body.deployment);
+        return journal.sighted(body);
+      },
+    }),
+    said({
       what: 'left',
       summary:
         'What an ended deployment left on the host, and which backups may go; null when it has none to tidy',

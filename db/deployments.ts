@@ -221,11 +221,14 @@ export async function recordEnd(
     reviewMs?: number;
     /** Whether the items that it carries are done by it. */
     itemsDone?: boolean;
+    /** What else has to be recorded before it may end so; the row is locked by then. */
+    demand?(tx: Tx, row: DeploymentRow): Promise<void>;
   } = {},
 ): Promise<DeploymentRow> {
   const { live, accepted, reviewMs = 72 * 3_600_000, itemsDone = false } = more;
   return db.transaction(async (tx) => {
     const row = await lockOwned(tx, id, owner);
+    if (isOpenAttempt(row)) await more.demand?.(tx, row);
     if (to === 'succeeded' && row.to_release === null) await demandRelease(tx, row);
     const move = accepted ?? bySignalbox(outcome, row.request_id);
     if (
@@ -315,10 +318,12 @@ const seen = (tx: Tx, live: Observed) => ({ observed: JSON.stringify(live), obse
 /**
  * Hands the attempt to another workflow (recovery): from now on its former owner's steps are refused.
  * @param why what became of its former owner, for the audit trail.
+ * @param from from whom alone it is taken; left out: from whoever has it.
  */
-export async function takeOver(db: Db, id: number, owner: string, runId: string, why: string) {
+export async function takeOver(db: Db, id: number, owner: string, runId: string, why: string, from?: string) {
   await db.transaction(async (tx) => {
     const before = (await tx('deployments').where({ id }).forNoKeyUpdate().first()) as DeploymentRow;
+    if (from !== undefined && before.owner !== from) return;
     await tx('deployments').where({ id }).update({ owner, run_id: runId });
     if (before.owner !== owner)
       await recordAudit(tx, {

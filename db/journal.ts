@@ -2,6 +2,7 @@ import { whyNotNow } from '../domain/admission';
 import type { Targets } from '../domain/config';
 import type { Observed, Restorable } from '../domain/observed';
 import type { Trigger } from '../domain/machines';
+import { NotDone, sighted, takeAway } from './believed';
 import type { Db, Tx } from './connect';
 import { deploymentById, setRelease } from './deployments';
 import { appendLog, type NewLine } from './log';
@@ -58,8 +59,18 @@ export interface Journal {
   trouble(t: Try, met: Trouble): Promise<{ tries: number; forMs: number } | undefined>;
   /** Notes that this try has gone on beyond that. @param kept causes that it may still meet again there. */
   overcame(t: Try, kept: readonly string[]): Promise<void>;
+  /** Notes what was seen on the target for the workflow that has the attempt; false when it has not. */
+  sighted(seen: Sighting): Promise<boolean>;
   /** Closes the step and records what it made, or nothing of it: false when a newer try has the step. */
   finish(t: Try, to: 'done' | 'failed', detail: string, made?: Made): Promise<boolean>;
+}
+
+/** What a workflow asked to look at: what an attempt left there, or what is live. */
+export interface Sighting {
+  deployment: number;
+  owner: string;
+  what: 'traces' | 'live';
+  found: object;
 }
 
 export interface Version {
@@ -126,7 +137,12 @@ export interface Build {
 export function createJournal(deps: { db: Db; windows: Windows; targets(): Targets }): Journal {
   const { db } = deps;
   return {
-    begin: (t, recipe) => beginStep(db, t, recipe),
+    begin: (t, recipe) =>
+      beginStep(db, t, recipe).catch(async (thrown: unknown) => {
+        if (!(thrown instanceof NotDone)) throw thrown;
+        await takeAway(db, thrown);
+        return undefined;
+      }),
     fence: (t, held) => takeFence(db, t, held),
     async permit(t, what, recipe, acts) {
       const row = await deploymentById(db, t.deployment);
@@ -158,6 +174,7 @@ export function createJournal(deps: { db: Db; windows: Windows; targets(): Targe
     trouble: (t, met) => noteTrouble(db, t, met),
     overcame: (t, kept) => noteOvercome(db, t, kept),
     notBegun: (t) => migrationDidNotBegin(db, t),
+    sighted: (seen) => sighted(db, seen),
     append: (t, lines) => appendLog(db, t.deployment, t.step, lines),
     async finish(t, to, detail, made) {
       if (!made) return finishStep(db, t, to, detail);

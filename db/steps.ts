@@ -1,6 +1,8 @@
 import { predecessorsOf, type DeploymentStatus } from '../domain/machines';
+import { predecessors } from '../domain/predecessors';
+import { missingOf, NotDone } from './believed';
 import type { Db, Tx } from './connect';
-import type { DeploymentRow } from './deployments';
+import { deploymentById, type DeploymentRow } from './deployments';
 import { raiseFence, type Held } from './fences';
 import { knownIncarnation, originOf } from './installation';
 import type { Attempt } from './journal';
@@ -38,14 +40,16 @@ const returnsTo = `CASE WHEN coalesce(d.drifted, d.observed) IS NULL THEN d.from
  * @param recipe digest of how the target builds, where the step runs.
  * @returns what the step may know; undefined when the attempt has moved on; 'held' when a newer try has the step. Should
  * there be no newer one (a clock of Temporal's that went back), this one is asked for later, and then has it.
+ * @throws NotDone when what it follows from is not in the record.
  */
 export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt | 'held' | undefined> {
   const { rows } = await db
     .raw(
       `WITH d AS (SELECT * FROM deployments WHERE id = ? AND owner = ? AND status = ANY (?) FOR NO KEY UPDATE),
+            missing AS (${missingOf('?')}),
             opened AS (
               INSERT INTO deployment_steps (deployment, name, status, round, attempt, scheduled)
-              SELECT id, ?, 'running', ?::integer, ?::integer, ?::bigint FROM d
+              SELECT id, ?, 'running', ?::integer, ?::integer, ?::bigint FROM d WHERE NOT EXISTS (SELECT FROM missing)
               ON CONFLICT (deployment, name) DO UPDATE
                 SET status = 'running', round = EXCLUDED.round, attempt = EXCLUDED.attempt,
                     scheduled = EXCLUDED.scheduled, finished_at = NULL,
@@ -62,7 +66,7 @@ export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt
                      CASE WHEN deployment_steps.scheduled IS NULL THEN 0 ELSE coalesce(EXCLUDED.scheduled, 0) END,
                      EXCLUDED.attempt)
               RETURNING deployment)
-       SELECT ${originOf('d')} AS origin, 'CP-' || d.promotion || '.' || d.attempt AS key, d.target, opened.deployment IS NOT NULL AS opened, d.trigger, p.commit, d.to_release AS release, d.from_release AS before, d.migration_began AS "migrationBegan",
+       SELECT to_jsonb(ARRAY(SELECT n FROM missing)) AS missing, ${originOf('d')} AS origin, 'CP-' || d.promotion || '.' || d.attempt AS key, d.target, opened.deployment IS NOT NULL AS opened, d.trigger, p.commit, d.to_release AS release, d.from_release AS before, d.migration_began AS "migrationBegan",
               d.observed, d.drifted, EXISTS (SELECT 1 FROM deployment_steps WHERE deployment = d.id AND name = 'take-out') AS "tookOut",
               CASE WHEN d.owner LIKE 'recover/%' THEN (SELECT lost_fence FROM targets WHERE name = d.target) END AS "lostUpTo",
               ARRAY(SELECT name FROM deployment_steps WHERE deployment = d.id AND status = 'done') AS done,
@@ -71,11 +75,22 @@ export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt
                  FROM backups WHERE deployment = d.id) AS backup,
               ${versionOf("CASE WHEN d.trigger = 'rollback' THEN d.restores ELSE d.id END")} AS version, ${versionOf(returnsTo)} AS "versionBefore"
          FROM d LEFT JOIN opened ON opened.deployment = d.id JOIN promotions p ON p.id = d.promotion`,
-      [t.deployment, t.owner, [...t.during], t.step, t.round, t.attempt, t.scheduled ?? null, recipe],
+      [
+        t.deployment,
+        t.owner,
+        [...t.during],
+        [...(predecessors[t.step] ?? [])],
+        t.step,
+        t.round,
+        t.attempt,
+        t.scheduled ?? null,
+        recipe,
+      ],
     )
     .options({ name: 'begin-step' });
   if (!rows[0]) return undefined;
-  const { opened, ...attempt } = rows[0] as Attempt & { opened: boolean };
+  const { opened, missing, ...attempt } = rows[0] as Attempt & { opened: boolean; missing: string[] };
+  if (missing.length > 0) throw new NotDone(await deploymentById(db, t.deployment), missing);
   return opened ? attempt : 'held';
 }
 

@@ -1,4 +1,5 @@
 import { badInput } from './errors';
+import { idIn } from './incarnation';
 
 /** Human keys: `CP-7` a promotion, `CP-7.1` its first attempt, `RFC-7` its change request; `ITEM-12`, `EPIC-3`. */
 export const promotionKey = (id: number): string => `CP-${id}`;
@@ -6,6 +7,10 @@ export const itemKey = (id: number): string => `ITEM-${id}`;
 export const epicKey = (id: number): string => `EPIC-${id}`;
 export const changeRequestKey = (id: number): string => `RFC-${id}`;
 export const deploymentKey = (promotion: number, attempt: number): string => `CP-${promotion}.${attempt}`;
+
+/** The workflow that recovers an attempt, in an incarnation of the database. */
+export const recoverWorkflowId = (promotion: number, attempt: number, incarnation: string) =>
+  idIn(`recover/${deploymentKey(promotion, attempt).replace('.', '/')}`, incarnation);
 
 // Nine digits stay inside PostgreSQL's integer, so a long number is a 400 and never a database error.
 const number = '([1-9][0-9]{0,8})';

@@ -91,6 +91,13 @@ export const finishBody = strict({
   made: made.optional(),
 });
 export const helloBody = strict({ id: text(100), host: text(300), version: text(50), startedAt: at, acts });
+/** What it saw on its target for a workflow that asked. */
+export const sightedBody = strict({
+  deployment: number,
+  owner: text(200),
+  what: z.enum(['traces', 'live']),
+  found: z.looseObject({}),
+});
 export const leftBody = strict({ key: text(30), owner: text(200) });
 export const claimBody = strict({ deployment: number, owner: text(200), runner: text(100) });
 

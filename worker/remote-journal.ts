@@ -61,6 +61,8 @@ export function createRemote(options: { api: string; token: string; target: stri
       notBegun: (t) => call('not-begun', { try: t }),
       observed: async (t, when, live) => (await call('observed', { try: t, when, live })) ?? undefined,
       trouble: async (t, met) => (await call('trouble', { try: t, met })) ?? undefined,
+      // An API of the previous version refuses it; what was seen then does not count.
+      sighted: (seen) => call('sighted', seen),
       overcame: (t, kept) => call('overcame', { try: t, kept }),
       append: (t, lines) => call('lines', { try: t, lines }, true),
       finish: (t, to, detail, made) =>

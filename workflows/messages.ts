@@ -1,6 +1,6 @@
 import { defineQuery, defineSignal } from '@temporalio/workflow';
 import { idIn } from '../domain/incarnation';
-import { changeRequestKey, deploymentKey } from '../domain/keys';
+import { changeRequestKey, deploymentKey, recoverWorkflowId } from '../domain/keys';
 import type { Trigger } from '../domain/machines';
 import type { Signed } from '../temporal-config/signing';
 
@@ -10,8 +10,7 @@ import type { Signed } from '../temporal-config/signing';
  */
 export const deployWorkflowId = (promotion: number, attempt: number, incarnation: string) =>
   idIn(`deploy/${deploymentKey(promotion, attempt).replace('.', '/')}`, incarnation);
-export const recoverWorkflowId = (promotion: number, attempt: number, incarnation: string) =>
-  idIn(`recover/${deploymentKey(promotion, attempt).replace('.', '/')}`, incarnation);
+export { recoverWorkflowId };
 /** Wakes whoever waits for a window, after it was changed. */
 export const wakeWorkflowId = (revision: number) => `windows/${revision}`;
 export const deliverWorkflowId = (delivery: number, round: number, incarnation: string) =>

@@ -53,7 +53,7 @@ export async function observed(plan: Plan): Promise<Seen | undefined> {
     // Somebody waits for it; what cannot be seen now is refused now.
     scheduleToCloseTimeout: '2 minutes',
     retry: { ...retry, maximumAttempts: 3 },
-  }).observe({ target: plan.target });
+  }).observe({ target: plan.target, deployment: plan.deployment });
   // A runner of the version before says it by its digest alone.
   return typeof seen === 'string' || seen === null ? { release: seen } : { live: seen };
 }
@@ -80,7 +80,7 @@ export async function tracesOf(plan: Plan, origin: string): Promise<Traces> {
       summary: `Look what ${plan.target} shows of ${plan.key}`,
       startToCloseTimeout: '11 minutes',
       heartbeatTimeout: '10 seconds',
-    }).tracesOf({ target: plan.target, key: plan.key, origin });
+    }).tracesOf({ target: plan.target, deployment: plan.deployment, key: plan.key, origin });
   } catch (thrown) {
     if (!(thrown instanceof TemporalFailure)) throw thrown;
     plan.place = undefined;

@@ -165,10 +165,11 @@ describe('a start by hand', () => {
     // Its workflow still tidies up when the record says deployed; a start beside it would be none.
     expect(await ended(workflowId)).toBe('completed');
     expect(await status(key)).toBe('deployed');
-    // The same start once more, as it stands in the history: the attempt has ended, nothing is done again.
+    // The same start once more, as it stands in the history: it was begun once, nothing is done again.
     const fences = (await world.db('targets').where({ name: 'shop' }).first()).fence;
     await start('deployPromotion', workflowId, ...json(world.keyring.sign('start', workflowId, asked(id))));
-    expect(await ended(workflowId)).toBe('completed');
+    expect(await ended(workflowId)).toMatch(/begun by another workflow of this id, and is succeeded/);
+    await refused(`${key}.1`, 1, /begun once/);
     expect(await world.db('deployments').where({ promotion: id })).toHaveLength(1);
     expect((await world.db('targets').where({ name: 'shop' }).first()).fence).toBe(fences);
   });

@@ -2,13 +2,20 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { defaultPayloadConverter, toPayloads } from '@temporalio/common';
+import { Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { createActivities } from '../../activities';
 import { run } from '../../cli/embedded/fetch-part';
+import { deploymentById } from '../../db/deployments';
+import { isTerminal } from '../../domain/machines';
 import { controlQueue, runnerQueue } from '../../temporal-config/names';
 import { deployWorkflowId } from '../../workflows/messages';
 import { createRemote } from '../../worker/remote-journal';
 import { startRunner } from '../../worker/runner';
 import type { SignalboxWorker } from '../../worker/worker';
 import { serveWorld, type Served } from '../helpers/api';
+import { gate } from '../helpers/until';
 import { makeWorld, type World } from '../helpers/world';
 
 /** Who reaches Temporal may order anything of a worker or a runner: only what the record says is done. */
@@ -265,5 +272,115 @@ describe('what is begun in the place of a deployment', () => {
       outcome: expect.stringMatching(/ended as terminated/),
     });
     await world.checkEnded(await d.row());
+  });
+});
+
+describe('an answer that somebody gives for a worker', () => {
+  type Step = keyof World['faults'];
+  /** Holds a step's real activity until the end, answers it from outside, and lets it go. */
+  async function answer(step: Step, workflowId: string) {
+    const pending = await world.until(`${step} to be asked for`, async () => {
+      const { raw } = await world.client.workflow.getHandle(workflowId).describe();
+      return raw.pendingActivities?.find(
+        ({ activityType, state }) => activityType?.name === step && state === 2,
+      );
+    });
+    await temporal(
+      ...['activity', 'complete', '--workflow-id', workflowId],
+      ...['--activity-id', pending.activityId!, '--result', 'null'],
+    );
+  }
+  const holding = (...steps: Step[]) => {
+    const { opened, open } = gate();
+    for (const step of steps)
+      world.faults[step] = async (real) => {
+        const beat = setInterval(() => Context.current().heartbeat(), 100);
+        await opened;
+        clearInterval(beat);
+        return real();
+      };
+    return () => {
+      for (const step of steps) delete world.faults[step];
+      open();
+    };
+  };
+  const recovered = async (id: number) => {
+    const { mend } = createActivities(world.deps);
+    return world.until('it to be recovered', async () => {
+      await new MockActivityEnvironment({ currentAttemptScheduledTimestampMs: Date.now() }).run(mend);
+      const row = await deploymentById(world.db, id);
+      return isTerminal('deployment', row.status) && row;
+    });
+  };
+  beforeAll(() => world.deploy('v1'));
+
+  it.each([
+    ['a build', 'v2', ['build']],
+    ['a backup', 'v2', ['backup']],
+    ['the health check of a sick release', 'sick', ['healthCheck']],
+    ['an undo and its check', 'sick', ['undoSwap', 'verifyRollback']],
+  ] as [string, string, Step[]][])('of %s advances nothing', async (_what, revision, steps) => {
+    const before = world.current();
+    const letGo = holding(...steps);
+    const d = await world.start(await world.approved(revision));
+    for (const step of steps) await answer(step, d.handle.workflowId);
+    const row = await world.until('it to be taken away', async () => {
+      const now = await d.row();
+      return (now.owner.startsWith('recover/') || isTerminal('deployment', now.status)) && now;
+    });
+    expect(row.owner).toBe(`recover/CP-${row.promotion}/1`);
+    letGo();
+    const end = await recovered(row.id);
+    expect(end.status).toBe('rolled-back');
+    expect(world.current()).toBe(before);
+    await world.checkEnded(end);
+    const taken = await world
+      .db('audit')
+      .where({ action: 'deployment.taken-over', subject: `CP-${end.promotion}.1` })
+      .first();
+    expect(JSON.parse(taken.entry).why).toMatch(/which no worker has recorded/);
+  });
+
+  it('nor does what its workflow is made to order', async () => {
+    world.faults.undoSwap = () => Promise.reject(ApplicationFailure.nonRetryable('no use', 'Hopeless'));
+    const d = await world.start(await world.approved('sick'));
+    const row = await world.until('its rollback to fail', async () => {
+      const now = await d.row();
+      return now?.status === 'rollback-failed' && now;
+    });
+    delete world.faults.undoSwap;
+    const { workflowId } = d.handle;
+    const plan = { deployment: row.id, key: `CP-${row.promotion}.1`, target: 'shop', limits: {} };
+    const by = { by: 'sven', reason: 'said nobody', request: 'none' };
+    for (const [type, ...input] of [
+      ['acceptRollback', plan, 'it is well', { ...by, action: 'accept' }],
+      ['acceptRollback', plan, 'it is well', { ...by, action: 'accept' }, { live: { kind: 'nothing' } }],
+      ['resumeRollback', plan, { ...by, action: 'retry' }],
+      ['recordEnd', plan, 'rolled-back', 'it is well'],
+    ] as [string, ...unknown[]][])
+      await orderFrom(workflowId, type, controlQueue, ...input);
+    expect((await deploymentById(world.db, row.id)).status).toBe('rollback-failed');
+    const backup = await world.db('backups').where({ deployment: row.id }).first();
+    await orderFrom(workflowId, 'backupsRemoved', controlQueue, [row.id]);
+    expect(await world.db('backups').where({ deployment: row.id }).first()).toEqual(backup);
+    await world.client.workflow
+      .getHandle(workflowId)
+      .terminate()
+      .catch(() => undefined);
+  });
+
+  it('nor does what it is told to have seen', async () => {
+    const d = await world.start(await world.approved('hangs', 'kiosk'));
+    const row = await world.until('it to run', async () => {
+      const now = await d.row();
+      return now?.status === 'running' && now;
+    });
+    const release = 'f'.repeat(64);
+    const acts = [{ at: new Date().toISOString(), fence: 1, step: 'swap', from: null, to: release }];
+    const seen = { acts, live: { kind: 'release', release } };
+    await orderFrom(d.handle.workflowId, 'amend', controlQueue, row.id, seen, 'x');
+    expect(await world.db('audit').where({ action: 'deployment.amended' })).toEqual([]);
+    expect(await deploymentById(world.db, row.id)).toMatchObject({ to_release: null, observed: null });
+    expect(await recovered(row.id)).toMatchObject({ status: 'rolled-back' });
   });
 });
