@@ -11,7 +11,7 @@ import { blockerRoutes } from './backlog/blockers';
 import { epicRoutes } from './backlog/epics';
 import { itemRoutes } from './backlog/items';
 import { wipLimitRoutes } from './backlog/wip-limits';
-import { authenticate, ownAddress } from './auth';
+import { authenticate, readers, ownAddress } from './auth';
 import { calendarFeed, calendarRoutes } from './calendar';
 import { changeRequestRoutes } from './change-requests';
 import { createCredentials } from './credentials';
@@ -90,7 +90,7 @@ export function createApp(deps: ApiDeps): Express {
 
   const credentials = createCredentials(deps);
   // Prometheus reaches each process by an address of its own.
-  app.get('/metrics', authenticate(deps, credentials), metrics(deps));
+  app.get('/metrics', authenticate(deps, credentials), readers, metrics(deps));
 
   app.use(ownAddress(deps));
 
@@ -122,7 +122,7 @@ export function createApp(deps: ApiDeps): Express {
 
   const api = Router({ caseSensitive: true });
   api.use(authenticate(deps, credentials));
-  api.get('/events', eventStream(deps));
+  api.get('/events', readers, eventStream(deps));
   // Compressed bodies are not taken: a small one could unpack to a large one.
   const json = (limit: number) => express.json({ limit, strict: true, inflate: false, type: () => true });
   for (const { method, path, bodyLimit } of routes) if (bodyLimit) api[method](path, json(bodyLimit));

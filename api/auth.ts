@@ -1,5 +1,6 @@
 import type { Request, RequestHandler } from 'express';
 import { SignalboxError } from '../domain/errors';
+import { may, whyMayNot } from '../domain/permissions';
 import { recordAudit } from '../db/audit';
 import { findPerson, type Person } from '../db/people';
 import { personBySession } from '../db/sessions';
@@ -102,6 +103,16 @@ async function actingAs(
   const other = await findPerson(db, name);
   return other && !other.disabled_at ? { ...person, person: name, grants: other.grants } : undefined;
 }
+
+/** Only who may read: a runner's token does its steps, and nothing else. It comes after `authenticate`. */
+export const readers: RequestHandler = (_request, response, next) => {
+  const { person, grants } = response.locals.person as Person;
+  if (!may(grants, 'read')) {
+    const { code, message, needs } = whyMayNot(person, grants, 'read');
+    throw new SignalboxError(code, message, { needs });
+  }
+  next();
+};
 
 interface Credential {
   by: 'bearer' | 'cookie';

@@ -7,7 +7,7 @@ import { findDeploymentById } from '../db/deployments';
 import { createJournal } from '../db/journal';
 import { leftOnHost } from '../db/left';
 import { heardOf, takenBy } from '../db/runners';
-import type { Try } from '../db/steps';
+import { hasOpen, type Try } from '../db/steps';
 import { tellMoved } from './change-requests';
 import type { ApiDeps } from './deps';
 import { route, type Route } from './route';
@@ -30,6 +30,16 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
       throw new SignalboxError(
         'role-required',
         `Deployment ${deployment} is none of ${params.target}'s; this runner's token is for ${params.target} alone.`,
+      );
+    return row!;
+  };
+  /** What its steps are said to have done is believed, so that they have to be a runner's: workers do those of other targets. */
+  const taken = async (params: Record<string, string>, deployment: number) => {
+    const { runner: by } = await mine(params, deployment);
+    if (by === null || !deps.targets().get(params.target!)?.runner)
+      throw new SignalboxError(
+        'role-required',
+        `No runner of ${params.target} has taken deployment ${deployment}; its steps are done by workers.`,
       );
   };
   const said = <Body>(definition: {
@@ -68,7 +78,7 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
       answer,
       bodyLimit,
       async value(call) {
-        await mine(call.params, call.body.try.deployment);
+        await taken(call.params, call.body.try.deployment);
         return value(call.body);
       },
     });
@@ -96,6 +106,8 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
       answer: z.boolean(),
       async value({ params, body }) {
         await mine(params, body.deployment);
+        if (!deps.targets().get(params.target!)?.runner)
+          throw notFound(`target ${params.target!.slice(0, 80)} that has runners`);
         return takenBy(db, body.deployment, body.owner, body.runner);
       },
     }),
@@ -165,25 +177,28 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
       'Note why a try did not succeed; null when a newer one holds the step',
       runner.troubleBody,
       z.object({ tries: z.number().int(), forMs: z.number() }).nullable(),
-      (body) => journal.trouble(body.try, body.met),
+      async (body) => ((await hasOpen(db, body.try)) ? journal.trouble(body.try, body.met) : undefined),
     ),
     ofTry(
       'overcame',
       'Note that a try has gone on beyond what stopped those before',
       runner.overcameBody,
       z.null(),
-      (body) => journal.overcame(body.try, body.kept),
+      async (body) => ((await hasOpen(db, body.try)) ? journal.overcame(body.try, body.kept) : undefined),
     ),
     ofTry(
       'lines',
-      'Append lines to the log',
+      'Append lines to the log of an open step; those of a try that has lost it are not written',
       runner.linesBody,
       z.null(),
-      (body) =>
-        journal.append(
-          body.try,
-          body.lines.map((line) => ({ ...line, at: new Date(line.at) })),
-        ),
+      // What a try says that has lost its step, or whose attempt has ended, is not written there.
+      async (body) => {
+        if (await hasOpen(db, body.try))
+          await journal.append(
+            body.try,
+            body.lines.map((line) => ({ ...line, at: new Date(line.at) })),
+          );
+      },
       linesLimit,
     ),
     ofTry(

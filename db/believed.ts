@@ -1,4 +1,5 @@
 import { recoverWorkflowId } from '../domain/keys';
+import { openAttempt } from '../domain/machines';
 import { predecessorsOfEnd } from '../domain/predecessors';
 import type { Observed } from '../domain/observed';
 import type { Traces } from './amend';
@@ -87,9 +88,9 @@ export async function sighted(
   const { deployment, owner, what, found } = seen;
   const { rowCount } = await db.raw(
     `INSERT INTO sightings (deployment, what, owner, found)
-     SELECT id, ?, owner, ? FROM deployments WHERE id = ? AND owner = ?
+     SELECT id, ?, owner, ? FROM deployments WHERE id = ? AND owner = ? AND status = ANY (?)
      ON CONFLICT (deployment, what) DO UPDATE SET owner = EXCLUDED.owner, found = EXCLUDED.found, at = now()`,
-    [what, JSON.stringify(found), deployment, owner],
+    [what, JSON.stringify(found), deployment, owner, [...openAttempt]],
   );
   return rowCount === 1;
 }

@@ -1,4 +1,5 @@
 import type { TargetConfig } from '../domain/config';
+import { openAttempt } from '../domain/machines';
 import type { Db, Tx } from './connect';
 
 /** Runners, as they tell of themselves by the API. */
@@ -45,4 +46,7 @@ export const runnersOf = async (tx: Tx, target: string): Promise<RunnerRow[]> =>
 
 /** Records which runner does an attempt's steps from now on. @returns false when the attempt is not this workflow's. */
 export const takenBy = async (db: Db, deployment: number, owner: string, runner: string): Promise<boolean> =>
-  (await db('deployments').where({ id: deployment, owner }).update({ runner })) === 1;
+  (await db('deployments')
+    .where({ id: deployment, owner })
+    .whereIn('status', [...openAttempt])
+    .update({ runner })) === 1;

@@ -268,6 +268,22 @@ const lease = (t: Try) => ({
   scheduled: t.scheduled ?? null,
 });
 
+/** Whether a try has its step open, in an attempt that is still its workflow's. */
+export const hasOpen = async (db: Db, t: Try): Promise<boolean> =>
+  (await db('deployment_steps')
+    .join('deployments', 'deployments.id', 'deployment_steps.deployment')
+    .where({
+      'deployment_steps.deployment': t.deployment,
+      'deployment_steps.name': t.step,
+      'deployment_steps.round': t.round,
+      'deployment_steps.attempt': t.attempt,
+      'deployment_steps.status': 'running',
+      'deployments.owner': t.owner,
+    })
+    .whereRaw('scheduled IS NOT DISTINCT FROM ?::bigint', [t.scheduled ?? null])
+    .whereIn('deployments.status', [...t.during])
+    .first('name')) !== undefined;
+
 async function stillOurs(tx: Tx, t: Try): Promise<DeploymentRow | undefined> {
   const row = (await tx('deployments').where({ id: t.deployment }).forNoKeyUpdate().first()) as
     DeploymentRow | undefined;

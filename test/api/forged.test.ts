@@ -114,6 +114,9 @@ describe('an approval sent straight to the workflow', () => {
     expect([await status(second.key), await decisions(second.id)]).toEqual(['pending', []]);
     await signal(first.workflow, 'approvalDecision', '--input', said);
     await refused(first.rfc, 1, /a repeat changes nothing/);
+    const entries = Object.entries(JSON.parse(said) as object).reverse();
+    await signal(first.workflow, 'approvalDecision', ...json(Object.fromEntries(entries)));
+    await refused(first.rfc, 2, /a repeat changes nothing/);
     expect(await decisions(first.id)).toHaveLength(1);
   });
 
@@ -304,8 +307,13 @@ describe('a deployment that runs', () => {
     ) as { events: any[] };
     const payload = events.filter(({ eventType }) => /WORKFLOW_EXECUTION_SIGNALED$/.test(eventType)).at(-1)
       .workflowExecutionSignaledEventAttributes.input.payloads[0];
-    await signal(workflowId, 'resolveRollback', '--input', Buffer.from(payload.data, 'base64').toString());
+    const said = Buffer.from(payload.data, 'base64').toString();
+    await signal(workflowId, 'resolveRollback', '--input', said);
     await refused(key, 4, /a repeat changes nothing/);
+    // Nor with its keys in another order, in which its signature fits as well.
+    const entries = Object.entries(JSON.parse(said) as object).reverse();
+    await signal(workflowId, 'resolveRollback', ...json(Object.fromEntries(entries)));
+    await refused(key, 5, /a repeat changes nothing/);
     delete world.faults.undoSwap;
     expect(
       (await api.post('sre', `/api/deployments/${key}/resolve`, { ...retry, reason: 'now' })).status,

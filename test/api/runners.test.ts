@@ -149,6 +149,12 @@ it('takes the steps of a deployment that is its own, once each, by the newest tr
   });
   const row = await world.db('deployments').where({ id: deployment }).first();
   expect(row).toMatchObject({ to_release: digest, runner: 'r1', log_seq: 3 });
+  // A step follows from those before it, as they are recorded.
+  for (const step of ['backup', 'migrate']) {
+    const own = await tryOf(deployment, { step });
+    await say('begin', { try: own, recipe: digest });
+    expect((await say('finish', { try: own, to: 'done', detail: 'done' })).body).toEqual({ value: true });
+  }
   // How it was built is not how it was approved.
   const swap = await tryOf(deployment, { step: 'swap' });
   await say('begin', { try: swap, recipe: digest });
@@ -211,4 +217,33 @@ it('does not greet a runner of a target that has none declared', async () => {
   const hello = { id: 'r1', host: 'h', version: '0.1.0', startedAt: '2026-01-01T00:00:00Z' };
   expect((await say('hello', hello)).status).toBe(404);
   world.targets = declared;
+});
+
+it('does its own open steps, and nothing else', async () => {
+  const authorization = `Bearer ${token}`;
+  for (const path of ['/api/events', '/metrics', '/api/promotions', '/api/deployments/CP-1.1/log'])
+    expect([path, (await api.call(undefined, 'GET', path, undefined, { authorization })).status]).toEqual([
+      path,
+      403,
+    ]);
+  const before = await everything();
+  const lines = [{ at: '2026-01-01T00:00:00Z', stream: 'out', text: 'late' }];
+  // The step is done; and one that was never begun.
+  for (const step of ['build', 'health-check']) {
+    const own = await tryOf(deployment, { step, attempt: 2 });
+    expect((await say('lines', { try: own, lines })).status).toBe(200);
+    await say('trouble', { try: own, met: { cause: 'unexpected', message: 'x', nextTryMs: 1 } });
+  }
+  // Workers do the steps of a target that has no runners.
+  const declared = world.targets;
+  world.targets = new Map([...declared].map(([name, target]) => [name, { ...target, runner: undefined }]));
+  const own = await tryOf(deployment, { step: 'swap', attempt: 3 });
+  for (const [what, body] of [
+    ['begin', { try: own, recipe: digest }],
+    ['finish', { try: own, to: 'done', detail: 'd' }],
+    ['claim', { deployment, owner: own.owner, runner: 'r2' }],
+  ] as [string, object][])
+    expect([what, (await say(what, body)).status]).toEqual([what, what === 'claim' ? 404 : 403]);
+  world.targets = declared;
+  expect(await everything()).toBe(before);
 });

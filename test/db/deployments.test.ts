@@ -335,7 +335,7 @@ describe('steps and fencing numbers', () => {
   const during = ['running'] as const;
   const aTry = (round: number, attempt: number, owner = running.owner): Try => ({
     deployment: running.id,
-    step: 'swap',
+    step: 'build',
     owner,
     round,
     attempt,
