@@ -77,8 +77,10 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
       const text = JSON.stringify(waiting[0]) ?? '';
       length += text.length;
       if (together.length > 0 && length > longestTogether) break;
-      together.push({ message: waiting.shift(), repeated: seen.has(text) });
-      seen.add(text);
+      const message = waiting.shift();
+      const word = macOf(message) ?? text;
+      together.push({ message, repeated: seen.has(word) });
+      seen.add(word);
     }
     return together;
   }
@@ -97,3 +99,9 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
 /** Histories of the version before hold the status alone. */
 const newsOf = (news: ChangeRequestNews | string): ChangeRequestNews =>
   typeof news === 'string' ? { status: news } : news;
+
+/** What is signed is one word by its signature, whatever the order in which it is spelled. */
+function macOf(message: unknown): string | undefined {
+  const { mac } = (message as { signature?: { mac?: unknown } } | null)?.signature ?? {};
+  return typeof mac === 'string' ? mac : undefined;
+}

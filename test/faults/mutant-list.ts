@@ -525,7 +525,7 @@ export const mutants: Mutant[] = [
     name: 'refused-now',
     without: 'refusing an accept that cannot be followed, in the record',
     file: 'activities/lifecycle.ts',
-    from: '          await refuse(plan, asked, why);\n',
+    from: '          await refuse(plan, said, why);\n',
     to: '',
     killer: { test: 'test/workflows/inbox', named: 'accepting what cannot be observed' },
   },

@@ -91,7 +91,7 @@ it('a late try with the number of its successor neither acts nor decides', async
     new MockActivityEnvironment({
       workflowExecution: { workflowId: row.owner, runId: row.run_id },
       currentAttemptScheduledTimestampMs: scheduled,
-    }).run(() => runStep('health-check', ['running'], input, work) as Promise<unknown>);
+    }).run(() => runStep('build', ['running'], input, work) as Promise<unknown>);
   const nothing = () => Promise.resolve({ value: undefined, detail: 'of the newer one' });
   // Its successor begins and ends while it still works.
   const late = tryOf(1_000, async (context) => {
@@ -106,7 +106,7 @@ it('a late try with the number of its successor neither acts nor decides', async
   // It had not begun when its successor did.
   await expect(tryOf(1_000, nothing)).rejects.toMatchObject({ nonRetryable: false });
   expect(
-    await world.db('deployment_steps').where({ deployment: row.id, name: 'health-check' }).first(),
+    await world.db('deployment_steps').where({ deployment: row.id, name: 'build' }).first(),
   ).toMatchObject({
     status: 'done',
     detail: 'of the newer one',
