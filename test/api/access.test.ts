@@ -113,6 +113,7 @@ const table: [string, string, Role[]][] = [
     'lines',
     'finish',
     'left',
+    'sighted',
   ].map((what): [string, string, Role[]] => ['post', `/runners/:target/${what}`, []]),
 ];
 const bodies: Record<string, object> = {
