@@ -27,7 +27,7 @@ import { findChangeRequest } from '../db/change-requests';
 import { relatedTo } from '../db/conflicts';
 import { firstInLine } from '../db/lane';
 import { leftBy, oldBackups, type OnHost } from '../db/left';
-import { demandDone, NotDone, planned, sightedLive, sightedTraces, takeAway } from '../db/believed';
+import { demandDone, NotDone, planned, sightedLive, sightedTraces, takeAway, vouched } from '../db/believed';
 import { findPromotion, type PromotionRow } from '../db/promotions';
 import { whyMayNotNow } from '../db/people';
 import { refuseWord, waitingWords, wordByRequest } from '../db/words';
@@ -314,7 +314,12 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     beginRollback: (plan: Plan, why: string) =>
       owned(async (owner) => {
         await failpoint('begin-rollback/before');
-        const began = await beginRollback(db, plan.deployment, owner, why);
+        const began = await beginRollback(
+          db,
+          plan.deployment,
+          owner,
+          await vouched(db, plan.deployment, why),
+        );
         await failpoint('begin-rollback/recorded-unreported');
         // A target that is gone from the file comes back before anything is undone: as it was planned, as far as is known.
         const now = deps.targets().get(plan.target);
@@ -378,7 +383,8 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       owned(async (owner) => {
         await failpoint('record/before');
         const target = deps.targets().get(plan.target);
-        const row = await recordEnd(db, plan.deployment, owner, to, outcome, {
+        const told = await vouched(db, plan.deployment, outcome);
+        const row = await recordEnd(db, plan.deployment, owner, to, told, {
           reviewMs: (target?.reviewHours ?? 72) * 3_600_000,
           itemsDone: target?.itemsDoneWhenDeployed,
           demand: (tx, row) => demandDone(tx, row, to),

@@ -110,3 +110,12 @@ export const sightedTraces = async (db: Db, deployment: number, owner: string): 
 
 export const sightedLive = async (db: Db, deployment: number, owner: string) =>
   ((await lastSighting(db, deployment, owner, 'live')) as Observed | undefined) ?? { refused: unseen };
+
+/** What a workflow says became of its attempt. That somebody cancelled it is said only where the record has that word of theirs. */
+export async function vouched(db: Db, deployment: number, said: string): Promise<string> {
+  if (!said.startsWith('Cancelled by ')) return said;
+  const words = await db('words').where({ deployment, kind: 'cancel' }).select('said_by');
+  if (words.some(({ said_by }: { said_by: string }) => said.startsWith(`Cancelled by ${said_by}`)))
+    return said;
+  return 'Cancelled from Temporal, in the name of somebody who did not say so.';
+}

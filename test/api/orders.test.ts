@@ -381,6 +381,10 @@ describe('an answer that somebody gives for a worker', () => {
     await orderFrom(d.handle.workflowId, 'amend', controlQueue, row.id, seen, 'x');
     expect(await world.db('audit').where({ action: 'deployment.amended' })).toEqual([]);
     expect(await deploymentById(world.db, row.id)).toMatchObject({ to_release: null, observed: null });
+    // Nor is it cancelled in anybody's name.
+    const plan = { deployment: row.id, key: `CP-${row.promotion}.1`, target: 'kiosk', limits: {} };
+    await orderFrom(d.handle.workflowId, 'beginRollback', controlQueue, plan, 'Cancelled by rosa: no use.');
+    expect((await deploymentById(world.db, row.id)).failure).toMatch(/somebody who did not say so/);
     expect(await recovered(row.id)).toMatchObject({ status: 'rolled-back' });
   });
 });
