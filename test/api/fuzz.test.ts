@@ -12,7 +12,7 @@ import { makeWorld, type World } from '../helpers/world';
  * Nonsense of every kind at every route that the OpenAPI document names, by somebody who may do everything; and raw
  * bytes at the port. Nothing may end in a 5xx, and no row may change.
  */
-const requestsPerRoute = Number(process.env.FUZZ_REQUESTS ?? 80);
+const requestsPerRoute = Number(process.env.FUZZ_REQUESTS ?? 40);
 const rawMessages = 400;
 /** The same each time, so that what lands has been seen; hunt with FUZZ_SEED=$RANDOM FUZZ_REQUESTS=2000. */
 const seed = Number(process.env.FUZZ_SEED ?? 20_261_124);
