@@ -28,6 +28,11 @@ it.each([
     /answered 200, but not as/,
   ],
   [
+    'a good answer of another release',
+    () => ({ status: 200, headers: {}, body: JSON.stringify({ release: '0'.repeat(64) }) }),
+    /answered 200, but not as/,
+  ],
+  [
     'an endless body',
     () => ({ status: 200, headers: {}, body: 'x'.repeat(50_000_000) }),
     /answered 200, but not as|no answer within/,
