@@ -300,7 +300,8 @@ describe('the keeper', () => {
         .map((line) => JSON.parse(line) as Head);
     const said: string[] = [];
     const log = pino({ level: 'error' }, { write: (line: string) => said.push(line) });
-    const stock = { take: () => Promise.resolve(true), mark: () => markNow(database.db) };
+    const mark = () => markNow(database.db);
+    const stock = { take: () => Promise.resolve(true), remember: mark, mark };
     const keep = () =>
       keepAudit({ db: database.db, file, config: { everySeconds: 0.01 }, stock, whyForged, log });
     let keeper = keep();
