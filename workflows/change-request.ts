@@ -8,6 +8,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
+import { canonical } from '../domain/canonical';
 import { changeRequestKey } from '../domain/keys';
 import { isTerminal } from '../domain/machines';
 import { attributes } from '../temporal-config/names';
@@ -74,13 +75,12 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
     const together: SaidDecision[] = [];
     let length = 0;
     while (waiting.length > 0 && together.length < most) {
-      const text = JSON.stringify(waiting[0]) ?? '';
+      // One word in whatever order it is spelled; its signature alone does not make it one, for nobody checked that yet.
+      const text = canonical(waiting[0]);
       length += text.length;
       if (together.length > 0 && length > longestTogether) break;
-      const message = waiting.shift();
-      const word = macOf(message) ?? text;
-      together.push({ message, repeated: seen.has(word) });
-      seen.add(word);
+      together.push({ message: waiting.shift(), repeated: seen.has(text) });
+      seen.add(text);
     }
     return together;
   }
@@ -99,9 +99,3 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
 /** Histories of the version before hold the status alone. */
 const newsOf = (news: ChangeRequestNews | string): ChangeRequestNews =>
   typeof news === 'string' ? { status: news } : news;
-
-/** What is signed is one word by its signature, whatever the order in which it is spelled. */
-function macOf(message: unknown): string | undefined {
-  const { mac } = (message as { signature?: { mac?: unknown } } | null)?.signature ?? {};
-  return typeof mac === 'string' ? mac : undefined;
-}
