@@ -4,6 +4,7 @@ import {
   setWorkflowOptions,
   TemporalFailure,
 } from '@temporalio/workflow';
+import { asSent } from '../domain/as-sent';
 import type { Signed } from '../temporal-config/signing';
 import { onTarget, record } from './activities';
 import type { AdoptRequest } from './messages';
@@ -21,7 +22,7 @@ const adoptMs = 3_600_000;
  */
 export async function adoptTarget(request: Signed<AdoptRequest>): Promise<string> {
   ignoreUnknownSignals();
-  const begun = await CancellationScope.nonCancellable(() => record.beginAdoption(request));
+  const begun = await CancellationScope.nonCancellable(() => record.beginAdoption(asSent(request)));
   if ('refused' in begun) return begun.refused;
   setCurrentDetails(`**Adopting what is live on ${request.target}.** ${request.reason}`);
   // Nothing to undo: until it is recorded, what is live is what it was, by content.

@@ -8,6 +8,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
+import { asSent } from '../domain/as-sent';
 import { canonical } from '../domain/canonical';
 import { changeRequestKey } from '../domain/keys';
 import { isTerminal } from '../domain/machines';
@@ -34,14 +35,14 @@ export async function changeRequest(input: Signed<ChangeRequestInput>): Promise<
   let moved = false;
   const sleepUntil = createSleep();
   // Handlers only enqueue: with an await inside, two decisions could overtake each other.
-  setHandler(approvalDecision, (decision) => void waiting.push(decision));
+  setHandler(approvalDecision, (decision) => void waiting.push(asSent(decision)));
   setHandler(changeRequestMoved, () => void (moved = true));
   ignoreUnknownSignals();
 
   // A run that continues another proves itself as any other: by the signature, or by the record, which has this submission
   // already. The key that signed the start of a request that lives for months may be dropped by now.
   const continues = workflowInfo().continuedFromExecutionRunId !== undefined;
-  if (!continues || patched('each-run-proves-itself')) await record.submitChangeRequest(input);
+  if (!continues || patched('each-run-proves-itself')) await record.submitChangeRequest(asSent(input));
   const { changeRequest: id, submission } = input;
   for (;;) {
     moved = false;

@@ -4,6 +4,7 @@ import {
   setWorkflowOptions,
   workflowInfo,
 } from '@temporalio/workflow';
+import { asSent } from '../domain/as-sent';
 import type { Signed } from '../temporal-config/signing';
 import { record } from './activities';
 import { waitingAttempt } from './attempt';
@@ -27,7 +28,7 @@ export async function deployPromotion(request: Signed<DeploymentRequest>): Promi
 
   // Refused: nothing happened, nothing to undo.
   const { runId } = workflowInfo();
-  const admitted = await CancellationScope.nonCancellable(() => record.admit(request, runId));
+  const admitted = await CancellationScope.nonCancellable(() => record.admit(asSent(request), runId));
   if ('outcome' in admitted) return end(admitted);
   const { plan } = admitted;
   // What was said to a run before this one, or while there was none.

@@ -1,5 +1,6 @@
 import { condition, patched, setHandler } from '@temporalio/workflow';
 import type { Plan, WaitingWord } from '../activities/lifecycle';
+import { asSent } from '../domain/as-sent';
 import { sentences } from '../domain/sentences';
 import type { WordKind } from '../domain/words';
 import { record } from './activities';
@@ -46,11 +47,11 @@ export function openInbox(resumes = false): Inbox {
   let asking = false;
   const hearsAll = () => patched('every-word-is-heard');
   setHandler(cancelDeployment, (message) => {
-    if (!resumes || hearsAll()) said.push({ kind: 'cancel', message });
+    if (!resumes || hearsAll()) said.push({ kind: 'cancel', message: asSent(message) });
   });
   setHandler(resolveRollback, (message) => {
-    if (hearsAll()) said.push({ kind: 'resolve', message });
-    else unheard.push(message);
+    if (hearsAll()) said.push({ kind: 'resolve', message: asSent(message) });
+    else unheard.push(asSent(message));
   });
   ignoreUnknownSignals();
 

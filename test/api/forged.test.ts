@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ApplicationFailure } from '@temporalio/common';
 import { run } from '../../cli/embedded/fetch-part';
 import { controlQueue } from '../../temporal-config/names';
@@ -45,8 +48,7 @@ async function submitted(): Promise<{ id: number; key: string; rfc: string; work
   return { id, key, rfc: `RFC-${id}`, workflow: changeRequestWorkflowId(id, 1, '') };
 }
 /** The same bytes in another spelling: the last character of 32 bytes has two bits that say nothing. */
-const respelled = (mac: string) =>
-  mac.slice(0, -1) + String.fromCharCode(mac.charCodeAt(mac.length - 1) + 1);
+const respelled = (mac: string) => mac.slice(0, -1) + String.fromCharCode(mac.charCodeAt(mac.length - 1) + 1);
 const decisions = (id: number) => world.db('decisions').where({ change_request: id });
 const status = async (key: string) => (await api.get(`/api/promotions/${key}`)).body.status as string;
 const approve = (rfc: string) =>
@@ -65,6 +67,15 @@ const ended = async (workflowId: string) =>
       () => 'completed',
       (thrown: Error) => String((thrown.cause as Error | undefined)?.message ?? thrown.message),
     );
+
+const folder = mkdtempSync(join(tmpdir(), 'signalbox-forged-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+/** What is too long for an argument. */
+function inFile(text: string): string {
+  const file = join(folder, `${randomUUID()}.json`);
+  writeFileSync(file, text);
+  return file;
+}
 
 describe('an approval sent straight to the workflow', () => {
   it('without a signature is recorded as refused and changes nothing', async () => {
@@ -132,6 +143,8 @@ describe('an approval sent straight to the workflow', () => {
     ['an encoding nobody knows', ['--input', '"x"', '--input-meta', 'encoding=binary/strange']],
     ['a protobuf message that is none', ['--input', '"x"', '--input-meta', 'encoding=json/protobuf']],
     ['an encrypted payload', ['--input', '"x"', '--input-meta', 'encoding=binary/encrypted']],
+    ['lists in lists', ['--input', '['.repeat(6_000) + ']'.repeat(6_000)]],
+    ['numbers that are longer written out', ['--input-file', inFile(`[${Array(100_000).fill('1e20')}]`)]],
   ])('as %s stalls nothing', async (_what, input) => {
     const { id, key, rfc, workflow } = await submitted();
     await signal(workflow, 'approvalDecision', ...input);

@@ -1275,4 +1275,28 @@ export const mutants: Mutant[] = [
     to: 'if (clock() - began > withinMs * 100) throw new GivenUp(thrown);',
     killer: { test: 'test/api/patience', named: 'is not sent hours later' },
   },
+  {
+    name: 'one-word-by-its-whole-text',
+    without: 'telling a repeat by all that was said, and not by its signature alone',
+    file: 'workflows/change-request.ts',
+    from: 'const text = canonical(waiting[0]);',
+    to: 'const text = canonical((waiting[0] as { signature?: unknown } | null)?.signature ?? waiting[0]);',
+    killer: { test: 'test/api/forged', named: 'altered is refused' },
+  },
+  {
+    name: 'no-deeper-than-it-can-be-written',
+    without: 'passing on nothing that is nested too deeply to be written again',
+    file: 'domain/as-sent.ts',
+    from: 'if (depth > deepest)',
+    to: 'if (depth > deepest * 1_000)',
+    killer: { test: 'test/api/forged', named: 'lists in lists' },
+  },
+  {
+    name: 'no-longer-than-a-command-may-be',
+    without: 'passing on nothing that is longer than a command may be',
+    file: 'domain/as-sent.ts',
+    from: 'const mostCharacters = 100_000;',
+    to: 'const mostCharacters = 100_000_000;',
+    killer: { test: 'test/api/forged', named: 'numbers that are longer' },
+  },
 ];
