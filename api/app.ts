@@ -4,6 +4,7 @@ import express, { Router, type Express } from 'express';
 import helmet from 'helmet';
 import { absolutePath as swaggerPath } from 'swagger-ui-dist';
 import { notFound } from '../domain/errors';
+import { whyTooMuch } from '../domain/input';
 import { accessRoutes } from './access';
 import { auditRoutes } from './audit';
 import { bulkRoutes } from './backlog/bulk';
@@ -124,7 +125,8 @@ export function createApp(deps: ApiDeps): Express {
   api.use(authenticate(deps, credentials));
   api.get('/events', readers, eventStream(deps));
   // Compressed bodies are not taken: a small one could unpack to a large one.
-  const json = (limit: number) => express.json({ limit, strict: true, inflate: false, type: () => true });
+  const json = (limit: number) =>
+    express.json({ limit, strict: true, inflate: false, type: () => true, verify: demandBody });
   for (const { method, path, bodyLimit } of routes) if (bodyLimit) api[method](path, json(bodyLimit));
   api.use(json(262_144));
   for (const route of routes) register(api, deps.db, route);
@@ -153,6 +155,15 @@ export function createApp(deps: ApiDeps): Express {
   });
   app.use(problemHandler(deps));
   return app;
+}
+
+/** Before it is parsed. In another encoding its bytes would say nothing. */
+function demandBody(_request: unknown, _response: unknown, body: Buffer, encoding: string): void {
+  const refuse = (status: number, type: string, why: string) =>
+    Object.assign(new Error(why), { status, type });
+  if (encoding !== 'utf-8') throw refuse(415, 'charset.unsupported', encoding);
+  const why = whyTooMuch(body.toString('latin1'));
+  if (why) throw refuse(400, 'entity.too.much', `it ${why}`);
 }
 
 /** What the page may load and where it may connect: its own files and its own API. */

@@ -92,6 +92,38 @@ export const fit = (text: string): string => text.replaceAll('\0', '\u2400').toW
 export const programText = (max: number, min = 0) =>
   z.string('allowed: text').min(min).max(max).overwrite(fit);
 
+const tooMany = (most: number) => `holds more than ${most} values; send it in parts`;
+/** A runner's 10,000 lines are 40,000 values; nothing else that is sent comes near. */
+const mostValues = 60_000;
+const mostDepth = 100;
+/**
+ * Why JSON holds more than anything here needs; undefined when it does not. It is asked before any of it is made: a body of
+ * a million keys is small, and making the object of it, naming each and refusing it holds up everybody for seconds.
+ * @param json its text; one whose bytes were read as Latin 1 does as well.
+ */
+export function whyTooMuch(json: string, most = mostValues): string | undefined {
+  let values = 0;
+  let depth = 0;
+  for (let at = 0; at < json.length; at++)
+    switch (json[at]) {
+      case '"':
+        for (at++; at < json.length && json[at] !== '"'; at++) if (json[at] === '\\') at++;
+        break;
+      case '{':
+      case '[':
+        if (++depth > mostDepth) return `is nested more than ${mostDepth} deep; send it flatter`;
+        if (++values > most) return tooMany(most);
+        break;
+      case '}':
+      case ']':
+        depth--;
+        break;
+      case ',':
+        if (++values > most) return tooMany(most);
+    }
+  return undefined;
+}
+
 /** Why something parsed could not be kept, with the path of what is wrong; undefined when it can. */
 export function whyUnfit(value: unknown, path: string[] = []): string | undefined {
   const at = (why: string | undefined) => why && `${path.join('.') || 'the whole'}: ${why}`;

@@ -1,6 +1,7 @@
 import { parse } from 'csv-parse';
 import { stringify } from 'csv-stringify/sync';
 import { badInput, SignalboxError } from '../errors';
+import { whyTooMuch } from '../input';
 import { problemText, problemsOf } from '../strict';
 import { importedItem, type ImportedItem, type ItemView, type Mapping } from './schemas';
 
@@ -10,6 +11,8 @@ export const mostLines = 10_000;
 export const mostColumns = 200;
 /** Of one line of a file, with what quotes add; its longest field has 20,000. */
 const mostCharsOfLine = 100_000;
+/** Of a JSON file, which is read at once: all items with twice the fields that one has. */
+const mostValues = 250_000;
 /** So much is read at once; then others are answered. */
 const chunkBytes = 65_536;
 const chunkLines = 200;
@@ -128,6 +131,8 @@ async function csvRows(content: string): Promise<{ columns: string[]; rows: Row[
 }
 
 function jsonRows(content: string): { columns: string[]; rows: Row[] } {
+  const why = whyTooMuch(content, mostValues);
+  if (why) throw badInput(`The file ${why}.`);
   let entries: unknown;
   try {
     entries = JSON.parse(content.replace(/^\uFEFF/, ''));

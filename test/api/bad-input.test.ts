@@ -1,3 +1,4 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { makeWorld, type World } from '../helpers/world';
 import { personOf, serveWorld, type Served } from '../helpers/api';
 import { apiRoutes } from '../../api/app';
@@ -156,6 +157,37 @@ describe.each(writes)('%s', (_name, role, where, body) => {
     await expectRefused(api.call(role, method, path, body, { 'idempotency-key': 'a b' }), 400);
     expect(await everything()).toBe(before);
   });
+});
+
+const many = (n: number) => `{${Array.from({ length: n }, (_, i) => `"k${i}":1`).join()}}`;
+it.each([
+  ['a million keys', many(1_000_000), 'more than 60000 values'],
+  ['as many values', `{"content":[${'1,'.repeat(5_000_000)}1]}`, 'more than 60000 values'],
+  ['as many objects', `[${'{},'.repeat(3_000_000)}{}]`, 'more than 60000 values'],
+  ['brackets without end', '['.repeat(9_000_000), 'more than 100 deep'],
+  ['a file of a million keys', JSON.stringify({ format: 'json', content: `[${many(1_000_000)}]` }), '250000'],
+])('a body of %s holds up nobody for longer than a text of its length', async (_what, body, told) => {
+  const delay = monitorEventLoopDelay({ resolution: 5 });
+  const heldUp = async (raw: string) => {
+    delay.enable();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    delay.reset();
+    const answer = await api.call('contributor', 'POST', '/api/backlog-items/import', raw);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    delay.disable();
+    return { ms: delay.max / 1e6, answer };
+  };
+  const text = JSON.stringify({ format: 'csv', content: 'x'.repeat(body.length) });
+  await heldUp(text);
+  const usual = await heldUp(text);
+  const { ms, answer } = await heldUp(body);
+  await expectRefused(Promise.resolve(answer), 400);
+  const times = ms / Math.max(usual.ms, 20);
+  expect([times < 10 || { ms, ofText: usual.ms }, answer.text.length < 5_000, answer.body.detail]).toEqual([
+    true,
+    true,
+    expect.stringContaining(told),
+  ]);
 });
 
 it.each([

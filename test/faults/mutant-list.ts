@@ -445,8 +445,8 @@ export const mutants: Mutant[] = [
     name: 'signature',
     without: "verifying the API's signature",
     file: 'temporal-config/signing.ts',
-    from: 'return given.length === right.length && timingSafeEqual(given, right)',
-    to: 'return given.length >= 0 || timingSafeEqual(given, right)',
+    from: 'const fits = given.length === right.length && timingSafeEqual(given, right);',
+    to: 'const fits = given.length >= 0 || timingSafeEqual(given, right);',
     killer: { test: 'test/unit/signing' },
   },
   {
@@ -1242,6 +1242,14 @@ export const mutants: Mutant[] = [
     from: "  if (typeof value === 'string') return at(whyNoText(value));\n",
     to: "  if (typeof value === 'string') return undefined;\n",
     killer: { test: 'test/unit/text', named: 'what was parsed is looked through' },
+  },
+  {
+    name: 'counted-before-it-is-parsed',
+    without: 'counting what a body holds before it is parsed',
+    file: 'api/app.ts',
+    from: "whyTooMuch(body.toString('latin1'))",
+    to: "whyTooMuch('')",
+    killer: { test: 'test/api/bad-input', named: 'holds up nobody' },
   },
   {
     name: 'counted-within-a-limit',

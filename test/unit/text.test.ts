@@ -1,6 +1,6 @@
 import { names } from '../../activities/health-check';
 import { messageOf } from '../../domain/errors';
-import { whyUnfit } from '../../domain/input';
+import { whyTooMuch, whyUnfit } from '../../domain/input';
 import { printable } from '../../domain/printable';
 import { sentence } from '../../domain/sentence';
 import { troubleInWords } from '../../domain/trouble';
@@ -57,4 +57,15 @@ it.each([
   [{ a: ['b', null, true, 1.5, -7, { c: 'd\ne' }], u: undefined }, undefined],
 ])('what was parsed is looked through for what no column holds: %j', (value, why) => {
   expect(whyUnfit(value)).toBe(why);
+});
+
+it.each([
+  ['[1,[2],{"a,[{":"\\"]]]]"}]', 7, undefined],
+  ['[1,[2],{"a,[{":"\\"]]]]"}]', 4, 'more than 4 values'],
+  ['[]'.repeat(200), 1000, undefined],
+  ['['.repeat(101), 1000, 'more than 100 deep'],
+  ['"\\', 1, undefined],
+])('counts what JSON holds before it is parsed: %j', (json, most, why) => {
+  const said = whyTooMuch(json, most);
+  expect(why === undefined ? said : said?.includes(why)).toBe(why === undefined ? undefined : true);
 });
