@@ -2,7 +2,8 @@
  * Keeps the values of secrets out of everything that Signalbox writes: log, errors, workflow history, record. A
  * secret is known as it is, line by line, quoted as JSON, shells, Go, PHP and Python print it (`quotedForms`), in hex,
  * URL-encoded, as HTML, and in base64 at each of its three alignments. Of a long one, each piece of 16 characters is
- * known too, because programs wrap long lines. It is not known encrypted, compressed, reversed, in base32, or with a
+ * known too, because programs wrap long lines. It is not known encrypted, compressed, reversed, in base32, as quoted-printable
+ * or with named entities such as &eacute;, in quotes for a pattern (PHP's preg_quote, quotemeta, escapeshellcmd), or with a
  * mixture of these around it.
  */
 export interface Redactor {
@@ -138,6 +139,12 @@ function percentEncoded(part: string, safe: string): string[] {
   return [encoded, encoded.replaceAll('%20', '+')];
 }
 
+/** Of JSON: PHP's JSON_HEX_TAG, _AMP, _APOS and _QUOT. */
+const phpHex = (json: string) =>
+  json
+    .replaceAll('\\"', '\\u0022')
+    .replace(/[<>&']/g, (c) => `\\u00${c.charCodeAt(0).toString(16).toUpperCase()}`);
+
 /** As programs print a text in quotes, without these. */
 function quotedForms(part: string): string[] {
   const json = JSON.stringify(part).slice(1, -1);
@@ -164,7 +171,12 @@ function quotedForms(part: string): string[] {
       text.replace(/[<>&]/g, (c) => `\\u${hex(c.charCodeAt(0), 4)}`),
       units(text, (code) => `\\u${code}`).replace(/[<>&']/g, (c) => `\\u${hex(c.charCodeAt(0), 4)}`),
     ]),
-    // Python's repr and ascii, Go's %q and %+q, PHP's var_export.
+    // PHP's for HTML, as its frameworks send it.
+    ...[json, json.replaceAll('/', '\\/')].flatMap((text) => [
+      phpHex(text),
+      phpHex(units(text, (code) => `\\u${code}`)),
+    ]),
+    // Python's repr and ascii, Go's %q and %+q, PHP's var_export and addslashes.
     ...python,
     ...python.map((text) =>
       points(text, (code) =>
@@ -173,6 +185,7 @@ function quotedForms(part: string): string[] {
     ),
     points(controls(inQuotes('"')), (code) => (code < 0x10000 ? `\\u${hex(code, 4)}` : `\\U${hex(code, 8)}`)),
     part.replace(/[\\']/g, '\\$&'),
+    part.replace(/[\\'"]/g, '\\$&'),
     // Bytes: Python's b'', bash's $'', in hex or octal.
     octets((b) => `\\x${hex(b, 2)}`),
     octets((b) => `\\${b.toString(8).padStart(3, '0')}`),
