@@ -22,6 +22,7 @@ import * as targetRoots from './migrations/023-target-roots';
 import * as believed from './migrations/025-believed';
 import * as authors from './migrations/028-authors';
 import * as ownLogin from './migrations/029-own-login';
+import * as endedStays from './migrations/031-ended-stays';
 import { applicationRole, closeDatabase, grantRights } from './rights';
 
 export type Db = Knex;
@@ -125,6 +126,7 @@ const migrations: Record<string, Knex.Migration> = {
   '025-believed': believed,
   '028-authors': authors,
   '029-own-login': ownLogin,
+  '031-ended-stays': endedStays,
 };
 
 const migrationLock = 4_600_001;

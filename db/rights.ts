@@ -45,7 +45,7 @@ const fixed: Record<string, string[]> = {
     'incarnation',
   ],
   tokens: ['token_sha256', 'person', 'roles', 'label', 'kind', 'minted_by', 'expires_at'],
-  sessions: ['token_sha256', 'kind', 'expires_at'],
+  sessions: ['token_sha256', 'person', 'kind', 'expires_at'],
   people: ['name'],
   deployment_windows: ['created_by'],
   window_overrides: ['deployment_window', 'promotion', 'reason', 'requested_by', 'expires_at'],
@@ -67,7 +67,7 @@ const fixed: Record<string, string[]> = {
   workflow_histories: ['deployment', 'workflow_id', 'run_id'],
 };
 /** Runs as who writes the row, because it asks who that is. */
-const asWriter = ['keep_times'];
+const asWriter = ['keep_times', 'keep_ended'];
 
 const list = (names: readonly string[]) => `ARRAY[${names.map((name) => `'${name}'`).join(', ')}]::text[]`;
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { migrate } from '../../db/connect';
 import type { TargetConfig } from '../../domain/config';
+import { isTerminal, statesOf } from '../../domain/machines';
 import { edit, revise } from '../../db/change-content';
 import { decide, submit } from '../../db/change-requests';
 import { appendLog } from '../../db/log';
@@ -126,6 +127,79 @@ it('an end can not be put into the past, nor a far deployment be invented, so th
     { attempt: 2, lately: true },
   ]);
   expect(await lines()).toBe(1);
+});
+
+describe('what the record says of an attempt', () => {
+  const attempt = async (): Promise<number> => {
+    const promotion = await submitted();
+    const [{ id }] = (await database
+      .db('deployments')
+      .insert({
+        promotion,
+        attempt: 1,
+        target: 'shop',
+        trigger: 'deploy',
+        started_by: 'rosa',
+        owner: `deploy/CP-${promotion}/1`,
+        run_id: 'x',
+        status: 'running',
+      })
+      .returning('id')) as [{ id: number }];
+    const sha256 = 'b'.repeat(64);
+    await database
+      .db('backups')
+      .insert({ deployment: id, reference: '/a', sha256, bytes: 1, entries: 1, verified_at: new Date() });
+    for (const [name, status] of [
+      ['swap', 'done'],
+      ['health-check', 'running'],
+    ])
+      await database.db('deployment_steps').insert({ deployment: id, name, status, round: 1, attempt: 1 });
+    return id;
+  };
+  const changes = [
+    "UPDATE deployments SET status = 'running' WHERE id = ?",
+    "UPDATE deployments SET to_release = 'x' WHERE id = ?",
+    `UPDATE deployments SET observed = '{"kind": "nothing"}' WHERE id = ?`,
+    "UPDATE deployments SET outcome = 'all is well' WHERE id = ?",
+    'UPDATE deployments SET fence = 99 WHERE id = ?',
+    "UPDATE deployment_steps SET status = 'failed' WHERE deployment = ? AND name = 'swap'",
+    "UPDATE deployment_steps SET detail = 'x' WHERE deployment = ? AND name = 'swap'",
+    "UPDATE backups SET reference = '/b' WHERE deployment = ?",
+    'UPDATE backups SET sha256 = reverse(sha256 || 1) WHERE deployment = ?',
+  ];
+  it('stays once it has ended', async () => {
+    const id = await attempt();
+    await raw("UPDATE deployments SET status = 'rolled-back' WHERE id = ?", [id]);
+    for (const sql of changes)
+      await expect(raw(sql, [id])).rejects.toThrow(
+        /has ended as rolled-back: what the record says of it stays/,
+      );
+    for (const sql of [
+      "UPDATE deployment_steps SET status = 'failed' WHERE deployment = ? AND name = 'health-check'",
+      'UPDATE backups SET removed_at = now() WHERE deployment = ?',
+      'UPDATE deployments SET swept_at = now() WHERE id = ?',
+    ])
+      expect((await raw(sql, [id])).rowCount).toBe(1);
+  });
+  it.each(statesOf('deployment').filter((state) => isTerminal('deployment', state)))(
+    'stays when it is %s',
+    async (status) => {
+      const id = await attempt();
+      await raw('UPDATE deployments SET status = ? WHERE id = ?', [status, id]);
+      await expect(raw("UPDATE deployments SET outcome = 'x' WHERE id = ?", [id])).rejects.toThrow(
+        /ended as/,
+      );
+    },
+  );
+  it('is written until then, which the test above would not notice', async () => {
+    const id = await attempt();
+    for (const sql of changes) expect((await raw(sql, [id])).rowCount).toBe(1);
+    await raw("UPDATE deployments SET status = 'rolled-back' WHERE id = ?", [id]);
+  });
+});
+
+it('a session is not made that of somebody else', async () => {
+  await expect(raw("UPDATE sessions SET person = 'amir'")).rejects.toThrow(/permission denied/);
 });
 
 /** What Signalbox notes for itself while it works; people decide on none of it. */

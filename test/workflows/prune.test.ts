@@ -16,7 +16,7 @@ const prune = (): Promise<string[]> =>
     workflowId: `prune-${Date.now()}`,
   });
 const agedBy = (days: number) =>
-  world.db('backups').update({ verified_at: new Date(Date.now() - days * 86_400_000) });
+  world.owner('backups').update({ verified_at: new Date(Date.now() - days * 86_400_000) });
 const kept = async () => {
   const rows = await world.db('backups').orderBy('deployment');
   for (const row of rows) expect(existsSync(row.reference)).toBe(row.removed_at === null);
@@ -31,7 +31,7 @@ it('keeps those of what is live, of what it would return to, and the newest one'
   // v3 is live and v2 before it; the newest one is that of the second sick release.
   const newest = await world.db('backups').max('deployment as id').first();
   await world
-    .db('backups')
+    .owner('backups')
     .where({ deployment: newest!.id })
     .update({ verified_at: new Date(Date.now() - 30.5 * 86_400_000) });
   expect(await prune()).toEqual([
