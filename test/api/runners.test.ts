@@ -1,5 +1,8 @@
+import { apiRoutes } from '../../api/app';
+import { openApiDocument } from '../../api/openapi';
 import { boundTo, buildRecipe } from '../../db/digest';
 import { serveWorld, type Served } from '../helpers/api';
+import { createEdges, type Schema } from '../helpers/edges';
 import { makeWorld, type World } from '../helpers/world';
 
 /** What a runner may say to the API, and what it may not: its token is good for the steps of its own target alone. */
@@ -217,6 +220,43 @@ it('does not greet a runner of a target that has none declared', async () => {
   const hello = { id: 'r1', host: 'h', version: '0.1.0', startedAt: '2026-01-01T00:00:00Z' };
   expect((await say('hello', hello)).status).toBe(404);
   world.targets = declared;
+});
+
+it('takes values of the edge in every field of what a runner says in its open step, and keeps what is fit', async () => {
+  const document = openApiDocument(apiRoutes({} as never)) as any;
+  const { usual, leaves, edgesOf, withEdge } = createEdges(document.components.schemas, 1);
+  const broken: string[] = [];
+  const taken = new Map<string, number>();
+  let round = 10;
+  let sent = 0;
+  for (const [path, { post }] of Object.entries<any>(document.paths)) {
+    const what = /\/runners\/\{target\}\/(.+)$/.exec(path)?.[1];
+    if (!what) continue;
+    const schema = post.requestBody.content['application/json'].schema as Schema;
+    for (const leaf of leaves(schema))
+      for (const edge of edgesOf(leaf)) {
+        // Each time a newer try, which has the step: what is said reaches all that is behind.
+        const open = await tryOf(deployment, { step: 'build', round: ++round });
+        await say('begin', { try: open, recipe: digest });
+        const body = withEdge(schema, usual(schema), leaf.path, edge) as Record<string, any>;
+        if (body.try) {
+          const field = leaf.path[0] === 'try' ? { [leaf.path[1]!]: body.try[leaf.path[1]!] } : {};
+          body.try = { ...open, ...field };
+        }
+        if ('deployment' in body && leaf.path[0] !== 'deployment') body.deployment = deployment;
+        if ('owner' in body && leaf.path[0] !== 'owner') body.owner = open.owner;
+        const { status, text } = await say(what, body);
+        sent += 1;
+        if (status >= 500) broken.push(`${what} ${leaf.path.join('.')} ${JSON.stringify(edge)}: ${text}`);
+        if (status === 200) taken.set(what, (taken.get(what) ?? 0) + 1);
+      }
+  }
+  console.log(`edges of runners: ${sent} sent, taken ${JSON.stringify([...taken])}`);
+  expect(broken).toEqual([]);
+  // They came as far as the record, and what programs print is kept there.
+  for (const what of ['lines', 'finish', 'trouble', 'begin', 'hello'])
+    expect([what, taken.get(what)! > 3]).toEqual([what, true]);
+  expect(await world.db('deployment_log').where('text', 'like', '%a\u2400b%').first()).toBeDefined();
 });
 
 it('does its own open steps, and nothing else', async () => {

@@ -126,7 +126,7 @@ describe('the one function that changes a status', () => {
           expect([from, to, changed]).toEqual([from, to, mayFollow(machine, from, to)]);
           expect(await statusOf(tables[machine], id)).toBe(changed ? to : from);
         }
-      await database.db('deployments').where({ id: row.id }).update({ status: 'cancelled' });
+      await database.owner('deployments').where({ id: row.id }).update({ status: 'cancelled' });
     },
   );
 });

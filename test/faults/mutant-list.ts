@@ -565,8 +565,8 @@ export const mutants: Mutant[] = [
     name: 'words-without-a-row',
     without: 'hearing an answer that nobody asked for, so that its refusal leaves a trace',
     file: 'workflows/inbox.ts',
-    from: "if (hearsAll()) said.push({ kind: 'resolve', message });",
-    to: "if (hearsAll() && asking) said.push({ kind: 'resolve', message });",
+    from: "if (hearsAll()) said.push({ kind: 'resolve', message: asSent(message) });",
+    to: "if (hearsAll() && asking) said.push({ kind: 'resolve', message: asSent(message) });",
     killer: { test: 'test/workflows/inbox', named: 'is refused with a trace' },
   },
   {
@@ -1178,6 +1178,14 @@ export const mutants: Mutant[] = [
     from: 'CREATE TRIGGER keep_times BEFORE INSERT OR UPDATE OF status, started_at, finished_at ON deployments',
     to: 'CREATE TRIGGER keep_times BEFORE UPDATE OF run_id ON deployments',
     killer: { test: 'test/db/rights', named: 'an end can not be put into the past' },
+  },
+  {
+    name: 'ended-stays',
+    without: 'keeping what the record says of an attempt that has ended',
+    file: 'db/migrations/031-ended-stays.ts',
+    from: 'IF FOUND THEN',
+    to: 'IF false THEN',
+    killer: { test: 'test/db/rights', named: 'stays once it has ended' },
   },
   {
     name: 'who-changed-is-an-author',
