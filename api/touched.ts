@@ -7,17 +7,23 @@ import type { Touched } from '../domain/risk';
  * late: what it did not get to counts as touched.
  */
 const limitMs = 3_000;
+/** Of a machine that is busy; nothing of the change is looked at meanwhile. */
+const startMs = 30_000;
 const memoryMb = 256;
 const program = `
 const { parentPort, workerData } = require('node:worker_threads');
 const picomatch = require(workerData.picomatch);
+parentPort.postMessage('begun');
 for (const pattern of workerData.patterns) {
   const matches = picomatch(pattern, { dot: true });
   const touched = workerData.paths.filter((path) => matches(path));
   parentPort.postMessage({ first: touched[0], count: touched.length });
 }`;
 
-/** @returns of each pattern what it matches, in order. */
+/**
+ * @param within milliseconds, from when the thread is there.
+ * @returns of each pattern what it matches, in order.
+ */
 export async function touchedBy(patterns: string[], paths: string[], within = limitMs): Promise<Touched[]> {
   const found: Touched[] = [];
   if (patterns.length === 0) return found;
@@ -26,8 +32,13 @@ export async function touchedBy(patterns: string[], paths: string[], within = li
     workerData: { picomatch: require.resolve('picomatch'), patterns, paths },
     resourceLimits: { maxOldGenerationSizeMb: memoryMb },
   });
-  worker.on('message', (touched: Touched) => found.push(touched));
-  const timer = setTimeout(() => void worker.terminate(), within);
+  const endIn = (ms: number) => setTimeout(() => void worker.terminate(), ms);
+  let timer = endIn(startMs);
+  worker.on('message', (said: Touched | 'begun') => {
+    if (said !== 'begun') return void found.push(said);
+    clearTimeout(timer);
+    timer = endIn(within);
+  });
   try {
     await new Promise<void>((resolve) => {
       // Out of memory, or a pattern that is none: what is missing then counts as touched, too.

@@ -144,7 +144,7 @@ export async function verifyAudit(options: {
     console.log(
       sentences(
         `The audit trail is broken at entry ${found.broken.seq}: ${found.broken.why}`,
-        `The ${found.entries} before it are whole`,
+        found.entries > 0 && `Entries 1 to ${found.entries} are whole`,
       ),
     );
   else

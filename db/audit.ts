@@ -110,6 +110,8 @@ export async function verifyAudit(
   const restored: RestoredAt[] = [];
   /** Exported heads that are not in the chain. */
   const others: number[] = [];
+  /** Those that are. */
+  const vouched: number[] = [];
   const all = [...expected.values()].reduce((heads, { size }) => heads + size, 0);
   let head: Head = { seq: 0, hash: genesis };
   const gone: number[] = [];
@@ -138,7 +140,9 @@ export async function verifyAudit(
           seq,
           why: `entry ${seq} was changed, added or moved: its hash is not that of its content`,
         });
-      for (const other of expected.get(seq) ?? []) if (other !== hash) others.push(seq);
+      for (const one of expected.get(seq) ?? [])
+        if (one !== hash) others.push(seq);
+        else vouched.push(seq);
       if (action === restoredAction) restored.push(restoredOf(seq, entry, whyForged));
       head = { seq, hash };
     }
@@ -150,11 +154,12 @@ export async function verifyAudit(
     .map(({ seq, unsigned }) => `; entry ${seq} says that the database was restored, but ${unsigned}`)
     .join('');
   const other = others.find((seq) => !explained(seq));
-  if (other !== undefined)
-    return found({
-      seq: other,
-      why: `entry ${other} is not the one whose hash was exported: the chain was written again${doubts}`,
-    });
+  if (other !== undefined) {
+    // Each hash fits what stands there now, so that only a head that was exported says what was not changed.
+    const upTo = vouched.findLast((seq) => seq < other) ?? 0;
+    const why = `entry ${other} is not the one whose hash was exported: the chain was written again, from entry ${upTo + 1} or later on${doubts}`;
+    return { ...found({ seq: other, why }), entries: upTo };
+  }
   const beyond = exported.map(({ seq }) => seq).filter((seq) => seq > head.seq && !explained(seq));
   if (beyond.length > 0)
     return found({

@@ -246,6 +246,16 @@ describe('the chain', () => {
       seq: exported[0]!.seq,
       why: expect.stringContaining('written again'),
     });
+    // Each hash fits there: what is before it is no better known than by the last head that was exported.
+    const { seq, hash } = await database
+      .db('audit')
+      .where({ seq: first + 2 })
+      .first();
+    expect(await verifyAudit(database.db, [{ seq, hash }, ...exported])).toMatchObject({
+      entries: seq,
+      broken: { why: expect.stringContaining(`from entry ${seq + 1} or later on`) },
+    });
+    expect(await verifyAudit(database.db, exported)).toMatchObject({ entries: 0 });
   });
 
   it('is hashed as documented', async () => {
