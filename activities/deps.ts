@@ -32,6 +32,6 @@ export interface Deps extends TargetDeps {
   /** How long logs and histories are kept. */
   retention: Service['retention'];
   temporal: Client;
-  /** Verifies what the API says to workflows. */
-  keyring: Pick<Keyring, 'whyForged'>;
+  /** Verifies what the API says to workflows, and signs what is recorded. */
+  keyring: Keyring;
 }

@@ -240,7 +240,8 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     if (!now.lost && !mine) throw refusal(`${key} is run by ${row.owner}; there is nothing to recover.`);
     if (resumes && !now.vanished)
       throw refusal(`The workflow of ${key} was ended, so that it does not go on waiting. ${now.lost ?? ''}`);
-    return { why: now.lost, resumes };
+    // It was taken away from its workflow for this recovery, which had not begun yet.
+    return { why: mine && now.vanished && row.failure ? row.failure : now.lost, resumes };
   }
 
   /**
@@ -357,7 +358,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
         if (done) return afterEnd(done);
         if (!said) return { refused };
         const live = seen
-          ? await sightedLive(db, plan.deployment, owner)
+          ? await sightedLive(db, deps.keyring, plan.deployment, owner)
           : await look(deps, plan.target).catch((thrown: unknown) => ({ refused: messageOf(thrown) }));
         if ('refused' in live) {
           const why = sentences(
@@ -387,7 +388,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
         const row = await recordEnd(db, plan.deployment, owner, to, told, {
           reviewMs: (target?.reviewHours ?? 72) * 3_600_000,
           itemsDone: target?.itemsDoneWhenDeployed,
-          demand: (tx, row) => demandDone(tx, row, to),
+          demand: (tx, row) => demandDone(tx, deps.keyring, row, to),
         }).catch(async (thrown: unknown) => {
           if (thrown instanceof NotDone) await takeAway(db, thrown);
           throw thrown;
@@ -433,7 +434,10 @@ export function createLifecycle(deps: Deps, heard: Heard) {
 
     /** Takes into the record what the target shows and the record has lost. */
     amend: (deployment: number, _told: Traces, why: string): Promise<Amended> =>
-      owned(async (owner) => amend(db, deployment, owner, await sightedTraces(db, deployment, owner), why)),
+      owned(async (owner) => {
+        const seen = await sightedTraces(db, deps.keyring, deployment, owner);
+        return amend(db, deps.keyring, deployment, owner, seen, why);
+      }),
   };
 }
 

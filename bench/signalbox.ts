@@ -92,17 +92,18 @@ function depsOf({ db, temporal, folder }: Pick<Servers, 'db' | 'temporal' | 'fol
   const stateDir = join(folder, 'state');
   mkdirSync(stateDir, { recursive: true });
   const windows = createWindows(db);
+  const keyring = signingKeys(stateDir);
   return {
     db,
     targets: () => targets,
-    journal: createJournal({ db, windows, targets: () => targets }),
+    journal: createJournal({ db, windows, targets: () => targets, keyring }),
     windows,
     retention: {},
     notifications: { config: noNotifications, secretOf: () => '' },
     source: createSource(join(stateDir, 'mirrors')),
     stateDir,
     temporal: temporal.client,
-    keyring: signingKeys(stateDir),
+    keyring,
     log: openLog(join(folder, 'signalbox.log')),
   };
 }

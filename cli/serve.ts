@@ -246,7 +246,7 @@ export async function serveWorker(options: {
     deps: {
       db: options.db,
       targets: options.targets,
-      journal: createJournal({ db: options.db, windows, targets: options.targets }),
+      journal: createJournal({ ...options, windows }),
       windows,
       notifications: { config: options.config.notifications, secretOf: readReference },
       retention: options.config.retention,

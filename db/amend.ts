@@ -5,6 +5,7 @@ import type { Db } from './connect';
 import { currentOf, deploymentById, NotOwner, rowKey } from './deployments';
 import { raiseFence } from './fences';
 import { knownIncarnation } from './installation';
+import { signEnd, type Signer } from './signed';
 import { bySignalbox, transition, tryTransition } from './transition';
 
 /** What an attempt did to its target, as the target's own journal has it. */
@@ -45,7 +46,14 @@ const observedBy = ({ from = null }: Act): Observed => namedBy(from);
  * Takes into the record what the target shows of an attempt and the record has lost, because the database was restored
  * or failed over in the middle of it: that it held the lane, what it made live, and what was live before.
  */
-export async function amend(db: Db, id: number, owner: string, seen: Traces, why: string): Promise<Amended> {
+export async function amend(
+  db: Db,
+  keys: Signer,
+  id: number,
+  owner: string,
+  seen: Traces,
+  why: string,
+): Promise<Amended> {
   return db.transaction(async (tx) => {
     const row = await deploymentById(tx, id);
     if (row.owner !== owner)
@@ -65,7 +73,12 @@ export async function amend(db: Db, id: number, owner: string, seen: Traces, why
     if (doubtful && isOpen && last?.step === 'swap' && seen.live && last.to === textOf(seen.live))
       await tx('deployment_steps')
         .where({ deployment: id, name: 'swap' })
-        .update({ status: 'done', detail: shown, fence: last.fence, finished_at: last.at });
+        .update({
+          status: 'done',
+          detail: shown,
+          fence: tx.raw('greatest(fence, ?)', [last.fence]),
+          finished_at: last.at,
+        });
     if (forgotten.length === 0) return { status: row.status, began: [...began], wentBack: false, doubtful };
     const swap = seen.acts.find(({ step, to }) => step === 'swap' && to !== undefined);
     const waited = row.status === 'queued' || row.status === 'waiting-for-window';
@@ -109,6 +122,13 @@ export async function amend(db: Db, id: number, owner: string, seen: Traces, why
           fence,
           started_at: at,
           finished_at: at,
+          signature: signEnd(
+            keys,
+            id,
+            owner,
+            { name, round: 1, attempt: 1, scheduled: null },
+            { release: null, backup: null },
+          ),
         })
         .onConflict(['deployment', 'name'])
         .ignore();

@@ -20,6 +20,7 @@ import * as adoptedReturn from './migrations/019-adopted-return';
 import * as sameStart from './migrations/022-same-start';
 import * as targetRoots from './migrations/023-target-roots';
 import * as believed from './migrations/025-believed';
+import * as signedSteps from './migrations/026-signed-steps';
 import * as authors from './migrations/028-authors';
 import * as ownLogin from './migrations/029-own-login';
 import * as endedStays from './migrations/031-ended-stays';
@@ -124,6 +125,7 @@ const migrations: Record<string, Knex.Migration> = {
   '022-same-start': sameStart,
   '023-target-roots': targetRoots,
   '025-believed': believed,
+  '026-signed-steps': signedSteps,
   '028-authors': authors,
   '029-own-login': ownLogin,
   '031-ended-stays': endedStays,

@@ -7,6 +7,7 @@ import type { Db, Tx } from './connect';
 import { deploymentById, setRelease } from './deployments';
 import { appendLog, type NewLine } from './log';
 import type { Held } from './fences';
+import { signBuilt, signEnd, type Built, type MadeBy, type Signer } from './signed';
 import { askedOf, starterOf } from './standing';
 import {
   beginStep,
@@ -134,11 +135,17 @@ export interface Build {
 }
 
 /** The record itself. */
-export function createJournal(deps: { db: Db; windows: Windows; targets(): Targets }): Journal {
-  const { db } = deps;
+export function createJournal(deps: {
+  db: Db;
+  windows: Windows;
+  targets(): Targets;
+  /** Signs what is recorded. */
+  keyring: Signer;
+}): Journal {
+  const { db, keyring: keys } = deps;
   return {
     begin: (t, recipe) =>
-      beginStep(db, t, recipe).catch(async (thrown: unknown) => {
+      beginStep(db, keys, t, recipe).catch(async (thrown: unknown) => {
         if (!(thrown instanceof NotDone)) throw thrown;
         await takeAway(db, thrown);
         return undefined;
@@ -174,14 +181,16 @@ export function createJournal(deps: { db: Db; windows: Windows; targets(): Targe
     trouble: (t, met) => noteTrouble(db, t, met),
     overcame: (t, kept) => noteOvercome(db, t, kept),
     notBegun: (t) => migrationDidNotBegin(db, t),
-    sighted: (seen) => sighted(db, seen),
+    sighted: (seen) => sighted(db, keys, seen),
     append: (t, lines) => appendLog(db, t.deployment, t.step, lines),
     async finish(t, to, detail, made) {
-      if (!made) return finishStep(db, t, to, detail);
+      const signature =
+        to === 'done' ? signEnd(keys, t.deployment, t.owner, endOf(t), madeOf(made)) : undefined;
+      if (!made) return finishStep(db, t, to, detail, signature);
       return db
         .transaction(async (tx) => {
-          await keep(tx, t.deployment, made);
-          if (!(await finishStep(tx, t, to, detail))) throw new Lost();
+          await keep(tx, keys, t.deployment, made);
+          if (!(await finishStep(tx, t, to, detail, signature))) throw new Lost();
           return true;
         })
         .catch((thrown: unknown) => {
@@ -193,7 +202,18 @@ export function createJournal(deps: { db: Db; windows: Windows; targets(): Targe
 }
 class Lost extends Error {}
 
-async function keep(tx: Tx, deployment: number, made: Made): Promise<void> {
+const endOf = ({ step: name, round, attempt, scheduled }: Try) => ({
+  name,
+  round,
+  attempt,
+  scheduled: scheduled ?? null,
+});
+const madeOf = (made?: Made): MadeBy => ({
+  release: made?.kind === 'release' ? made.release : null,
+  backup: made?.kind === 'backup' ? made : null,
+});
+
+async function keep(tx: Tx, keys: Signer, deployment: number, made: Made): Promise<void> {
   if (made.kind === 'backup') {
     const { reference, of: kind, sha256, bytes, entries } = made;
     await tx('backups')
@@ -204,14 +224,20 @@ async function keep(tx: Tx, deployment: number, made: Made): Promise<void> {
   }
   if (made.build) {
     const { recipe, bytes, startedAt, finishedAt } = made.build;
-    await tx.raw(
+    const { rows } = await tx.raw(
       `INSERT INTO builds (target, commit, recipe, digest, bytes, built_by, started_at, finished_at)
        SELECT d.target, p.commit, ?, ?, ?, d.id, ?, ? FROM deployments d JOIN promotions p ON p.id = d.promotion WHERE d.id = ?
        ON CONFLICT (target, commit, recipe) DO UPDATE
          SET digest = EXCLUDED.digest, bytes = EXCLUDED.bytes, built_by = EXCLUDED.built_by,
-             started_at = EXCLUDED.started_at, finished_at = EXCLUDED.finished_at`,
+             started_at = EXCLUDED.started_at, finished_at = EXCLUDED.finished_at, signature = NULL
+       RETURNING target, commit, recipe, digest`,
       [recipe, made.release, bytes, startedAt, finishedAt, deployment],
     );
+    const [built] = rows as [Built];
+    const { target, commit } = built;
+    await tx('builds')
+      .where({ target, commit, recipe })
+      .update({ signature: JSON.stringify(signBuilt(keys, built)) });
   }
   await setRelease(tx, deployment, made.release);
 }

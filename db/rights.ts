@@ -28,6 +28,7 @@ const stamped = [
   'log_removed_at',
   'decisions.at',
   'submissions.submitted_at',
+  'deployments.signed',
 ];
 /** Who and what a row is about stays as it was written. */
 const fixed: Record<string, string[]> = {
@@ -61,6 +62,7 @@ const fixed: Record<string, string[]> = {
     'said',
   ],
   adoptions: ['id', 'target', 'adopted_by', 'reason', 'fence', 'request_id'],
+  deployment_steps: ['deployment', 'name'],
   targets: ['name'],
   deliveries: ['webhook', 'event', 'subject', 'payload', 'born_in'],
   installation: ['only_row', 'id'],

@@ -1,12 +1,13 @@
 import { predecessorsOf, type DeploymentStatus } from '../domain/machines';
 import { predecessors } from '../domain/predecessors';
-import { missingOf, NotDone } from './believed';
+import { believedOf, demandedOf, endsOf, NotDone, type Ends } from './believed';
 import type { Db, Tx } from './connect';
 import { deploymentById, type DeploymentRow } from './deployments';
 import { raiseFence, type Held } from './fences';
 import { knownIncarnation, originOf } from './installation';
 import type { Attempt } from './journal';
 import type { Observed } from '../domain/observed';
+import { isSignedBuilt, type Signer } from './signed';
 
 /**
  * The journal of steps, and the lease on each. A try is (round, scheduled, attempt): the round counts how often the
@@ -35,6 +36,9 @@ const versionOf = (id: string) =>
 const returnsTo = `CASE WHEN coalesce(d.drifted, d.observed) IS NULL THEN d.from_deployment
                         ELSE put_by(d.target, coalesce(d.drifted, d.observed)->>'release') END`;
 
+type Found = Omit<Attempt, 'built'> &
+  Ends & { opened: boolean; demanded: string[]; built: Parameters<typeof isSignedBuilt>[1] | null };
+
 /**
  * Opens the step for this try.
  * @param recipe digest of how the target builds, where the step runs.
@@ -42,11 +46,19 @@ const returnsTo = `CASE WHEN coalesce(d.drifted, d.observed) IS NULL THEN d.from
  * there be no newer one (a clock of Temporal's that went back), this one is asked for later, and then has it.
  * @throws NotDone when what it follows from is not in the record.
  */
-export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt | 'held' | undefined> {
+export async function beginStep(
+  db: Db,
+  keys: Signer,
+  t: Try,
+  recipe: string,
+): Promise<Attempt | 'held' | undefined> {
   const { rows } = await db
     .raw(
       `WITH d AS (SELECT * FROM deployments WHERE id = ? AND owner = ? AND status = ANY (?) FOR NO KEY UPDATE),
-            missing AS (${missingOf('?')}),
+            demanded AS (${demandedOf('?')}),
+            missing AS (
+              SELECT n FROM demanded, d WHERE NOT EXISTS (
+                SELECT FROM deployment_steps s WHERE s.deployment = d.id AND s.name = n AND s.status = 'done')),
             opened AS (
               INSERT INTO deployment_steps (deployment, name, status, round, attempt, scheduled)
               SELECT id, ?, 'running', ?::integer, ?::integer, ?::bigint FROM d WHERE NOT EXISTS (SELECT FROM missing)
@@ -66,13 +78,11 @@ export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt
                      CASE WHEN deployment_steps.scheduled IS NULL THEN 0 ELSE coalesce(EXCLUDED.scheduled, 0) END,
                      EXCLUDED.attempt)
               RETURNING deployment)
-       SELECT to_jsonb(ARRAY(SELECT n FROM missing)) AS missing, ${originOf('d')} AS origin, 'CP-' || d.promotion || '.' || d.attempt AS key, d.target, opened.deployment IS NOT NULL AS opened, d.trigger, p.commit, d.to_release AS release, d.from_release AS before, d.migration_began AS "migrationBegan",
+       SELECT to_jsonb(ARRAY(SELECT n FROM demanded)) AS demanded, ${endsOf}, ${originOf('d')} AS origin, 'CP-' || d.promotion || '.' || d.attempt AS key, d.target, opened.deployment IS NOT NULL AS opened, d.trigger, p.commit, d.from_release AS before, d.migration_began AS "migrationBegan",
               d.observed, d.drifted, EXISTS (SELECT 1 FROM deployment_steps WHERE deployment = d.id AND name = 'take-out') AS "tookOut",
               CASE WHEN d.owner LIKE 'recover/%' THEN (SELECT lost_fence FROM targets WHERE name = d.target) END AS "lostUpTo",
-              ARRAY(SELECT name FROM deployment_steps WHERE deployment = d.id AND status = 'done') AS done,
-              (SELECT digest FROM builds WHERE target = d.target AND commit = p.commit AND recipe = ?) AS built,
-              (SELECT json_build_object('reference', reference, 'sha256', sha256, 'bytes', bytes, 'entries', entries)
-                 FROM backups WHERE deployment = d.id) AS backup,
+              (SELECT json_build_object('target', target, 'commit', commit, 'recipe', recipe, 'digest', digest, 'signature', signature)
+                 FROM builds WHERE target = d.target AND commit = p.commit AND recipe = ?) AS built,
               ${versionOf("CASE WHEN d.trigger = 'rollback' THEN d.restores ELSE d.id END")} AS version, ${versionOf(returnsTo)} AS "versionBefore"
          FROM d LEFT JOIN opened ON opened.deployment = d.id JOIN promotions p ON p.id = d.promotion`,
       [
@@ -89,9 +99,14 @@ export async function beginStep(db: Db, t: Try, recipe: string): Promise<Attempt
     )
     .options({ name: 'begin-step' });
   if (!rows[0]) return undefined;
-  const { opened, missing, ...attempt } = rows[0] as Attempt & { opened: boolean; missing: string[] };
-  if (missing.length > 0) throw new NotDone(await deploymentById(db, t.deployment), missing);
-  return opened ? attempt : 'held';
+  const { opened, demanded, id, incarnation, signed, ends, built, ...attempt } = rows[0] as Found;
+  const { done, forged } = believedOf(keys, { ...attempt, id, incarnation, signed, ends });
+  const missing = demanded.filter((name) => !done.includes(name));
+  if (missing.length > 0) throw new NotDone(await deploymentById(db, t.deployment), missing, forged);
+  // What nobody signed is built anew.
+  return opened
+    ? { ...attempt, done, built: built && isSignedBuilt(keys, built) ? built.digest : null }
+    : 'held';
 }
 
 /**
@@ -178,13 +193,20 @@ export async function noteObserved(
 
 /**
  * Closes the step and writes its last log line, in one statement; belongs into the transaction that records what
- * the step did. @returns false when a newer try holds the step, or a recovery the attempt: nothing was written.
+ * the step did.
+ * @param signature of the end, where it is done. @returns false when a newer try holds the step, or a recovery the attempt: nothing was written.
  */
-export async function finishStep(tx: Tx, t: Try, to: 'done' | 'failed', detail: string): Promise<boolean> {
+export async function finishStep(
+  tx: Tx,
+  t: Try,
+  to: 'done' | 'failed',
+  detail: string,
+  signature?: object,
+): Promise<boolean> {
   const { rowCount } = await tx
     .raw(
       `WITH closed AS (
-            UPDATE deployment_steps s SET status = ?, detail = ?, finished_at = now()
+            UPDATE deployment_steps s SET status = ?, detail = ?, signature = ?::jsonb, finished_at = now()
               FROM deployments d
              WHERE s.deployment = ? AND s.name = ? AND s.round = ? AND s.attempt = ? AND s.scheduled IS NOT DISTINCT FROM ?::bigint
                AND s.status = ANY (?)
@@ -198,6 +220,7 @@ export async function finishStep(tx: Tx, t: Try, to: 'done' | 'failed', detail: 
       [
         to,
         detail,
+        signature ? JSON.stringify(signature) : null,
         t.deployment,
         t.step,
         t.round,

@@ -12,8 +12,8 @@ import { canonical } from '../domain/canonical';
  * old one is dropped when nothing that it signed is on its way any more.
  */
 export type Purpose = 'start' | 'submit' | 'decision' | 'cancel' | 'resolve' | 'adopt';
-/** What a worker says in the audit trail, which is signed in the same way. */
-export type Said = Purpose | 'restored';
+/** What a worker says in the record, or the API for a runner, which is signed in the same way. */
+export type Said = Purpose | 'restored' | 'step' | 'built' | 'sighted';
 export interface Signature {
   key: string;
   mac: string;

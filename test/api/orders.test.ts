@@ -56,6 +56,8 @@ beforeEach(() => {
 
 const temporal = (...args: string[]) =>
   run(process.env.TEST_TEMPORAL!, [...args, '--address', world.temporal.address]);
+const stateOf = async (workflowId: string) =>
+  (await world.client.workflow.getHandle(workflowId).describe()).status.name;
 let orders = 0;
 /** Orders an activity by itself, as whoever reaches Temporal can, and waits for its end. @returns what it said. */
 async function order(type: string, taskQueue: string, ...input: unknown[]): Promise<string> {
@@ -196,8 +198,6 @@ describe('what is begun in the place of a deployment', () => {
     const given = ['--workflow-id', workflowId, '--input', JSON.stringify(input)];
     return temporal('workflow', 'start', ...type, ...queue, ...given, ...more);
   };
-  const stateOf = async (workflowId: string) =>
-    (await world.client.workflow.getHandle(workflowId).describe()).status.name;
   const refusals = async (subject: string): Promise<string[]> =>
     (await world.db('audit').where({ action: 'signal.refused', subject }).orderBy('id')).map(
       ({ entry }) => (JSON.parse(entry) as { why: string }).why,
@@ -278,16 +278,19 @@ describe('what is begun in the place of a deployment', () => {
 describe('an answer that somebody gives for a worker', () => {
   type Step = keyof World['faults'];
   /** Holds a step's real activity until the end, answers it from outside, and lets it go. */
-  async function answer(step: Step, workflowId: string) {
+  async function answer(step: Step, workflowId: string, result: unknown = null) {
     const pending = await world.until(`${step} to be asked for`, async () => {
-      const { raw } = await world.client.workflow.getHandle(workflowId).describe();
-      return raw.pendingActivities?.find(
+      const { raw } = await world.client.workflow
+        .getHandle(workflowId)
+        .describe()
+        .catch(() => ({ raw: undefined }));
+      return raw?.pendingActivities?.find(
         ({ activityType, state }) => activityType?.name === step && state === 2,
       );
     });
     await temporal(
       ...['activity', 'complete', '--workflow-id', workflowId],
-      ...['--activity-id', pending.activityId!, '--result', 'null'],
+      ...['--activity-id', pending.activityId!, '--result', JSON.stringify(result)],
     );
   }
   const holding = (...steps: Step[]) => {
@@ -299,15 +302,24 @@ describe('an answer that somebody gives for a worker', () => {
         clearInterval(beat);
         return real();
       };
-    return () => {
+    const letGo = () => {
       for (const step of steps) delete world.faults[step];
       open();
     };
+    held.push(letGo);
+    return letGo;
   };
+  const held: (() => void)[] = [];
+  // One that failed holds nothing back for those after it.
+  afterEach(() => {
+    for (const letGo of held.splice(0)) letGo();
+  });
   const recovered = async (id: number) => {
     const { mend } = createActivities(world.deps);
     return world.until('it to be recovered', async () => {
-      await new MockActivityEnvironment({ currentAttemptScheduledTimestampMs: Date.now() }).run(mend);
+      // Whoever stands still for a minute is seen to.
+      const asked = Date.now() + 90_000;
+      await new MockActivityEnvironment({ currentAttemptScheduledTimestampMs: asked }).run(mend);
       const row = await deploymentById(world.db, id);
       return isTerminal('deployment', row.status) && row;
     });
@@ -339,6 +351,82 @@ describe('an answer that somebody gives for a worker', () => {
       .where({ action: 'deployment.taken-over', subject: `CP-${end.promotion}.1` })
       .first();
     expect(JSON.parse(taken.entry).why).toMatch(/which no worker has recorded/);
+  });
+
+  describe('and writes into the record with the login that Signalbox works by', () => {
+    const forge = async (deployment: number, name: string) => {
+      const done = { status: 'done', round: 1, attempt: 1, finished_at: new Date() };
+      await world
+        .db('deployment_steps')
+        .insert({ deployment, name, ...done })
+        .onConflict(['deployment', 'name'])
+        .merge(Object.keys(done));
+    };
+    const taken = async (row: { promotion: number }) => {
+      const entry = await world.until('it to be taken away', () =>
+        world
+          .db('audit')
+          .where({ action: 'deployment.taken-over', subject: `CP-${row.promotion}.1` })
+          .first(),
+      );
+      return (JSON.parse(entry.entry) as { why: string }).why;
+    };
+
+    it.each([
+      ['unsigned', undefined],
+      ['with the signature of another attempt', 'another'],
+    ] as const)('%s, makes no sick release healthy', async (_how, whose) => {
+      const before = world.current();
+      const letGo = holding('healthCheck');
+      const d = await world.start(await world.approved('sick'));
+      await world.until('it to be checked', async () => (await d.row()) && world.current() !== before);
+      const row = await d.row();
+      // Nor can it say that the swap never acted, or that no signature is needed.
+      const swap = world.db('deployment_steps').where({ deployment: row.id, name: 'swap' });
+      await expect(swap.update({ fence: null })).rejects.toThrow(/which stays/);
+      const here = world.db('deployments').where({ id: row.id });
+      await expect(here.update({ signed: false })).rejects.toThrow(/permission/);
+      await forge(row.id, 'health-check');
+      if (whose) {
+        const signed = await world
+          .db('deployment_steps')
+          .where({ name: 'health-check', status: 'done' })
+          .whereNotNull('signature')
+          .first('round', 'attempt', 'scheduled', 'signature');
+        const signature = JSON.stringify(signed.signature);
+        await world
+          .db('deployment_steps')
+          .where({ deployment: row.id, name: 'health-check' })
+          .update({ ...signed, signature });
+      }
+      await answer('healthCheck', d.handle.workflowId);
+      expect(await taken(row)).toMatch(/health-check does not count, because/);
+      letGo();
+      expect(await recovered(row.id)).toMatchObject({ status: 'rolled-back' });
+      expect(world.current()).toBe(before);
+    });
+
+    it('swaps to nothing else than what was built', async () => {
+      const before = world.current();
+      const letGo = holding('swap');
+      const d = await world.start(await world.approved('v2'));
+      const row = await world.until('it to be backed up', async () => {
+        const now = await d.row();
+        const steps = now ? await world.db('deployment_steps').where({ deployment: now.id }) : [];
+        return steps.some(({ name, status }) => name === 'backup' && status === 'done') && now;
+      });
+      const sick = await world
+        .db('deployments')
+        .join('promotions', 'promotions.id', 'deployments.promotion')
+        .where({ 'promotions.revision': 'sick' })
+        .whereNotNull('to_release')
+        .first('to_release');
+      await world.db('deployments').where({ id: row.id }).update({ to_release: sick.to_release });
+      letGo();
+      expect(await taken(row)).toMatch(/build does not count, because/);
+      expect(await recovered(row.id)).toMatchObject({ status: 'rolled-back' });
+      expect(world.current()).toBe(before);
+    });
   });
 
   it('nor does what its workflow is made to order', async () => {
@@ -378,6 +466,11 @@ describe('an answer that somebody gives for a worker', () => {
     const release = 'f'.repeat(64);
     const acts = [{ at: new Date().toISOString(), fence: 1, step: 'swap', from: null, to: release }];
     const seen = { acts, live: { kind: 'release', release } };
+    await orderFrom(d.handle.workflowId, 'amend', controlQueue, row.id, seen, 'x');
+    // Nor by what somebody wrote there with the login that Signalbox works by.
+    await world.db('sightings').insert({
+      ...{ deployment: row.id, what: 'traces', owner: d.handle.workflowId, found: JSON.stringify(seen) },
+    });
     await orderFrom(d.handle.workflowId, 'amend', controlQueue, row.id, seen, 'x');
     expect(await world.db('audit').where({ action: 'deployment.amended' })).toEqual([]);
     expect(await deploymentById(world.db, row.id)).toMatchObject({ to_release: null, observed: null });

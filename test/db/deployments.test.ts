@@ -14,7 +14,7 @@ import { beginStep, finishStep, takeFence, type Try } from '../../db/steps';
 import { registerTargets } from '../../db/targets';
 import { addItem } from '../../db/backlog/items';
 import { NotMoved, transition, tryTransition, type StoredMachine } from '../../db/transition';
-import { introducePeople } from '../helpers/people';
+import { introducePeople, keyring } from '../helpers/people';
 import { testDatabase, type TestDatabase } from '../helpers/postgres';
 import { randomUUID } from 'node:crypto';
 
@@ -350,15 +350,15 @@ describe('steps and fencing numbers', () => {
     running = row;
   });
   it('an older try that wakes up late gets neither step nor number', async () => {
-    expect(await beginStep(database.db, aTry(1, 3), 'recipe')).toMatchObject({
+    expect(await beginStep(database.db, keyring, aTry(1, 3), 'recipe')).toMatchObject({
       trigger: 'deploy',
       release: null,
     });
     const first = await takeFence(database.db, aTry(1, 3));
-    expect(await beginStep(database.db, aTry(1, 4), 'recipe')).toBeDefined();
+    expect(await beginStep(database.db, keyring, aTry(1, 4), 'recipe')).toBeDefined();
     const second = await takeFence(database.db, aTry(1, 4));
     expect(second).toBeGreaterThan(first!);
-    expect(await beginStep(database.db, aTry(1, 3), 'recipe')).toBe('held');
+    expect(await beginStep(database.db, keyring, aTry(1, 3), 'recipe')).toBe('held');
     expect(await takeFence(database.db, aTry(1, 3))).toBeUndefined();
     expect(await finishStep(database.db, aTry(1, 3), 'done', 'late')).toBe(false);
     expect(await finishStep(database.db, aTry(1, 4), 'done', 'in time')).toBe(true);
@@ -367,18 +367,18 @@ describe('steps and fencing numbers', () => {
     const former = running.owner;
     await deployments.takeOver(database.db, running.id, 'recover/x', 'run', 'it was lost');
     running = { ...running, owner: 'recover/x' };
-    expect(await beginStep(database.db, aTry(9, 9, former), 'recipe')).toBeUndefined();
+    expect(await beginStep(database.db, keyring, aTry(9, 9, former), 'recipe')).toBeUndefined();
     expect(await takeFence(database.db, aTry(9, 9, former))).toBeUndefined();
     await expect(deployments.recordEnd(database.db, running.id, former, 'succeeded', '')).rejects.toThrow(
       'belongs to',
     );
-    expect(await beginStep(database.db, aTry(2, 1), 'recipe')).toBeDefined();
+    expect(await beginStep(database.db, keyring, aTry(2, 1), 'recipe')).toBeDefined();
   });
   it('no step of going forward begins once rolling back has begun', async () => {
     await deployments.beginRollback(database.db, running.id, running.owner, 'unhealthy');
     const step = await database.db('deployment_steps').where({ deployment: running.id }).first();
     expect(step).toMatchObject({ status: 'failed', detail: 'unhealthy' });
-    expect(await beginStep(database.db, aTry(3, 1), 'recipe')).toBeUndefined();
+    expect(await beginStep(database.db, keyring, aTry(3, 1), 'recipe')).toBeUndefined();
   });
   it('fencing numbers of a target only rise, also when they race', async () => {
     const raised = await Promise.all(Array.from({ length: 20 }, () => raiseFence(database.db, 'race')));

@@ -126,7 +126,7 @@ export async function makeWorld(
     db,
     targets: (): Targets => world.targets,
     journal: (options.journal ?? ((real: Journal) => real))(
-      createJournal({ db, windows, targets: (): Targets => world.targets }),
+      createJournal({ db, windows, targets: (): Targets => world.targets, keyring }),
     ),
     windows,
     retention: {},
