@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
 import { z } from 'zod';
 import { changeRequestKey } from '../domain/keys';
 import type { Approval } from '../domain/approval';
@@ -124,6 +125,11 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
     async changeRequestStatus(id: number, submission: number): Promise<ChangeRequestNews> {
       const row = await findChangeRequest(db, id);
       if (!row || row.submission > submission) return { status: 'superseded' };
+      if (row.submission < submission)
+        throw ApplicationFailure.nonRetryable(
+          `The record does not have that ${changeRequestKey(id)} was submitted; somebody answered for a worker. Submit it again.`,
+          'Forged',
+        );
       const { status } = row;
       const due = nextDue(row);
       return {

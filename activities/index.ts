@@ -43,7 +43,8 @@ export type Steps = ReturnType<typeof createSteps>;
 
 /**
  * An attempt that another workflow has taken over, or that the record has lost, is ended by what it asks next; so is one
- * that was further than the record is since the database was restored or failed over. Recovery then looks at the target.
+ * that was further than the record is, because the database was restored or failed over, or because somebody answered for a
+ * worker. Recovery then looks at the target.
  */
 const ofOwner = <A extends object>(db: Db, activities: A): A =>
   Object.fromEntries(
@@ -52,7 +53,7 @@ const ofOwner = <A extends object>(db: Db, activities: A): A =>
         name,
         (...args: unknown[]) =>
           run(...args).catch(async (thrown: unknown) => {
-            if (thrown instanceof NotOwner || (thrown instanceof NotMoved && (await isFromBefore(db))))
+            if (thrown instanceof NotOwner || (thrown instanceof NotMoved && (await isFurther(db, thrown))))
               throw ApplicationFailure.nonRetryable(thrown.message, 'Superseded');
             throw thrown;
           }),
@@ -60,8 +61,9 @@ const ofOwner = <A extends object>(db: Db, activities: A): A =>
     ),
   ) as A;
 
-/** Whether the database is another incarnation than the one in which this workflow was started. */
-async function isFromBefore(db: Db): Promise<boolean> {
+/** Nobody but its workflow moves an attempt: one that is elsewhere never gets to where that believes it to be. */
+async function isFurther(db: Db, { machine }: NotMoved): Promise<boolean> {
+  if (machine === 'deployment') return true;
   const { workflowId } = Context.current().info.workflowExecution!;
   return incarnationOf(workflowId) !== (await knownIncarnation(db));
 }

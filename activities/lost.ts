@@ -8,6 +8,8 @@ export interface WorkflowNow {
   lost?: string;
   /** Temporal knows nothing of it: nobody ended it. */
   vanished?: true;
+  /** It waits for nothing in Temporal but a timer or a signal. */
+  waits?: true;
   /** Why it stands still, and what lets it go on, in plain words: who paused it or its step, say. It is not lost. */
   paused?: string;
 }
@@ -36,7 +38,7 @@ export async function workflowNow(
   const { name } = now.status;
   // Of a chain that is continued at this very moment the next run is not to be seen yet.
   if (name === 'RUNNING' || name === 'PAUSED' || name === 'CONTINUED_AS_NEW')
-    return { runId: now.runId, ...(pausedBy(now) ?? failing(now)) };
+    return { runId: now.runId, ...(pausedBy(now) ?? failing(now) ?? waiting(now)) };
   return {
     lost: `Its workflow ${workflowId} ended as ${name.toLowerCase().replaceAll('_', ' ')} without recording an end.`,
   };
@@ -69,6 +71,16 @@ export async function sameChain(temporal: Client, workflowId: string, ...runs: [
 const chainOf = ({ raw, runId }: WorkflowExecutionDescription) =>
   raw.workflowExecutionInfo?.firstRunId || runId;
 
+/** When anything last happened to a run, by Temporal's clock. */
+export async function lastEventOf(temporal: Client, workflowId: string, runId?: string): Promise<number> {
+  const { history } = await temporal.workflowService.getWorkflowExecutionHistoryReverse({
+    namespace: temporal.options.namespace,
+    execution: { workflowId, runId },
+    maximumPageSize: 1,
+  });
+  return Number(history!.events![0]!.eventTime!.seconds) * 1_000;
+}
+
 function pausedBy({ raw, workflowId, status }: WorkflowExecutionDescription): { paused: string } | undefined {
   const because = (by?: string | null, reason?: string | null) =>
     `paused in Temporal by ${by || 'somebody'}${reason ? ` (${reason})` : ''}`;
@@ -84,6 +96,11 @@ function pausedBy({ raw, workflowId, status }: WorkflowExecutionDescription): { 
   return {
     paused: `its step ${step.activityType?.name} is ${because(manual?.identity, manual?.reason)}; it goes on after: temporal activity unpause --workflow-id ${workflowId} --activity-id ${step.activityId}`,
   };
+}
+
+function waiting({ raw, status }: WorkflowExecutionDescription): { waits: true } | undefined {
+  const busy = raw.pendingWorkflowTask ?? raw.pendingActivities?.[0];
+  return status.name === 'RUNNING' && !busy ? { waits: true } : undefined;
 }
 
 /** A task that was tried this often is not merely one whose worker was killed. */

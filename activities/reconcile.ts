@@ -18,6 +18,7 @@ import { deliveriesUnderWay, handOverAgain } from '../db/deliveries';
 import {
   anyStaleSleeper,
   attemptsToLookAt,
+  deploymentById,
   noteWorkflow,
   overslept,
   ownedBy,
@@ -45,10 +46,11 @@ import {
   type RecoveryRequest,
 } from '../workflows/messages';
 import type { Deps } from './deps';
+import { endRun } from './end-run';
 import { endLeftRuns } from './left-runs';
 import { removeLeftWork } from './left-work';
 import { noteLive } from './look';
-import { lost, workflowNow } from './lost';
+import { lastEventOf, lost, workflowNow, type WorkflowNow } from './lost';
 import { reconciledAt, repairs } from './metrics';
 import { whyTargetGone } from './step';
 import { endStrays } from './strays';
@@ -62,6 +64,8 @@ import { endStrays } from './strays';
 const settlingMs = 5_000;
 /** What is due is done by the request's own workflow; later than this it was missed. */
 const overdueMs = 60_000;
+/** An act on the record of an earlier version may pause for as long as a quarter of it. */
+const standingStillMs = 60_000;
 /** How far back visibility is asked for what ended badly; passes come far more often. */
 const lookBackMs = 900_000;
 /** A task that waits for longer was not taken up at once. */
@@ -103,6 +107,13 @@ export function createReconcileActivities(deps: Deps) {
         await noteWorkflow(db, row, waits ? { ...found, paused: waits } : found);
         if (waits) {
           if (row.paused !== waits) put('deployment', `${key}: ${why} It is not recovered yet. ${gone}`);
+          continue;
+        }
+        if (await standsStill(row, found)) {
+          const told = `${key} is ${row.status}, and ${row.owner} waits for nothing by which it would go on: somebody answered for a worker, say. It was ended.`;
+          const entry = { action: 'deployment.run-ended', subject: key, why: told };
+          if (await endRun(deps, { workflowId: row.owner, runId: found.runId }, entry))
+            put('deployment', `${told} Its recovery looks at the target.`);
           continue;
         }
         if (why) {
@@ -176,6 +187,19 @@ export function createReconcileActivities(deps: Deps) {
       return mended;
     },
   };
+
+  /**
+   * Whether the workflow of an attempt that acts waits for something that the record does not know. The row is read once more,
+   * between two looks at a workflow to which nothing happened meanwhile.
+   */
+  async function standsStill(row: DeploymentRow, { waits, runId }: WorkflowNow): Promise<boolean> {
+    const acts = ({ status, window_revision }: DeploymentRow) =>
+      status === 'rolling-back' || (status === 'running' && window_revision === null);
+    if (!waits || !acts(row)) return false;
+    const again = await deploymentById(db, row.id);
+    if (!acts(again) || again.owner !== row.owner) return false;
+    return askedAt() - (await lastEventOf(temporal, row.owner, runId)) > standingStillMs;
+  }
 
   /** Change requests whose workflow was lost get another that follows them from where they stand. */
   async function followAgain(): Promise<string[]> {

@@ -52,7 +52,9 @@ export function createWindowActivities(deps: Deps) {
         windowRevision: revision,
         now,
       } = (await askedOf(deps, db, promotion, starterOf(row)))!;
-      const deadline = heldUntil ?? now + (plan.limits.windowHoldMs ?? defaultHoldMs);
+      // One deadline for the attempt, as its row has it; never later than from now on, whatever it is told.
+      const latest = now + (plan.limits.windowHoldMs ?? defaultHoldMs);
+      const deadline = row.hold_until?.getTime() ?? Math.min(heldUntil ?? latest, latest);
       if (!status || status.open) {
         await awakened(db, plan.deployment);
         return { open: true, deadline };

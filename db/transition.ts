@@ -76,8 +76,15 @@ export async function transition<M extends StoredMachine>(
   const row = (await tx(tables[machine]).where({ id }).first('status')) as { status: string } | undefined;
   throw new NotMoved(
     `The record does not fit: ${machine} ${id} is ${row?.status ?? 'not there'} and cannot become ${to}. Nothing was changed.`,
+    machine,
   );
 }
 export class NotMoved extends Error {
   override readonly name = 'NotMoved';
+  constructor(
+    message: string,
+    readonly machine?: StoredMachine,
+  ) {
+    super(message);
+  }
 }

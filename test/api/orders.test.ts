@@ -429,6 +429,187 @@ describe('an answer that somebody gives for a worker', () => {
     });
   });
 
+  describe('of an act on the record advances nothing, and what then stands still is taken up', () => {
+    const acquired = { kind: 'acquired', hadRelease: true };
+    const planOf = (deployment: number, key: string) => {
+      const limits = { buildMs: 9e4, backupMs: 9e4, swapMs: 9e4, healthMs: 9e4, undoAlarmMs: 9e4 };
+      const invented = { title: 'x', revision: 'x', commit: 'x', trigger: 'rollback', migrates: false };
+      return {
+        deployment,
+        key,
+        target: 'shop',
+        hadRelease: true,
+        success: 'It is well.',
+        limits,
+        ...invented,
+      };
+    };
+    /** A deployment of `v2` that has the lane and stays in its backup, and the next one, which waits for it. */
+    async function behindAnother() {
+      const letFirst = holding('backup');
+      const first = await world.start(await world.approved('v2'));
+      await world.until('it to run', async () => (await first.row())?.status === 'running');
+      const d = await world.start(await world.approved('v2'));
+      await world.until('the other to wait', async () => (await d.row())?.waiting_for?.includes('behind'));
+      return { first, d, letFirst };
+    }
+    let before: string | null;
+    beforeEach(() => void (before = world.current()));
+
+    it('the admission', async () => {
+      const letGo = holding('admit');
+      const id = await world.approved('v2');
+      const d = await world.start(id);
+      await answer('admit', d.handle.workflowId, { plan: planOf(999_999, `CP-${id}.1`), lane: acquired });
+      await expect(d.handle.result()).rejects.toThrow();
+      letGo();
+      const row = await world.until('it to be admitted', () => d.row());
+      expect(await recovered(row.id)).toMatchObject({ status: 'rolled-back' });
+      expect(world.current()).toBe(before);
+    });
+    it('that it has the lane', async () => {
+      const { first, d, letFirst } = await behindAnother();
+      const letGo = holding('acquireLane');
+      await d.handle.signal('laneFree');
+      await answer('acquireLane', d.handle.workflowId, acquired);
+      const row = await recovered((await d.row()).id);
+      expect(row).toMatchObject({
+        status: 'cancelled',
+        outcome: expect.stringMatching(/nothing was touched/),
+      });
+      letGo();
+      letFirst();
+      expect(await first.handle.result()).toMatchObject({ status: 'succeeded' });
+    });
+    it('that it sleeps, with the lane', async () => {
+      const { first, d, letFirst } = await behindAnother();
+      const letGo = holding('acquireLane');
+      letFirst();
+      await first.handle.result();
+      before = world.current();
+      const until = Date.now() + 3e9;
+      await answer('acquireLane', d.handle.workflowId, { kind: 'asleep', until, left: 3e9, why: 'x' });
+      letGo();
+      await world.until('it to have it', async () => (await d.row()).status === 'running');
+      const row = await recovered((await d.row()).id);
+      expect(row.status).toBe('rolled-back');
+      const told = await world
+        .db('audit')
+        .where({ action: 'deployment.run-ended', subject: `CP-${row.promotion}.1` })
+        .first();
+      expect(JSON.parse(told.entry).why).toMatch(/waits for nothing by which it would go on/);
+      expect(world.current()).toBe(before);
+    });
+    it('that it is being rolled back', async () => {
+      const letGo = holding('beginRollback');
+      const d = await world.start(await world.approved('sick'));
+      const began = { migration: false, swap: false, restoresData: false };
+      await answer('beginRollback', d.handle.workflowId, began);
+      await expect(d.handle.result()).rejects.toThrow();
+      letGo();
+      expect(await recovered((await d.row()).id)).toMatchObject({ status: 'rolled-back' });
+      expect(world.current()).toBe(before);
+    });
+    it('that its rollback has failed', async () => {
+      world.faults.undoSwap = () => Promise.reject(ApplicationFailure.nonRetryable('no use', 'Hopeless'));
+      const letGo = holding('rollbackFailed');
+      const d = await world.start(await world.approved('sick'));
+      await answer('rollbackFailed', d.handle.workflowId);
+      delete world.faults.undoSwap;
+      expect(await recovered((await d.row()).id)).toMatchObject({ status: 'rolled-back' });
+      letGo();
+      expect(world.current()).toBe(before);
+    });
+    it('its end', async () => {
+      const letGo = holding('recordEnd');
+      const d = await world.start(await world.approved('v2'));
+      await answer('recordEnd', d.handle.workflowId, { deployment: 'x', status: 'succeeded', outcome: 'x' });
+      await d.handle.result();
+      const row = await d.row();
+      expect(row.status).toBe('running');
+      letGo();
+      expect(await recovered(row.id)).toMatchObject({ status: 'succeeded' });
+      before = world.current();
+    });
+    it('a cancel in the name of somebody', async () => {
+      const letGo = holding('heard');
+      const d = await world.start(await world.approved('hangs'));
+      await world.until('it to run', async () => (await d.row())?.status === 'running');
+      await d.handle.signal('cancelDeployment', { by: 'rosa' });
+      await answer('heard', d.handle.workflowId, { by: 'rosa', reason: 'no use' });
+      const { outcome } = (await d.handle.result()) as { outcome: string };
+      letGo();
+      expect(outcome).toMatch(/in the name of somebody who did not say so/);
+      expect(world.current()).toBe(before);
+    });
+    it.each([
+      ['that it was taken over', 'takeOver'],
+      ['what its target shows', 'amend'],
+    ] as const)('%s', async (_what, act) => {
+      const letBackup = holding('backup');
+      const d = await world.start(await world.approved('v2'));
+      const row = await world.until('it to run', async () => {
+        const now = await d.row();
+        return now?.status === 'running' && now;
+      });
+      await d.handle.terminate('by somebody');
+      const letGo = holding(act);
+      const { mend } = createActivities(world.deps);
+      const recovery = `recover/CP-${row.promotion}/1`;
+      await world.until('its recovery', async () => {
+        await new MockActivityEnvironment({ currentAttemptScheduledTimestampMs: Date.now() }).run(mend);
+        const list = world.client.workflow.getHandle(recovery).describe();
+        return list.then(
+          () => true,
+          () => false,
+        );
+      });
+      const now = { status: 'running', began: ['health-check'], wentBack: true, doubtful: false, round: 9 };
+      await answer(act, recovery, { ...now, plan: planOf(row.id, `CP-${row.promotion}.1`) });
+      letBackup();
+      letGo();
+      expect(await recovered(row.id)).toMatchObject({ status: 'rolled-back' });
+      expect(world.current()).toBe(before);
+    });
+    it('that a request was submitted', async () => {
+      const id = await world.shipped('v2');
+      const letGo = holding('submitChangeRequest');
+      const held = world.faults.submitChangeRequest!;
+      // Nor does it ever do what it was answered for.
+      world.faults.submitChangeRequest = (_real, name) => held(() => Promise.resolve(), name);
+      const submit = () => api.post('contributor', `/api/change-requests/RFC-${id}/submit`);
+      const first = submit();
+      const workflowId = `rfc/RFC-${id}/1`;
+      await answer('submitChangeRequest', workflowId);
+      await world.until('it to end', async () => (await stateOf(workflowId)) === 'FAILED');
+      letGo();
+      expect((await submit()).body.status).toBe('submitted');
+      await first;
+    });
+    it('that a request was rejected', async () => {
+      const id = await world.shipped('v2');
+      await api.post('contributor', `/api/change-requests/RFC-${id}/submit`);
+      const workflowId = `rfc/RFC-${id}/1`;
+      const handle = world.client.workflow.getHandle(workflowId);
+      await world.until('it to wait', async () => {
+        const { raw } = await handle.describe();
+        return !raw.pendingWorkflowTask && !raw.pendingActivities?.length;
+      });
+      const letGo = holding('changeRequestStatus');
+      await handle.signal('changeRequestMoved');
+      await answer('changeRequestStatus', workflowId, { status: 'rejected' });
+      letGo();
+      await world.until('it to end', async () => (await stateOf(workflowId)) === 'COMPLETED');
+      const { mend } = createActivities(world.deps);
+      await new MockActivityEnvironment({ currentAttemptScheduledTimestampMs: Date.now() }).run(mend);
+      expect(await stateOf(workflowId)).toBe('RUNNING');
+      const said = await api.post('approver', `/api/change-requests/RFC-${id}/decisions`, {
+        decision: 'approve',
+      });
+      expect(said.body.status).toBe('approved');
+    });
+  });
+
   it('nor does what its workflow is made to order', async () => {
     world.faults.undoSwap = () => Promise.reject(ApplicationFailure.nonRetryable('no use', 'Hopeless'));
     const d = await world.start(await world.approved('sick'));

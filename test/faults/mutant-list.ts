@@ -215,6 +215,22 @@ export const mutants: Mutant[] = [
     killer: { test: 'test/api/orders', named: 'swaps to nothing else than what was built' },
   },
   {
+    name: 'standing-still',
+    without: 'ending the workflow of an attempt that acts, which waits for what the record does not know',
+    file: 'activities/reconcile.ts',
+    from: 'if (!waits || !acts(row)) return false;',
+    to: 'if (!waits || acts(row)) return false;',
+    killer: { test: 'test/api/orders', named: 'that it sleeps, with the lane' },
+  },
+  {
+    name: 'further-than-the-record',
+    without: 'ending a workflow that was told that its attempt is where it is not',
+    file: 'activities/index.ts',
+    from: "if (machine === 'deployment') return true;",
+    to: "if (machine === 'promotion') return true;",
+    killer: { test: 'test/api/orders', named: 'that it has the lane' },
+  },
+  {
     name: 'open-steps-of-a-runner',
     without: "writing a runner's lines only while its step is open",
     file: 'api/runners.ts',
