@@ -116,7 +116,10 @@ export async function takeAway(db: Db, { row, missing, forged }: NotDone): Promi
   const why = `${row.owner} went on as if ${missing.join(', ')} were done, which no worker has recorded; the answer did not come from one${whyForged(missing, forged)}. Its recovery looks at the target.`;
   await takeOver(db, row.id, recovery, row.run_id, why, row.owner);
   // What its recovery says of it.
-  await db('deployments').where({ id: row.id, owner: recovery }).update({ failure: why });
+  await db('deployments')
+    .where({ id: row.id, owner: recovery })
+    .whereIn('status', [...openAttempt])
+    .update({ failure: why });
 }
 
 /** Notes what was seen on a target for the workflow that has the attempt. @returns false when it has not. */

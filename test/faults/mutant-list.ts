@@ -437,8 +437,8 @@ export const mutants: Mutant[] = [
     name: 'lease-of-the-end',
     without: 'refusing the record of a try that lost its step',
     file: 'db/journal.ts',
-    from: 'if (!(await finishStep(tx, t, to, detail))) throw new Lost();',
-    to: 'await finishStep(tx, t, to, detail);',
+    from: 'if (!(await finishStep(tx, t, to, detail, signature))) throw new Lost();',
+    to: 'await finishStep(tx, t, to, detail, signature);',
     killer: { test: 'test/workflows/lease' },
   },
   {
@@ -709,8 +709,8 @@ export const mutants: Mutant[] = [
     name: 'failing-task-is-told',
     without: 'telling that a workflow cannot go on from its history',
     file: 'activities/lost.ts',
-    from: '(pausedBy(now) ?? failing(now))',
-    to: 'pausedBy(now)',
+    from: '(pausedBy(now) ?? failing(now) ?? waiting(now))',
+    to: '(pausedBy(now) ?? waiting(now))',
     killer: { test: 'test/workflows/alive', named: 'whose task fails again and again' },
   },
   {
