@@ -21,6 +21,7 @@ import * as sameStart from './migrations/022-same-start';
 import * as targetRoots from './migrations/023-target-roots';
 import * as believed from './migrations/025-believed';
 import * as signedSteps from './migrations/026-signed-steps';
+import * as wordsSettled from './migrations/027-words-settled';
 import * as authors from './migrations/028-authors';
 import * as ownLogin from './migrations/029-own-login';
 import * as endedStays from './migrations/031-ended-stays';
@@ -129,6 +130,7 @@ const migrations: Record<string, Knex.Migration> = {
   '028-authors': authors,
   '029-own-login': ownLogin,
   '031-ended-stays': endedStays,
+  '027-words-settled': wordsSettled,
 };
 
 const migrationLock = 4_600_001;

@@ -128,6 +128,8 @@ export async function grantRights(owner: Db): Promise<void> {
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', part.name);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO ${applicationRole}', part.name);
       END LOOP;
+      -- Its trigger makes the parts of the log.
+      REVOKE ALL ON FUNCTION make_log_partition(integer) FROM ${applicationRole};
     END $rights$;
     GRANT DELETE ON idempotency_keys TO ${applicationRole};
   `);

@@ -295,6 +295,30 @@ it('nothing that people decide on is changed without an entry that says so', asy
   expect(unsaid).toEqual([]);
 });
 
+it('a decision that waits is not silenced without an entry', async () => {
+  const id = await submitted();
+  await raw(
+    `INSERT INTO words (change_request, submission, kind, said_by, request, said, moved)
+     VALUES (?, 1, 'decision', 'amir', 'r2', '{"id": "y", "decision": "reject"}', '{"by": "amir"}')`,
+    [id],
+  );
+  const entries = () => database.db('audit').where({ subject: `RFC-${id}`, action: 'decision.refused' });
+  await raw(`UPDATE words SET status = 'refused', outcome = 'never mind' WHERE change_request = ?`, [id]);
+  expect(await entries()).toEqual([expect.objectContaining({ actor: 'unknown', request: 'r2' })]);
+  // With its verdict it has the entry of that, and no other.
+  const said = { id: randomUUID(), approver: 'rosa', decision: 'approve' as const };
+  await raw(
+    `INSERT INTO words (change_request, submission, kind, said_by, request, said) VALUES (?, 1, 'decision', 'rosa', 'r3', ?)`,
+    [id, JSON.stringify(said)],
+  );
+  await decide(database.db, { ...said, changeRequest: id, submission: 1 });
+  expect((await entries()).map(({ actor }) => actor)).toEqual(['unknown', 'rosa']);
+});
+
+it('the parts of the log are made by their trigger alone', async () => {
+  await expect(raw('SELECT make_log_partition(2000000000)')).rejects.toThrow(/permission denied/);
+});
+
 it('an entry that a row changed is not written without the row', async () => {
   for (const action of ['promotion.approved', 'decision.counted', 'token.created', 'deployment.succeeded'])
     await expect(

@@ -1220,6 +1220,14 @@ export const mutants: Mutant[] = [
     killer: { test: 'test/db/rights', named: 'an end can not be put into the past' },
   },
   {
+    name: 'no-silent-decision',
+    without: 'an entry of a decision that was ended without its verdict',
+    file: 'db/migrations/027-words-settled.ts',
+    from: "IF TG_OP = 'UPDATE' AND NOT EXISTS",
+    to: "IF TG_OP = 'DELETE' AND NOT EXISTS",
+    killer: { test: 'test/db/rights', named: 'is not silenced without an entry' },
+  },
+  {
     name: 'ended-stays',
     without: 'keeping what the record says of an attempt that has ended',
     file: 'db/migrations/031-ended-stays.ts',
