@@ -1,5 +1,6 @@
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
+import { messageOf } from './errors';
 import { changeTypes, risks } from './machines';
 import { reference, service, whyUnfit, type Service } from './service-config';
 import { problemText, problemsOf, strict } from './strict';
@@ -219,6 +220,15 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
+/** Aliases of aliases would fill the memory: the parser refuses them. @throws ConfigError */
+function valueOf(document: ReturnType<typeof parseDocument>, where: string): unknown {
+  try {
+    return document.toJS();
+  } catch (thrown) {
+    throw new ConfigError(`${where} is not valid YAML:\n${messageOf(thrown)}`, { cause: thrown });
+  }
+}
+
 /** Its targets alone. @throws ConfigError */
 export const parseTargets = (source: string, where: string): Targets => parseConfig(source, where).targets;
 
@@ -231,7 +241,7 @@ export function parseConfig(source: string, where: string): Config {
   const document = parseDocument(source);
   if (document.errors.length > 0)
     throw new ConfigError(`${where} is not valid YAML:\n${document.errors.map((e) => e.message).join('\n')}`);
-  const input: unknown = document.toJS();
+  const input = valueOf(document, where);
   if (input === null || input === undefined)
     throw new ConfigError(`${where} is empty. It needs at least "targets:" with a target; see the README.`);
   const parsed = file.safeParse(input);

@@ -102,3 +102,13 @@ it.each([
 it('names the line of what is not YAML', () => {
   expect(() => parseTargets('targets: [', 'file.yaml')).toThrow(/not valid YAML[^]*line 1/);
 });
+
+it('refuses aliases of aliases by the name of the file', () => {
+  const twice = ['b', 'c', 'd', 'e', 'f'].map(
+    (name, n) => `${name}: &${name} [${Array(9).fill(`*${'abcde'[n]}`).join()}]`,
+  );
+  const file = `a: &a [${'x,'.repeat(9)}]\n${twice.join('\n')}\ntargets: *f\n`;
+  expect(() => parseTargets(file, 'file.yaml')).toThrow(
+    /^file.yaml is not valid YAML:\nExcessive alias count/,
+  );
+});
