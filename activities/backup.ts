@@ -28,6 +28,7 @@ export const createBackup =
         return {
           value: { reference: before.reference },
           detail: `already made and still whole: ${before.reference}`,
+          made: { kind: 'backup', of: target.backup.kind, ...before, verifiedAt: new Date().toISOString() },
         };
       await removeEarlier(context, before?.reference);
       note(`backup: taking one of ${kind.what}${again ? `, ${why}` : ''}`);
