@@ -15,12 +15,12 @@ import { packCanonical, removeTree, settle } from './archive';
 import type { TargetConfig } from '../domain/config';
 import { keepArchive, short } from './build';
 import type { Deps } from './deps';
-import { createDriver, type Driver } from './drivers/driver';
+import type { Driver } from './drivers/driver';
 import type { Heard } from './heard';
 import { forged, orderedBy } from './orders';
 import { runCommand } from './process';
 import { redactor } from './redact';
-import { targetOf, verdict } from './step';
+import { driverOf, targetOf, verdict } from './step';
 import { sentences } from '../domain/sentences';
 
 /** Takes what is live on a target into the record, whoever put it there. */
@@ -63,7 +63,7 @@ export function createAdoption(deps: Deps, heard: Heard) {
     const workspace = join(stateDir, 'work', `adopt-${id}`);
     try {
       const target = targetOf(deps, name);
-      const driver = createDriver(target.driver);
+      const driver = driverOf(deps, target);
       const live = await driver.observe();
       if (!isRestorable(live)) throw verdict('NotAdopted', `${name} runs ${live.what}. ${live.remedy}.`);
       if (live.kind === 'release' && !existsSync(join(target.driver.root, 'releases', live.release)))

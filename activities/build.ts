@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { constants, hostname } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
@@ -43,12 +43,18 @@ export const createBuild =
         if (context.signal.aborted) throw cancelled();
         throw thrown;
       }
+      demandSandbox(context);
       note(`build: running ${JSON.stringify(target.build.argv)}`);
-      await runTargetCommand(context, 'build', target.build, source, {
-        SIGNALBOX_COMMIT: commit,
-        HOME: temporary,
-        TMPDIR: temporary,
+      const { argv } = target.build;
+      const inside = await context.sandbox.build({
+        target,
+        workspace: room.workspace,
+        source,
+        temporary,
+        argv,
       });
+      const command = { ...target.build, argv: inside.argv, shown: argv.join(' ') };
+      await runTargetCommand(context, 'build', command, source, { SIGNALBOX_COMMIT: commit, ...inside.env });
 
       await failpoint('build/middle');
       const output = join(source, target.build.output);
@@ -108,6 +114,14 @@ export const createBuild =
       };
     });
 
+/** What was asked for at the start may have been lost since, or the targets file may say something else by now. */
+function demandSandbox({ target, sandbox }: StepContext): void {
+  if (target.requireSandbox && sandbox.kind === 'none')
+    throw verdict('BuildFailed', sentences(whyNoSandbox(target.name), sandbox.said));
+}
+export const whyNoSandbox = (target: string) =>
+  `${target} demands that its builds run in a sandbox (requireSandbox), and this host has none; nothing was built`;
+
 const runFenced = join(__dirname, 'drivers', 'run-fenced.js');
 /** Exit code by which it says that a higher number has acted; a command may end with it too. */
 const refusedCode = 77;
@@ -127,6 +141,8 @@ export async function runTargetCommand(
     timeoutSeconds: number;
     /** What people are told it is. */
     shown?: string;
+    /** A helper of Signalbox itself, which acts on what lies in the state directory. */
+    own?: true;
     /** Of a tool that says by words alone when it is to be tried again: what a line of its error output means. */
     faultIn?(line: string): FaultCause | undefined;
     /** Is told when it is certain that the command did not run. */
@@ -143,7 +159,11 @@ export async function runTargetCommand(
   let fault: { cause: FaultCause; line: string } | undefined;
   const notRun = join(context.room.workspace, 'not-run');
   await rm(notRun, { force: true });
+  const { sandbox, target } = context;
+  // A build has its own sandbox around it already.
+  const hidden = command.own || what === 'build' ? [] : sandbox.hook(target, cwd);
   const number = {
+    hidden,
     notRun,
     room: context.driver.room,
     fence,
@@ -151,10 +171,10 @@ export async function runTargetCommand(
     origin: context.attempt?.origin,
     ...more,
   };
-  const end = await runCommand({
+  const ended = await runCommand({
     argv:
       fence === undefined
-        ? command.argv
+        ? [...hidden, ...command.argv]
         : [process.execPath, runFenced, JSON.stringify(number), ...command.argv],
     cwd,
     env: {
@@ -188,6 +208,7 @@ export async function runTargetCommand(
     if (!existsSync(cwd)) throw new FaultError('unexpected', `${why}; its folder ${cwd} is gone`);
     throw verdict('command-failed', why);
   });
+  const end = what === 'build' && sandbox.kind !== 'none' ? asShellsSay(ended) : ended;
   const unrun = await readFile(notRun, 'utf8').catch(() => undefined);
   if (unrun !== undefined) await command.notRun?.();
   if (end.kind === 'aborted') throw cancelled();
@@ -206,6 +227,13 @@ export async function runTargetCommand(
   if (end.kind === 'exited' && end.code === tryAgainCode)
     throw new FaultError('asks-to-be-tried-again', withErrors);
   throw verdict('command-failed', sentences(withErrors));
+}
+
+/** The first process of a sandbox says of what it runs as a shell does by which signal it ended. */
+function asShellsSay(end: CommandEnd): CommandEnd {
+  const number = end.kind === 'exited' ? end.code - 128 : 0;
+  const [signal] = Object.entries(constants.signals).find(([, value]) => value === number) ?? [];
+  return signal ? { kind: 'signalled', signal } : end;
 }
 
 /** Of what a command that failed wrote last to its error output; the log has the whole. */

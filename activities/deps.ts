@@ -7,6 +7,7 @@ import type { Journal } from '../db/journal';
 import type { Windows } from '../db/windows';
 import type { Keyring } from '../temporal-config/signing';
 import type { Source } from './git';
+import type { Sandbox } from './sandbox';
 
 /** What the steps on a target act through, on whichever host they run. */
 export interface TargetDeps {
@@ -17,6 +18,8 @@ export interface TargetDeps {
   /** Workspaces, artifacts and backups lie here. */
   stateDir: string;
   log: Logger;
+  /** What this host keeps builds and hooks in. */
+  sandbox: Sandbox;
   /** Of a runner: the only target whose steps are done here. */
   only?: string;
   /** How many steps this worker does at once; left out: a hundred. */

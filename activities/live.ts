@@ -94,7 +94,12 @@ export async function holdReleases(context: StepContext, release: string): Promi
   if (!isUnpacked(context, release)) return;
   const { key, driver, attempt } = context;
   if (actsIn(driver.room, key, attempt.origin ?? '').at(-1)?.fence === heldIn(driver.room).fence) return;
-  const command = { argv: ['true'], timeoutSeconds: 60, shown: 'noting its fencing number' };
+  const command = {
+    argv: ['true'],
+    timeoutSeconds: 60,
+    shown: 'noting its fencing number',
+    own: true as const,
+  };
   const by = { by: `${context.key} ${context.step} looks` };
   await underFence(context, (fence) =>
     runTargetCommand(context, context.step, command, context.target.driver.root, {}, fence, by),
@@ -214,9 +219,13 @@ export async function guarded(
   run: (more: object) => Promise<void>,
 ): Promise<{ drifted: string } | undefined> {
   const answer = join(context.room.workspace, 'observed.json');
+  const { target } = context;
+  const { root } = target.driver;
   await rm(answer, { force: true });
   try {
-    await run(guard ? { guard: { ...guard, cwd: context.target.driver.root, answer } } : {});
+    await run(
+      guard ? { guard: { ...guard, hidden: context.sandbox.hook(target, root), cwd: root, answer } } : {},
+    );
   } catch (thrown) {
     const said = await readFile(answer, 'utf8').catch(() => undefined);
     if (said === undefined) throw thrown;

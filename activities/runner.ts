@@ -1,11 +1,10 @@
 import { join } from 'node:path';
 import type { Observed } from '../domain/observed';
 import type { TargetDeps } from './deps';
-import { createDriver } from './drivers/driver';
 import type { OnHost } from '../db/left';
 import { forged, orderedBy } from './orders';
 import { removeFrom } from './rooms';
-import { targetOf, verdict } from './step';
+import { driverOf, targetOf, verdict } from './step';
 import { tidyTarget } from './tidy';
 
 /** What a runner does on its host besides the steps themselves. */
@@ -37,7 +36,7 @@ export function createRunnerActivities(
     },
     /** What is live on the target now. */
     async observe({ deployment }: { target: string; deployment?: number }): Promise<Observed> {
-      const found = await createDriver(targetOf(deps, deps.target).driver).observe();
+      const found = await driverOf(deps, targetOf(deps, deps.target)).observe();
       const { workflowId: owner } = orderedBy();
       // A workflow of the version before believes the answer.
       if (deployment !== undefined) await deps.journal.sighted({ deployment, owner, what: 'live', found });

@@ -26,6 +26,7 @@ import { demandOrder, forged } from './orders';
 import { createPlaces } from './places';
 import { reap } from './process';
 import { redactor, type Redactor } from './redact';
+import type { Sandbox } from './sandbox';
 import { hiddenOf, readSecrets } from './secrets';
 
 /**
@@ -50,6 +51,7 @@ export interface StepContext {
   attempt: Attempt;
   target: TargetConfig;
   driver: Driver;
+  sandbox: Sandbox;
   log: StepLog;
   note(text: string): void;
   signal: AbortSignal;
@@ -166,7 +168,7 @@ export function createStepRunner(deps: TargetDeps) {
       if ((trouble as { cause?: FaultCause } | undefined)?.cause === 'no-place') await goesOn();
       const secrets = readSecrets(target);
       const redact = redactor({ ...secrets, ...hiddenOf(target) });
-      const driver = createDriver(target.driver);
+      const driver = driverOf(deps, target);
       log = openLog((lines) => journal.append(mine, lines), redact, signal);
       if (info.attempt > 1) note(`${name}: try ${info.attempt}; looking at what the last one left behind`);
       await failpoint(`${name}/begun`);
@@ -189,6 +191,7 @@ export function createStepRunner(deps: TargetDeps) {
         attempt,
         target,
         driver,
+        sandbox: deps.sandbox,
         log,
         note,
         signal,
@@ -371,6 +374,10 @@ export function targetOf(deps: Pick<TargetDeps, 'targets'>, name: string): Targe
   if (!target) throw verdict('UnknownTarget', sentences(whyGone(name), 'Put it back and try again'));
   return target;
 }
+
+/** The driver of a target, whose commands do not see the state directory. */
+export const driverOf = ({ sandbox }: Pick<TargetDeps, 'sandbox'>, target: TargetConfig): Driver =>
+  createDriver(target.driver, sandbox.hook(target, target.driver.root));
 
 /** Why what is under way cannot go on; undefined when the targets file names its target. */
 export const whyTargetGone = (deps: Pick<TargetDeps, 'targets'>, name: string): string | undefined =>

@@ -6,8 +6,7 @@ import { parseDeploymentKey } from '../domain/keys';
 import type { Left } from '../db/left';
 import { removeTree } from './archive';
 import type { TargetDeps } from './deps';
-import { createDriver } from './drivers/driver';
-import { targetOf } from './step';
+import { driverOf, targetOf } from './step';
 
 /** Being written, or unpacked to be proven. */
 const unfinished = /\.(new|proof)$/;
@@ -17,7 +16,7 @@ const unfinished = /\.(new|proof)$/;
  * @param left as the record has it: it names what is removed.
  */
 export async function tidyTarget(
-  deps: Pick<TargetDeps, 'stateDir' | 'targets' | 'log'>,
+  deps: Pick<TargetDeps, 'stateDir' | 'targets' | 'log' | 'sandbox'>,
   left: Left,
 ): Promise<void> {
   const { stateDir, log } = deps;
@@ -34,12 +33,12 @@ export async function tidyTarget(
     left.restored ? unfinished.test(name) : name !== basename(left.backup ?? ''),
   );
   // Only now: the target may be gone from its file.
-  const { driver: config } = targetOf(deps, left.target);
-  const driver = createDriver(config);
+  const target = targetOf(deps, left.target);
+  const driver = driverOf(deps, target);
   await clear(driver.room, (name) => name.endsWith('.unpack'));
   // Nothing is live yet: nothing is known to be old. One that never acted made nothing old.
   if (left.keep.length === 0 || typeof left.fence !== 'number') return;
   await failpoint('tidy/prune');
-  const removed = await driver.prune(config.keepReleases, left.keep, left.fence);
+  const removed = await driver.prune(target.driver.keepReleases, left.keep, left.fence);
   if (removed.length > 0) log.info({ target: left.target, removed }, 'removed old releases');
 }

@@ -3,10 +3,10 @@ import type { Traces } from '../db/amend';
 import { beating } from './alive';
 import { judge } from './causes';
 import type { TargetDeps } from './deps';
-import { createDriver, type Driver } from './drivers/driver';
+import type { Driver } from './drivers/driver';
 import { actsIn } from './drivers/numbers';
 import { orderedBy } from './orders';
-import { targetOf } from './step';
+import { driverOf, targetOf } from './step';
 
 export type { Traces };
 
@@ -29,7 +29,7 @@ const tries = 4;
  * @throws while it is worth another try.
  */
 export const createTraces =
-  (deps: Pick<TargetDeps, 'targets' | 'journal' | 'only'>) =>
+  (deps: Pick<TargetDeps, 'targets' | 'journal' | 'only' | 'sandbox'>) =>
   async ({ target: named, deployment, key, origin }: LookedFor): Promise<Traces> => {
     const target = deps.only ?? named;
     const { attempt } = Context.current().info;
@@ -40,7 +40,7 @@ export const createTraces =
     };
     return beating(async () => {
       try {
-        const driver = createDriver(targetOf(deps, target).driver);
+        const driver = driverOf(deps, targetOf(deps, target));
         const acts = actsIn(driver.room, key, origin);
         const live = await liveOn(driver);
         return await noted({ acts, ...(live ? { live } : {}) });

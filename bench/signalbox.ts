@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { Worker } from '@temporalio/worker';
+import { sandboxOf } from '../activities/sandbox';
 import { createActivities } from '../activities';
 import { alive } from '../activities/alive';
 import { createSource } from '../activities/git';
@@ -97,6 +98,8 @@ function depsOf({ db, temporal, folder }: Pick<Servers, 'db' | 'temporal' | 'fol
     db,
     targets: () => targets,
     journal: createJournal({ db, windows, targets: () => targets, keyring }),
+    // It runs no command.
+    sandbox: sandboxOf('none', { stateDir, targets: () => targets }),
     windows,
     retention: {},
     notifications: { config: noNotifications, secretOf: () => '' },

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { connectReadOnly } from '../db/connect';
+import { findSandbox } from '../activities/sandbox';
 import { targetsRead } from '../db/targets';
 import type { Targets } from '../domain/config';
 import { badInput, messageOf, SignalboxError } from '../domain/errors';
@@ -39,16 +40,21 @@ export async function doctor(options: { state: string; json: boolean; config?: s
         : { address: endpoints!.temporalAddress, namespace: process.env.TEMPORAL_NAMESPACE },
     );
     try {
+      const sandbox = await findSandbox({ stateDir, targets: () => targets });
       const { differences, elsewhere } = await examine({
         db,
         temporal: temporal.client,
         targets,
+        sandbox,
         places: { stateDir, headsFile },
         heads: readHeads(headsFile),
         whyForged: restoresSignedBy(stateDir),
       });
-      if (options.json) console.log(JSON.stringify({ differences, elsewhere }));
-      else print(differences, elsewhere);
+      if (options.json)
+        console.log(
+          JSON.stringify({ differences, elsewhere, sandbox: { kind: sandbox.kind, said: sandbox.said } }),
+        );
+      else print(differences, elsewhere, sandbox.said);
       return differences.length > 0 ? exitCodes.refused : exitCodes.done;
     } finally {
       await temporal.connection.close();
@@ -71,9 +77,10 @@ function demandAll(known: string[], targets: Targets, file: string | undefined):
     );
 }
 
-function print(differences: Difference[], elsewhere: string[]): void {
+function print(differences: Difference[], elsewhere: string[], sandbox: string): void {
   for (const { kind, what, todo } of differences) console.log(`${kind}: ${what}\n  What to do: ${todo}\n`);
   for (const line of elsewhere) console.log(`Not compared: ${line}`);
+  console.log(`On this host: ${sandbox}`);
   console.log(
     differences.length === 0
       ? 'Record, Temporal and targets fit together.'

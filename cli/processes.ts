@@ -18,7 +18,7 @@ import {
 } from './serve';
 import { demandRelated } from './own-roots';
 import { readConfig, required } from './settings';
-import { signingKeys } from './state-dir';
+import { secretFilesOf, signingKeys } from './state-dir';
 
 /** `signalbox api` and `signalbox worker`: the two processes alone, against servers that run elsewhere. */
 interface Alone {
@@ -104,6 +104,7 @@ export async function runWorker(
     ...shared,
     tracing,
     graceMs,
+    secretFiles: secretFilesOf(shared.config, shared.stateDir),
     slots,
     buildId,
     warn: (line) => shared.log.warn(line),

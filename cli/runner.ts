@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createSource } from '../activities/git';
+import { findSandbox } from '../activities/sandbox';
 import { badInput } from '../domain/errors';
 import { connectTemporal } from '../temporal-config/connection';
 import { createRemote } from '../worker/remote-journal';
@@ -50,7 +51,9 @@ export async function runRunner(options: {
   const stateDir = resolve(options.state);
   mkdirSync(stateDir, { recursive: true });
   const log = openLog();
-  const checks = createTargetChecks((line) => log.warn(line));
+  const sandbox = await findSandbox({ stateDir, targets: () => targets });
+  log[sandbox.kind === 'none' ? 'warn' : 'info']({ sandbox: sandbox.kind }, sandbox.said);
+  const checks = createTargetChecks((line) => log.warn(line), sandbox);
   await checks.demand(targets);
   const say = (line: string) => log.info(line);
   const sdkPort = await freePort();
@@ -65,7 +68,7 @@ export async function runRunner(options: {
     host: hostname(),
     version,
     remote: createRemote({ api: api.replace(/\/$/, ''), token, target }),
-    deps: { targets: () => targets, source, stateDir, log },
+    deps: { targets: () => targets, source, stateDir, log, sandbox },
     graceMs: options.graceSeconds * 1000,
   });
   const health =

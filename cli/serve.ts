@@ -7,6 +7,7 @@ import pino, { type Logger } from 'pino';
 import { createApp } from '../api/app';
 import type { ApiDeps, OidcSignIn } from '../api/deps';
 import { createSource } from '../activities/git';
+import { findSandbox } from '../activities/sandbox';
 import type { Config, Targets } from '../domain/config';
 import { sentences } from '../domain/sentences';
 import type { OidcConfig } from '../domain/service-config';
@@ -226,6 +227,8 @@ export async function serveWorker(options: {
   keyring: Keyring;
   config: Pick<Config, 'audit' | 'notifications' | 'retention'>;
   graceMs: number;
+  /** What holds Signalbox's own secrets besides the state directory. */
+  secretFiles: string[];
   /** How many steps it does at once. */
   slots?: number;
   tracing?: Tracing;
@@ -233,7 +236,10 @@ export async function serveWorker(options: {
   warn(line: string): void;
 }): Promise<ServedWorker> {
   const { temporal, stateDir, stock } = options;
-  const checks = createTargetChecks(options.warn);
+  const sandbox = await findSandbox({ stateDir, targets: options.targets, secretFiles: options.secretFiles });
+  options.log[sandbox.kind === 'none' ? 'warn' : 'info']({ sandbox: sandbox.kind }, sandbox.said);
+  if (sandbox.kind === 'none') options.warn(sandbox.said);
+  const checks = createTargetChecks(options.warn, sandbox);
   await checks.demand(options.targets());
   const windows = createWindows(options.db);
   const source = createSource(join(stateDir, 'mirrors', 'worker'));
@@ -255,6 +261,7 @@ export async function serveWorker(options: {
       temporal: temporal.client,
       keyring: options.keyring,
       log: options.log,
+      sandbox,
       slots: options.slots,
     },
   });

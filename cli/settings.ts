@@ -47,6 +47,13 @@ export function readConfig(file: string): Config {
         repository: isLocal(target.repository) ? resolve(folder, target.repository) : target.repository,
         driver: { ...target.driver, root: resolve(folder, target.driver.root) },
         backup: backupAt(target.backup),
+        ...(typeof target.sandbox === 'object' && {
+          sandbox: {
+            ...target.sandbox,
+            read: target.sandbox.read.map((path) => resolve(folder, path)),
+            write: target.sandbox.write.map((path) => resolve(folder, path)),
+          },
+        }),
         secrets: Object.fromEntries(
           Object.entries(target.secrets).map(([secret, reference]) => [secret, from(reference)]),
         ),

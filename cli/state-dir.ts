@@ -12,7 +12,9 @@ import {
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
+import type { Config } from '../domain/config';
 import type { Role } from '../domain/machines';
+import type { Reference } from '../domain/service-config';
 import { openKeyring } from '../temporal-config/keys-file';
 import type { Keyring } from '../temporal-config/signing';
 
@@ -48,6 +50,17 @@ export const people: Record<Role, string> = {
 /** Where the signing keys are: SIGNALBOX_SIGNING_KEYS_FILE, else in the state directory. */
 export const signingKeysFile = (stateDir: string) =>
   process.env.SIGNALBOX_SIGNING_KEYS_FILE ?? join(stateDir, 'signing-keys.json');
+/** What holds secrets of Signalbox itself, wherever it lies. */
+export const secretFilesOf = ({ api, identity, notifications }: Config, stateDir: string): string[] => {
+  const file = (reference: Reference | undefined) =>
+    reference && 'file' in reference ? [reference.file] : [];
+  return [
+    signingKeysFile(stateDir),
+    ...(api.tls ? [api.tls.key] : []),
+    ...file(identity?.oidc.clientSecret),
+    ...notifications.webhooks.flatMap(({ secret }) => file(secret)),
+  ];
+};
 /** Opens them; those in the state directory are made when there are none. */
 export const signingKeys = (stateDir: string): Keyring =>
   openKeyring(signingKeysFile(stateDir), process.env.SIGNALBOX_SIGNING_KEYS_FILE === undefined);

@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { whyUnusable } from '../activities/backups/tools';
 import { git, withoutUserinfo } from '../activities/git-command';
+import { whyNoSandbox } from '../activities/build';
+import type { Sandbox } from '../activities/sandbox';
 import { whySecretsMissing } from '../activities/secrets';
 import type { TargetConfig, Targets } from '../domain/config';
 import { messageOf } from '../domain/errors';
@@ -15,7 +17,7 @@ export interface TargetChecks {
   /**
    * Looks whether this host has what backups need, and says what else is missing: secrets at once, repositories once they were
    * asked for; each once, until it has been right in between.
-   * @throws naming each target whose backups cannot be taken here.
+   * @throws naming each target whose backups cannot be taken here, or which demands a sandbox that this host does not have.
    */
   demand(targets: Targets): Promise<void>;
   /** Ends what is still being asked. */
@@ -25,8 +27,11 @@ export interface TargetChecks {
 /** A git host that does not answer at once is looked at again by the first deployment. */
 const gitLimitMs = 20_000;
 
-/** @param warn hears one line of each target that lacks something. */
-export function createTargetChecks(warn: (line: string) => void): TargetChecks {
+/**
+ * @param warn hears one line of each target that lacks something.
+ * @param sandbox what this host has for builds.
+ */
+export function createTargetChecks(warn: (line: string) => void, sandbox: Sandbox): TargetChecks {
   const said = new Map<string, string>();
   let asking = new AbortController();
   const say = (about: string, line: string | undefined) => {
@@ -46,7 +51,10 @@ export function createTargetChecks(warn: (line: string) => void): TargetChecks {
     async demand(targets) {
       // The host of a runner has tools, secrets and a way to the repository of its own.
       const here = [...targets.values()].filter(({ runner }) => !runner);
-      const wrong = (await Promise.all(here.map(whyUnusable))).filter((why) => why !== undefined);
+      const wrong = [
+        ...(await Promise.all(here.map(whyUnusable))).filter((why) => why !== undefined),
+        ...here.flatMap((target) => whyRefused(target, sandbox) ?? []),
+      ];
       if (wrong.length > 0) throw new Error(wrong.join('\n'));
       for (const target of here) say(`secrets ${target.name}`, withoutSecrets(target));
       asking.abort();
@@ -55,6 +63,11 @@ export function createTargetChecks(warn: (line: string) => void): TargetChecks {
     },
     stop: () => asking.abort(),
   };
+}
+
+function whyRefused({ name, requireSandbox }: TargetConfig, sandbox: Sandbox): string | undefined {
+  if (!requireSandbox || sandbox.kind !== 'none') return undefined;
+  return sentences(whyNoSandbox(name), sandbox.said);
 }
 
 function withoutSecrets(target: TargetConfig): string | undefined {

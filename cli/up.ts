@@ -30,7 +30,7 @@ import {
 } from './serve';
 import { demandOwnRoots, demandRelated } from './own-roots';
 import { configFileOr, readConfig, readTargets } from './settings';
-import { people, signingKeys, takeStateDir, type Endpoints } from './state-dir';
+import { people, secretFilesOf, signingKeys, takeStateDir, type Endpoints } from './state-dir';
 import { sentences } from '../domain/sentences';
 
 /**
@@ -172,7 +172,7 @@ export async function up(options: UpOptions): Promise<number> {
     const place = { db, temporal, stateDir: state.path, log, config, keyring };
     const shared = { ...place, targets: () => targets, stock: await takeStock(place) };
     const worker = await part('Starting the worker', () =>
-      serveWorker({ ...shared, tracing, graceMs, warn: say }),
+      serveWorker({ ...shared, tracing, graceMs, secretFiles: secretFilesOf(config, state.path), warn: say }),
     );
     undo.push(() => worker.stop());
     worker.broken.catch((thrown: unknown) => {

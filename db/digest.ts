@@ -15,7 +15,10 @@ export const buildRecipe = (target: TargetConfig): string =>
  * Limits of time and size decide only whether it ends in time or is given up: raising one voids no approval. All else is
  * bound, also what a later version adds.
  */
-const limits = new Set(['timeoutSeconds', 'deadlineSeconds', 'intervalMs', 'requestTimeoutMs', 'maxBytes']);
+const limits = new Set([
+  ...['timeoutSeconds', 'deadlineSeconds', 'intervalMs', 'requestTimeoutMs', 'maxBytes'],
+  ...['memoryMiB', 'processes', 'fileMiB'],
+]);
 const withoutLimits = (value: unknown): unknown =>
   Array.isArray(value)
     ? value.map(withoutLimits)
@@ -31,8 +34,16 @@ const withoutLimits = (value: unknown): unknown =>
  * secrets. An approval binds to it. A setting that a later version adds with a default belongs in only where it differs
  * from it: everything approved before would be void otherwise.
  */
-export const targetRecipe = ({ build, migrate, driver, health, backup, secrets }: TargetConfig): string =>
-  sha256(withoutLimits([build, migrate ?? null, driver, health, backup, Object.keys(secrets).sort()]));
+export const targetRecipe = (target: TargetConfig): string => {
+  const { build, migrate, driver, health, backup, secrets, sandbox, requireSandbox } = target;
+  const kept = [
+    ...(sandbox === undefined ? [] : [{ sandbox }]),
+    ...(requireSandbox ? [{ requireSandbox }] : []),
+  ];
+  return sha256(
+    withoutLimits([build, migrate ?? null, driver, health, backup, Object.keys(secrets).sort(), ...kept]),
+  );
+};
 
 /** What a request binds to of its target. */
 export interface Bound {

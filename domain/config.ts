@@ -21,6 +21,29 @@ const argv = z
   .min(1, 'allowed: a list with at least the program');
 const command = strict({ argv, timeoutSeconds: seconds(600) });
 const path = text('a path');
+const mebibytes = whole(1, 1_048_576);
+
+/** What builds find besides the system's programs and their own checkout, and what they may use. */
+const sandbox = z.union(
+  [
+    // Of the hooks alone: they see the state directory. Builds are always in a sandbox, where the host has one.
+    z.literal('none'),
+    strict({
+      network: z.boolean('allowed: true or false').default(true),
+      /** Files and folders that builds may read, such as a toolchain of one's own. */
+      read: z.array(path, 'allowed: a list of paths').default([]),
+      /** Those that they may write, such as a cache; or a socket. */
+      write: z.array(path, 'allowed: a list of paths').default([]),
+      /** Of one process; left out: half of the host's. */
+      memoryMiB: mebibytes.optional(),
+      /** At once, with their threads. */
+      processes: whole(1, 1_000_000).optional(),
+      /** Of one file. */
+      fileMiB: mebibytes.optional(),
+    }),
+  ],
+  'allowed: none, or {network, read, write, memoryMiB, processes, fileMiB}',
+);
 
 const health = strict({
   kind: z.literal('http', 'allowed: "http"'),
@@ -187,6 +210,9 @@ const target = strict({
   }).optional(),
   /** Targets with which a deployment must not overlap. */
   dependsOn: list(text('a target'), 'targets').default([]),
+  sandbox: sandbox.optional(),
+  /** Builds nothing where the host has no sandbox. */
+  requireSandbox: z.boolean('allowed: true or false').optional(),
   /** How long an undo is retried before the deployment becomes rollback-failed and an SRE is asked. */
   undoAlarmSeconds: seconds(600),
 });

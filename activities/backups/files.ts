@@ -66,6 +66,7 @@ export function filesBackup({ paths }: FilesConfig): BackupKind {
         argv: [process.execPath, replacer, order],
         timeoutSeconds: restoreSeconds,
         shown: `putting back ${file}`,
+        own: true as const,
         faultIn,
       };
       await runTargetCommand(context, 'restore', command, context.room.backups, {}, fence, more);

@@ -58,7 +58,12 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
     runTargetCommand(
       context,
       'backup',
-      { argv: [programOf(config, program), `--dbname=${socket}`, ...args], timeoutSeconds, faultIn },
+      {
+        argv: [programOf(config, program), `--dbname=${socket}`, ...args],
+        timeoutSeconds,
+        own: true,
+        faultIn,
+      },
       context.room.workspace,
       connectionEnv(url),
     );
@@ -71,6 +76,7 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
         argv: [process.execPath, restorer, JSON.stringify({ ...toolsOf(config), ...order })],
         timeoutSeconds,
         shown: 'pg_restore into a scratch database',
+        own: true,
         faultIn,
       },
       context.room.workspace,
@@ -175,6 +181,7 @@ export function postgresBackup(config: PostgresConfig): BackupKind {
           argv: [process.execPath, restorer, order],
           timeoutSeconds,
           shown: `putting back ${file}`,
+          own: true,
           faultIn,
         },
         context.room.backups,

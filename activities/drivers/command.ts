@@ -18,21 +18,22 @@ import { releasesIn } from './releases';
 export type CommandConfig = Extract<TargetConfig['driver'], { kind: 'command' }>;
 const run = promisify(execFile);
 
-export function commandDriver(config: CommandConfig): Driver {
+/** @param hidden as for `createDriver`. */
+export function commandDriver(config: CommandConfig, hidden: string[] = []): Driver {
   const { root, swap, restore, observe: observer } = config;
   const { install, prune, folderOf } = releasesIn(root, async () => textOf(await observe()));
   const room = join(root, '.signalbox');
 
   async function observe(): Promise<Observed> {
     await mkdir(root, { recursive: true });
-    const [program, ...args] = observer.argv as [string, ...string[]];
+    const [program, ...args] = [...hidden, ...observer.argv] as [string, ...string[]];
     const { stdout } = await run(program, args, {
       cwd: root,
       env: { PATH: process.env.PATH, LANG: 'C.UTF-8' },
       timeout: observer.timeoutSeconds * 1000,
       killSignal: 'SIGKILL',
     }).catch((thrown: unknown) => {
-      throw new Error(`driver.observe (${program}) could not say what is live`, { cause: thrown });
+      throw new Error(`driver.observe (${observer.argv[0]}) could not say what is live`, { cause: thrown });
     });
     return liveOf(stdout);
   }

@@ -78,5 +78,6 @@ export interface Guard {
   over: string[];
 }
 
-export const createDriver = (config: TargetConfig['driver']): Driver =>
-  config.kind === 'command' ? commandDriver(config) : directoryDriver(config);
+/** @param hidden what stands before the argv of what observes it, so that it does not see the state directory. */
+export const createDriver = (config: TargetConfig['driver'], hidden: string[] = []): Driver =>
+  config.kind === 'command' ? commandDriver(config, hidden) : directoryDriver(config);

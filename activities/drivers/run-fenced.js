@@ -4,7 +4,7 @@
  * before it started the command, and wakes up when the deployment is long over, starts this instead, and changes nothing.
  *
  * Leads a process group, with the command in it. Input: argv[2], JSON {room, fence, by, guard, ...}; the command from
- * argv[3] on. Ends as the command ends; refused: exit 77; could not begin for a reason that says nothing about the command
+ * argv[3] on, behind `hidden`, which keeps the state directory from it. Ends as the command ends; refused: exit 77; could not begin for a reason that says nothing about the command
  * (the lock is held, the disk is full): exit 75. With a guard, {observe or link, over, cwd, answer}, the target is observed
  * first, under the lock. When something else is live than may be, or nobody can say what, the command is not run: exit 78,
  * and the file `answer` holds {drifted: what is live} or {fault: why}. When the command could not begin, the file `notRun`
@@ -12,6 +12,7 @@
  */
 const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
+const path = require('node:path');
 const { observeLink } = require('./link');
 const { heldIn, lock, note } = require('./numbers');
 
@@ -36,9 +37,10 @@ const later = (thrown) => {
 };
 // Thrown before the command has run: nothing is known about it yet.
 process.once('uncaughtException', later);
-const { room, fence, guard, notRun: file, ...entry } = JSON.parse(process.argv[2]);
+const { room, fence, guard, notRun: file, hidden = [], ...entry } = JSON.parse(process.argv[2]);
 unrun = file;
-const [program, ...args] = process.argv.slice(3);
+const [program] = process.argv.slice(3);
+const command = [...hidden, ...process.argv.slice(3)];
 
 // Held until the command has ended: who comes with a higher number ends it, and never acts beside it.
 lock(room, fence, true);
@@ -58,15 +60,15 @@ if (guard) {
 }
 note(room, fence, entry);
 
-const child = spawn(program, args, { stdio: 'inherit' });
+// What it is hidden behind is always there; whether the command itself is has to be known.
+if (hidden.length > 0 && !isThere(program)) cannotStart(`spawn ${program} ENOENT`);
+const child = spawn(command[0], command.slice(1), { stdio: 'inherit' });
 started = child.pid !== undefined;
 // The whole group is asked to end; this waits for the command to do so.
 process.on('SIGTERM', () => undefined);
 child.once('error', (thrown) => {
   if (scarce.includes(thrown.code)) later(thrown);
-  tell(thrown.message);
-  process.stderr.write(`${program} could not be started: ${thrown.message}\n`);
-  process.exit(127);
+  cannotStart(thrown.message);
 });
 child.once('exit', (code, signal) => {
   if (!signal) process.exit(code);
@@ -74,13 +76,32 @@ child.once('exit', (code, signal) => {
   process.kill(process.pid, signal);
 });
 
+function cannotStart(why) {
+  tell(why);
+  process.stderr.write(`${program} could not be started: ${why}\n`);
+  process.exit(127);
+}
+function isThere(name) {
+  const folders = name.includes('/') ? ['.'] : (process.env.PATH ?? '').split(path.delimiter);
+  return folders.some((folder) => {
+    const file = path.resolve(folder, name);
+    try {
+      fs.accessSync(file, fs.constants.X_OK);
+      return fs.statSync(file).isFile();
+    } catch {
+      return false;
+    }
+  });
+}
 /** As the same texts that the target's journal has. */
 function linked(root) {
   const live = observeLink(root);
   return live.release ?? live.link ?? live.what ?? '';
 }
-function liveNow({ argv: [observer, ...rest], timeoutSeconds }) {
-  const { status, stdout, error } = spawnSync(observer, rest, {
+function liveNow({ argv, timeoutSeconds }) {
+  const [observer] = argv;
+  const [first, ...rest] = [...(guard.hidden ?? []), ...argv];
+  const { status, stdout, error } = spawnSync(first, rest, {
     cwd: guard.cwd,
     env: { PATH: process.env.PATH, LANG: 'C.UTF-8' },
     encoding: 'utf8',

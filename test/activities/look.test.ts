@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { sandboxOf } from '../../activities/sandbox';
 import { look } from '../../activities/look';
 import type { TargetConfig } from '../../domain/config';
 import { until } from '../helpers/until';
@@ -22,7 +23,8 @@ it('a command that does not say in time is given up, with the reason, and leaves
     observe: { argv: [process.execPath, '-e', slow], timeoutSeconds: 600 },
   };
   const targets = new Map([['shop', { name: 'shop', driver } as unknown as TargetConfig]]);
-  await expect(look({ targets: () => targets }, 'shop')).rejects.toThrow(
+  const sandbox = sandboxOf('none', { stateDir: folder, targets: () => targets });
+  await expect(look({ targets: () => targets, sandbox }, 'shop')).rejects.toThrow(
     'driver.observe did not say within 15 s what shop runs',
   );
   const pid = Number(readFileSync(pidFile, 'utf8'));

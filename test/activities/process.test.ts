@@ -1,9 +1,22 @@
-import { mkdtempSync, rmSync, readFileSync, existsSync, statSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  readFileSync,
+  existsSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { reap, releaseUmask, runCommand, type Command } from '../../activities/process';
 import { redactor } from '../../activities/redact';
-import { patienceMs } from '../helpers/until';
+import { sandboxOf } from '../../activities/sandbox';
+import type { TargetConfig } from '../../domain/config';
+import { hostileBuild } from '../helpers/hostile';
+import { patienceMs, until } from '../helpers/until';
 
 /** A target's commands: how they are started, stopped, and what they leave. */
 let folder: string;
@@ -158,4 +171,133 @@ it('keeps a secret out wherever its output is cut: between writes, between piece
   expect(all.split('[secret KEY]').length).toBeGreaterThan(3_000);
   for (let at = 0; at + 12 <= secret.length; at++) expect(all).not.toContain(secret.slice(at, at + 12));
   expect(all.match(/x\[secret KEY\]y/g)).toHaveLength(5);
+});
+
+/** Each kind that this machine has, as whoever it is for: root, and somebody else. */
+const somebody = { uid: 1234, gid: 1234 };
+const kinds = [
+  ...(process.getuid!() === 0 ? (['user'] as const) : []),
+  ...(spawnSync('bwrap', ['--version']).status === 0 ? (['bubblewrap'] as const) : []),
+  'namespaces' as const,
+];
+describe.each(kinds)('a sandbox of the kind %s', (kind) => {
+  const isRoot = process.getuid!() === 0;
+  const other = isRoot && kind !== 'user';
+  const state = mkdtempSync(join(tmpdir(), 'signalbox-sandbox-'));
+  const root = join(state, 'sample', 'shop');
+  const path = process.env.PATH;
+  const me = other ? somebody : { uid: process.getuid!(), gid: process.getgid!() };
+  const target = { name: 'shop', driver: { kind: 'directory', root }, backup: { kind: 'files', paths: [] } };
+  const key = join(state, 'signing-keys.json');
+  const as = other ? ['setpriv', `--reuid=${me.uid}`, `--regid=${me.gid}`, '--clear-groups'] : [];
+  const start = (argv: string[], cwd: string, env: Record<string, string> = {}) => {
+    const lines: string[] = [];
+    const stop = new AbortController();
+    const end = runCommand({
+      argv: [...as, ...argv],
+      cwd,
+      env: { PATH: process.env.PATH!, ...env },
+      mark: join(state, 'work'),
+      timeoutMs: 60_000,
+      umask: 0o022,
+      signal: stop.signal,
+      redact: redactor({}),
+      onLine: (_stream, text) => lines.push(text),
+      ready: () => undefined,
+    });
+    return { end, lines, stop };
+  };
+  let number = 0;
+  const build = async (argv: string[], sandbox: object = {}) => {
+    const workspace = join(state, 'work', String((number += 1)));
+    const [source, temporary] = [join(workspace, 'source'), join(workspace, 'tmp')];
+    mkdirSync(source, { recursive: true });
+    const settings = { stateDir: state, targets: () => new Map(), secretFiles: [key] };
+    const made = await sandboxOf(kind, settings, '', me).build({
+      target: {
+        ...target,
+        sandbox: { network: true, read: [], write: [], ...sandbox },
+      } as unknown as TargetConfig,
+      ...{ workspace, source, temporary, argv },
+    });
+    if (other) spawnSync('chown', ['-R', `${me.uid}:${me.gid}`, state]);
+    return start(made.argv, source, made.env);
+  };
+  beforeAll(() => {
+    mkdirSync(root, { recursive: true });
+    writeFileSync(join(root, 'live'), 'its own\n');
+    writeFileSync(key, 'a key', { mode: 0o644 });
+    // What lies in the home of root is nothing to somebody else.
+    if (other) process.env.PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+    // Somebody else has to come there at all.
+    for (let at = state; at !== '/tmp' && at !== '/'; at = dirname(at)) if (other) chmodSync(at, 0o755);
+  });
+
+  afterAll(() => {
+    process.env.PATH = path;
+    rmSync(state, { recursive: true, force: true });
+  });
+
+  it('holds against a build, gives it what it needs, and keeps nothing of it', async () => {
+    const stay = `700.${process.pid}`;
+    const asked = {
+      files: [key, join(root, 'live')],
+      pids: [process.pid],
+      plant: [join(state, 'planted')],
+      stay,
+    };
+    const { end, lines } = await build([process.execPath, '-e', hostileBuild, JSON.stringify(asked)]);
+    // Below its own temporary folder it may write what it likes.
+    const how = await end;
+    const got = lines.filter((line) => !line.startsWith('got a place'));
+    expect([how, got]).toEqual([{ kind: 'exited', code: 0 }, ['tried everything']]);
+    expect(existsSync(join(state, 'planted'))).toBe(false);
+    expect(spawnSync('ps', ['axww', '-o', 'args=']).stdout.toString()).not.toContain(stay);
+    const needs =
+      'echo well >here && cat here && test -w "$HOME" && test -w /tmp && id -un && : >/dev/null && exit 5';
+    const own = await build(['sh', '-c', needs]);
+    expect([await own.end, own.lines]).toEqual([{ kind: 'exited', code: 5 }, ['well', 'build']]);
+  });
+
+  it('has no network where the target says so, and shows what it names', async () => {
+    const { end, lines } = await build(
+      ['sh', '-c', 'tail -n +3 /proc/net/dev | cut -d: -f1; cat "$0"; ls /home', key],
+      {
+        network: false,
+        // The state directory lies in it, and is nobody's all the same.
+        write: [dirname(state)],
+      },
+    );
+    await end;
+    expect(lines.map((line) => line.trim()).slice(0, 1)).toEqual(['lo']);
+    expect(lines.join()).not.toContain('a key');
+  });
+
+  it('is ended whole by a cancel', async () => {
+    const stay = `800.${process.pid}`;
+    const { end, lines, stop } = await build([
+      'sh',
+      '-c',
+      `setsid sleep ${stay} & trap "" TERM; echo up; sleep ${stay}`,
+    ]);
+    const early = end.then((how) => expect(how).toBe('running'));
+    await Promise.race([until('it to be up', () => lines.includes('up')), early]);
+    early.catch(() => undefined);
+    stop.abort();
+    expect(await end).toEqual({ kind: 'aborted' });
+    expect(spawnSync('ps', ['axww', '-o', 'args=']).stdout.toString()).not.toContain(stay);
+  });
+
+  it('hides the state directory from a hook, except for what is the target’s own', async () => {
+    const hidden = sandboxOf(kind, { stateDir: state, targets: () => new Map() }, '', me).hook(
+      target as unknown as TargetConfig,
+      root,
+    );
+    const look =
+      'cat live; ls "$0"; cat "$0/signing-keys.json" 2>/dev/null || echo hidden; echo more >>live; exit 3';
+    if (other) spawnSync('chown', ['-R', `${me.uid}:${me.gid}`, state]);
+    const { end, lines } = start([...hidden, 'sh', '-c', look, state], root);
+    expect([await end, lines]).toEqual([{ kind: 'exited', code: 3 }, ['its own', 'sample', 'hidden']]);
+    expect(readFileSync(join(root, 'live'), 'utf8')).toBe('its own\nmore\n');
+  });
 });

@@ -74,6 +74,7 @@ mkdir -p dist && cp version.txt dist/\n`,
           repository,
           runner: { lostAfterSeconds: 2 },
           build: { argv: ['sh', 'build.sh'] },
+          sandbox: { write: ['./flags'] },
           driver: {
             kind: 'directory',
             root: './live',

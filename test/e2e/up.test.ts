@@ -41,6 +41,8 @@ const children = (up: Up) =>
 async function slowConfig(): Promise<{ config: string; go: () => void }> {
   const folder = newFolder();
   const gate = join(folder, 'go');
+  // Builds look into it, as somebody else.
+  chmodSync(folder, 0o755);
   mkdirSync(join(folder, 'data'));
   const { write, commit } = await makeRepository(join(folder, 'repo'));
   write(
@@ -59,6 +61,7 @@ async function slowConfig(): Promise<{ config: string; go: () => void }> {
   slow:
     repository: repo
     build: { argv: ["${process.execPath}", build.js] }
+    sandbox: { read: ["${folder}"] }
     driver: { kind: directory, root: site }
     backup: { kind: files, paths: [data] }
     health: { kind: http, url: "http://127.0.0.1:${port}/", version: none, successes: 1 }

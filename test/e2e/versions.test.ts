@@ -1,4 +1,4 @@
-import { mkdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { connectTemporal, type Temporal } from '../../temporal-config/connection';
@@ -28,6 +28,8 @@ const at = (name: string) => join(folder, name);
 
 beforeAll(async () => {
   folder = newFolder();
+  // Builds look into it, as somebody else.
+  chmodSync(folder, 0o755);
   // Temporal gives other stores than its file three minutes to show a version's last deployment.
   const soon = ['VisibilityGracePeriod', 'RefreshInterval'].map(
     (name) => `--dynamic-config-value 'matching.wv.VersionDrainageStatus${name}="3s"'`,
@@ -60,6 +62,7 @@ while [ "$(cat v)" = slow ] && [ ! -e ${at('go')} ]; do sleep 0.1; done`,
   const target = (name: string) => `  ${name}:
     repository: repo
     build: { argv: [sh, build.sh] }
+    sandbox: { read: ["${folder}"] }
     driver: { kind: directory, root: ${name} }
     backup: { kind: files, paths: [data] }
     health: { kind: http, url: "http://127.0.0.1:${port}/${name}", successes: 1 }

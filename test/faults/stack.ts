@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -111,6 +112,8 @@ fs.appendFileSync(process.argv[2], Date.now() + ' migrated to ' + fs.readFileSyn
 
 export async function startStack(options: StackOptions): Promise<Stack> {
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-faults-'));
+  // Builds are somebody else there.
+  chmodSync(folder, 0o777);
   const at = (name: string) => join(folder, name);
   const state = at('state');
   const logs = at('logs');
@@ -139,6 +142,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     backup: { kind: files, paths: [data] }
     migrate: { argv: ["${process.execPath}", migrate.js, "${join(at('data'), 'orders.txt')}"], restoreDataOnRollback: true }
     health: { kind: http, url: "http://127.0.0.1:${site.port}/health?${root}", successes: 2, intervalMs: 20, requestTimeoutMs: 10000, deadlineSeconds: 3 }
+    sandbox: { write: ["${folder}"] }
     undoAlarmSeconds: ${options.undoAlarmSeconds ?? 300}
 ${options.target ?? ''}`;
   const others = Array.from({ length: options.targets ?? 0 }, (_, n) =>

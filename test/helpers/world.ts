@@ -17,6 +17,7 @@ import { Client } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import pino from 'pino';
+import { findSandbox } from '../../activities/sandbox';
 import { createActivities, type Activities } from '../../activities';
 import { alive } from '../../activities/alive';
 import { slotsOf } from '../../activities/places';
@@ -122,6 +123,9 @@ export async function makeWorld(
 
   const stateDir = join(folder, 'state');
   const windows = createWindows(db);
+  mkdirSync(stateDir);
+  const named = { stateDir, targets: () => targets as Targets };
+  const sandbox = await findSandbox(named);
   const deps: Deps = {
     db,
     targets: (): Targets => world.targets,
@@ -139,6 +143,7 @@ export async function makeWorld(
     temporal: client,
     keyring,
     log: pino({ level: 'silent' }),
+    sandbox,
     slots: options.slots,
   };
   const activities = createActivities(deps);
@@ -305,6 +310,7 @@ export async function makeWorld(
       rmSync(folder, { recursive: true, force: true });
     },
   };
+  named.targets = () => world.targets;
   return world;
 }
 

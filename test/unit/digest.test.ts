@@ -59,6 +59,8 @@ const table: [string, Partial<TargetConfig>, boolean, boolean][] = [
   ['how long health is waited for', { health: { ...health, deadlineSeconds: 7 } }, false, false],
   ['what is backed up', { backup: { ...backup, paths: ['/other'] } }, true, false],
   ['how long a backup is kept', { backup: { ...backup, keepDays: 1 } }, true, false],
+  ['what builds and hooks are kept from', { sandbox: 'none' }, true, false],
+  ['that builds need a sandbox', { requireSandbox: true }, true, false],
   ['the environment', { environment: 'test' }, false, false],
   ['a switch that is off', { promotionsEnabled: false }, false, false],
 ];

@@ -1,5 +1,7 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { hostileBuild, type Attempts } from '../helpers/hostile';
 import { makeWorld, type World } from '../helpers/world';
 
 /** What a build leaves and what it must not: releases by content, provenance, secrets. */
@@ -7,7 +9,10 @@ let world: World;
 const secret = 'correct horse battery';
 beforeAll(async () => {
   process.env.TEST_SECRET = secret;
-  world = await makeWorld({ extra: 'secrets: { API_KEY: { env: TEST_SECRET } }' });
+  world = await makeWorld({
+    targets: ['shop', 'depot'],
+    extra: 'secrets: { API_KEY: { env: TEST_SECRET } }',
+  });
 });
 afterAll(() => world.stop());
 
@@ -77,3 +82,117 @@ it('keeps secrets out of log, steps and workflow history', async () => {
   ])
     expect(everything).not.toContain(form);
 });
+
+describe('a build of a commit that means harm', () => {
+  /** @returns what it got, and how the attempt ended. */
+  async function tried(asked: Attempts, limits: object = {}) {
+    const shop = world.targets.get('shop')!;
+    const argv = [process.execPath, '-e', hostileBuild, 'build', JSON.stringify(asked)];
+    const mine = {
+      ...shop,
+      build: { ...shop.build, argv },
+      sandbox: { network: true, read: [], write: [], ...limits },
+    };
+    world.targets = new Map([...world.targets, ['shop', mine as typeof shop]]);
+    const row = await (await world.deploy('v3')).row();
+    world.targets = new Map([...world.targets, ['shop', shop]]);
+    const lines = (await world.log(row)).filter((line) => line.stream === 'out').map((line) => line.text);
+    return {
+      row,
+      got: lines.filter((line) => line.startsWith('got ')),
+      whole: lines.includes('tried everything'),
+    };
+  }
+
+  it('finds no key, no other target, no process of others, and nothing stays of it', async () => {
+    const { stateDir } = world.deps;
+    const keys = keysIn(stateDir);
+    mkdirSync(join(world.root('depot'), 'releases'), { recursive: true });
+    writeFileSync(join(world.root('depot'), 'releases', 'kept'), 'of another target');
+    const stay = `600.${process.pid}`;
+    const { row, got, whole } = await tried({
+      files: [
+        ...keys,
+        join(world.root('depot'), 'releases', 'kept'),
+        join(world.folder, 'depot-data', 'orders.txt'),
+        join(homedir(), '.profile'),
+        '/etc/shadow',
+      ],
+      folders: [
+        join(stateDir, 'artifacts'),
+        join(stateDir, 'backups'),
+        world.root('shop'),
+        world.root('depot'),
+        '/home',
+      ],
+      pids: [process.pid, process.ppid],
+      plant: [join(stateDir, 'planted'), join(world.root('shop'), 'planted'), join(world.folder, 'planted')],
+      stay,
+    });
+    expect(got).toEqual([]);
+    expect(whole).toBe(true);
+    expect(row.status).toBe('succeeded');
+    expect(running(stay)).toEqual([]);
+  });
+
+  it.each([
+    ['starts processes without end', { processes: 300 }, { processes: 80 }],
+    ['fills the memory', { memoryMiB: 1500 }, { memoryMiB: 1000 }],
+    ['fills a file', { fileMiB: 64 }, { fileMiB: 16 }],
+  ])('%s, and is stopped by its limits', async (_, asked, limits) => {
+    const { got, whole } = await tried(asked, limits);
+    expect({ got, whole }).toEqual({ got: [], whole: true });
+  });
+});
+
+it('a hook does not see the state directory, unless its target says so', async () => {
+  const shop = world.targets.get('shop')!;
+  const keys = keysIn(world.deps.stateDir);
+  const asked: Attempts = {
+    files: keys,
+    folders: [join(world.deps.stateDir, 'artifacts')],
+    pids: [process.pid],
+  };
+  const argv = [process.execPath, '-e', hostileBuild, JSON.stringify(asked)];
+  const gotBy = async (sandbox?: 'none') => {
+    const migrate = { ...shop.migrate!, argv };
+    const build = { ...shop.build, argv: [process.execPath, 'build.js'] };
+    world.targets = new Map([...world.targets, ['shop', { ...shop, build, migrate, sandbox }]]);
+    const row = await (await world.deploy('v1')).row();
+    expect(row).toMatchObject({ status: 'succeeded' });
+    return (await world.log(row)).map((line) => line.text).filter((text) => text.startsWith('got '));
+  };
+  // It keeps its user, and everybody may read how a process was started, and signal what is one's own.
+  expect(await gotBy()).toEqual([`got /proc/${process.pid}/cmdline`, `got a signal to ${process.pid}`]);
+  expect(await gotBy('none')).toEqual(expect.arrayContaining(keys.map((file) => `got ${file}`)));
+  world.targets = new Map([...world.targets, ['shop', shop]]);
+});
+
+it('where the host has no sandbox nothing is built for a target that demands one', async () => {
+  const shop = world.targets.get('shop')!;
+  const { sandbox } = world.deps;
+  world.targets = new Map([...world.targets, ['shop', { ...shop, requireSandbox: true }]]);
+  Object.assign(sandbox, { kind: 'none', said: 'There is none here.' });
+  const row = await (await world.deploy('v2')).row();
+  expect(row).toMatchObject({ status: 'rolled-back', outcome: expect.stringContaining('nothing was built') });
+  expect(row.outcome).toContain('There is none here.');
+});
+
+function keysIn(stateDir: string): string[] {
+  const names = ['signing-keys.json', 'tokens.json', 'endpoints.json', 'postgres-service-password'];
+  const keys = names.map((name) => join(stateDir, name));
+  for (const file of keys) writeFileSync(file, 'a key');
+  return keys;
+}
+
+/** Processes with this among their arguments. */
+const running = (argument: string) =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(argument);
+      } catch {
+        return false;
+      }
+    });

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, existsSync, openSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { runTargetCommand } from '../../activities/build';
@@ -23,6 +23,8 @@ let away: string;
 let build: { argv: string[] };
 beforeAll(async () => {
   world = await makeWorld();
+  // Builds are somebody else there.
+  chmodSync(world.folder, 0o777);
   const shop = world.targets.get('shop')!;
   ({ repository, build } = shop);
   away = `${repository}-away`;
@@ -36,7 +38,8 @@ beforeEach(() => {
 });
 const builtBy = async (argv: string[]) => {
   const shop = world.targets.get('shop')!;
-  world.targets = new Map([['shop', { ...shop, build: { ...shop.build, argv } }]]);
+  const sandbox = { network: true, read: [], write: [world.folder] };
+  world.targets = new Map([['shop', { ...shop, sandbox, build: { ...shop.build, argv } }]]);
   await world
     .db('builds')
     .delete()
@@ -157,8 +160,9 @@ describe('a command that cannot be started', () => {
       runTargetCommand(
         {
           key: 'CP-1.1',
+          sandbox: world.deps.sandbox,
           step: 'undo-swap',
-          target: { name: 'shop' },
+          target: world.targets.get('shop'),
           driver: { room: join(world.folder, 'room') },
           room: { workspace: join(world.folder, 'ws') },
           secrets: {},

@@ -29,6 +29,7 @@ beforeEach(() => {
 
 async function differences(targets = world.targets): Promise<Difference[]> {
   const found = await examine({
+    sandbox: world.deps.sandbox,
     db,
     temporal: world.client,
     targets,

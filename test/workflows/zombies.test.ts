@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
 import { Context } from '@temporalio/activity';
@@ -20,7 +20,10 @@ beforeAll(async () => {
   const shop = world.targets.get('shop')!;
   // Long enough for the paused try to go on while this runs.
   const argv = ['sh', '-c', `echo $$ >> ${runs()}; sleep 2; ${process.execPath} build.js`];
-  world.targets = new Map([['shop', { ...shop, build: { ...shop.build, argv } }]]);
+  // Builds are somebody else there.
+  chmodSync(world.folder, 0o777);
+  const sandbox = { network: true, read: [], write: [world.folder] };
+  world.targets = new Map([['shop', { ...shop, sandbox, build: { ...shop.build, argv } }]]);
 });
 afterAll(() => world.stop());
 

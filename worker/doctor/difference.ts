@@ -1,4 +1,5 @@
 import type { Client } from '@temporalio/client';
+import type { Sandbox } from '../../activities/sandbox';
 import type { Targets } from '../../domain/config';
 import type { Head } from '../../db/audit';
 import type { Db } from '../../db/connect';
@@ -35,6 +36,8 @@ export interface Examined {
   db: Db;
   temporal: Client;
   targets: Targets;
+  /** What this host keeps hooks in. */
+  sandbox: Sandbox;
   places: Places;
   heads: Head[];
   /** Why no worker signed what the trail says of a restore; left out where there are no keys. */

@@ -102,7 +102,10 @@ async function undecided({ db }: Examined, { name }: TargetConfig): Promise<Diff
   return [{ kind: 'undecided', subject: key, what, todo: decide(key) }];
 }
 
-async function live({ db, targets }: Examined, { name, driver }: TargetConfig): Promise<Difference[]> {
+async function live(
+  { db, targets, sandbox }: Examined,
+  { name, driver }: TargetConfig,
+): Promise<Difference[]> {
   const failed = await failedOn(db, name);
   // What a deployment is about to switch is compared by itself; one whose rollback failed switches nothing.
   if (!failed && (await laneHolder(db, name))) return [];
@@ -119,7 +122,7 @@ async function live({ db, targets }: Examined, { name, driver }: TargetConfig): 
           },
         ];
   try {
-    const now = await look({ targets: () => targets }, name);
+    const now = await look({ targets: () => targets, sandbox }, name);
     // Also where the record has it so: nothing is deployed over it, and nothing adopts it.
     if (now.kind === 'unrestorable')
       return [
