@@ -92,8 +92,8 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
       async value({ params, body }) {
         const config = deps.targets().get(params.target!);
         if (!config?.runner) throw notFound(`target ${params.target!.slice(0, 80)} that has runners`);
-        const { startedAt, acts = null, ...more } = body;
-        const about = { target: config.name, ...more, acts, started_at: new Date(startedAt) };
+        const { startedAt, acts = null, sandbox = null, ...more } = body;
+        const about = { target: config.name, ...more, acts, sandbox, started_at: new Date(startedAt) };
         if (!(await heardOf(db, about))) return;
         for (const voided of await rebindAll(db, new Map([[config.name, config]])))
           await tellMoved(deps, voided);

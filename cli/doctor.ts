@@ -1,9 +1,11 @@
 import { resolve } from 'node:path';
-import { connectReadOnly } from '../db/connect';
+import { connectReadOnly, type Db } from '../db/connect';
+import { ofRunners, ofWorkers } from '../db/sandboxes';
 import { findSandbox } from '../activities/sandbox';
 import { targetsRead } from '../db/targets';
 import type { Targets } from '../domain/config';
 import { badInput, messageOf, SignalboxError } from '../domain/errors';
+import type { SandboxKind } from '../domain/sandbox';
 import { connectTemporal, isConfigured } from '../temporal-config/connection';
 import { examine, type Difference } from '../worker/doctor';
 import { readHeads } from './access';
@@ -50,11 +52,9 @@ export async function doctor(options: { state: string; json: boolean; config?: s
         heads: readHeads(headsFile),
         whyForged: restoresSignedBy(stateDir),
       });
-      if (options.json)
-        console.log(
-          JSON.stringify({ differences, elsewhere, sandbox: { kind: sandbox.kind, said: sandbox.said } }),
-        );
-      else print(differences, elsewhere, sandbox.said);
+      const sandboxes = await hostsOf(db, targets);
+      if (options.json) console.log(JSON.stringify({ differences, elsewhere, sandboxes }));
+      else print(differences, elsewhere, sandboxes);
       return differences.length > 0 ? exitCodes.refused : exitCodes.done;
     } finally {
       await temporal.connection.close();
@@ -77,10 +77,29 @@ function demandAll(known: string[], targets: Targets, file: string | undefined):
     );
 }
 
-function print(differences: Difference[], elsewhere: string[], sandbox: string): void {
+interface Host {
+  host: string;
+  /** The target whose steps are done there; left out: those of all that have no runners. */
+  runner?: string;
+  kind: SandboxKind;
+  said: string;
+}
+/** What each host keeps builds in, as its workers and runners say it. */
+async function hostsOf(db: Db, targets: Targets): Promise<Host[]> {
+  const workers = (await ofWorkers(db)).map(({ host, sandbox }) => ({ host, ...sandbox }));
+  const runners = [...targets.values()]
+    .filter(({ runner }) => runner)
+    .map(async ({ name }) =>
+      (await ofRunners(db, name)).map(({ host, sandbox }) => ({ host, runner: name, ...sandbox })),
+    );
+  return [...workers, ...(await Promise.all(runners)).flat()];
+}
+
+function print(differences: Difference[], elsewhere: string[], hosts: Host[]): void {
   for (const { kind, what, todo } of differences) console.log(`${kind}: ${what}\n  What to do: ${todo}\n`);
   for (const line of elsewhere) console.log(`Not compared: ${line}`);
-  console.log(`On this host: ${sandbox}`);
+  for (const { host, runner, said } of hosts)
+    console.log(`${runner ? `Runner of ${runner} on` : 'Worker on'} ${host}: ${said}`);
   console.log(
     differences.length === 0
       ? 'Record, Temporal and targets fit together.'

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { createServer, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { join } from 'node:path';
@@ -10,9 +11,11 @@ import { createSource } from '../activities/git';
 import { findSandbox } from '../activities/sandbox';
 import type { Config, Targets } from '../domain/config';
 import { sentences } from '../domain/sentences';
+import { spoken } from '../domain/sandbox';
 import type { OidcConfig } from '../domain/service-config';
 import { followChanges } from '../db/changes';
 import { connect, type Db } from '../db/connect';
+import { noteWorker } from '../db/sandboxes';
 import { noteRoots, noteTargets, registerTargets } from '../db/targets';
 import type { Temporal } from '../temporal-config/connection';
 import type { Keyring } from '../temporal-config/signing';
@@ -212,6 +215,8 @@ export const portTaken = (port: number) =>
   );
 
 /** The worker, which also looks at the targets that the file names when it is read again. */
+const presentEveryMs = 30_000;
+
 export interface ServedWorker extends SignalboxWorker {
   demand: TargetChecks['demand'];
 }
@@ -237,8 +242,8 @@ export async function serveWorker(options: {
 }): Promise<ServedWorker> {
   const { temporal, stateDir, stock } = options;
   const sandbox = await findSandbox({ stateDir, targets: options.targets, secretFiles: options.secretFiles });
-  options.log[sandbox.kind === 'none' ? 'warn' : 'info']({ sandbox: sandbox.kind }, sandbox.said);
   if (sandbox.kind === 'none') options.warn(sandbox.said);
+  else options.log.info({ sandbox: sandbox.kind }, sandbox.said);
   const checks = createTargetChecks(options.warn, sandbox);
   await checks.demand(options.targets());
   const windows = createWindows(options.db);
@@ -273,6 +278,12 @@ export async function serveWorker(options: {
     log: options.log,
   });
   const histories = keepWorkflowHistories({ db: options.db, temporal: temporal.client, log: options.log });
+  const present = repeat({
+    everyMs: presentEveryMs,
+    log: options.log,
+    failed: 'the record could not be told what this host keeps builds in; trying again',
+    pass: () => noteWorker(options.db, { host: hostname(), sandbox: spoken(sandbox) }),
+  });
   const keeper = keepAudit({
     db: options.db,
     file: headsFileOf(options.config, stateDir),
@@ -290,6 +301,7 @@ export async function serveWorker(options: {
       await schedules.stop();
       await notifier.stop();
       await histories.stop();
+      await present.stop();
       await worker.stop();
       await source.close();
       await keeper.stop();

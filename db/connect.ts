@@ -9,6 +9,7 @@ import * as operations from './migrations/005-operations';
 import * as backups from './migrations/006-backups';
 import * as retention from './migrations/007-retention';
 import * as runners from './migrations/008-runners';
+import * as sandboxes from './migrations/034-sandboxes';
 import * as observed from './migrations/010-observed';
 import * as troubles from './migrations/014-troubles';
 import * as installation from './migrations/012-installation';
@@ -131,6 +132,7 @@ const migrations: Record<string, Knex.Migration> = {
   '029-own-login': ownLogin,
   '031-ended-stays': endedStays,
   '027-words-settled': wordsSettled,
+  '034-sandboxes': sandboxes,
 };
 
 const migrationLock = 4_600_001;

@@ -1,5 +1,6 @@
 import type { TargetConfig } from '../domain/config';
 import { openAttempt } from '../domain/machines';
+import type { HostSandbox } from '../domain/sandbox';
 import type { Db, Tx } from './connect';
 
 /** Runners, as they tell of themselves by the API. */
@@ -12,6 +13,8 @@ export interface RunnerRow {
   seen_at: Date;
   /** Digest of how it acts on its host; null: it does not say. */
   acts: string | null;
+  /** What its host keeps builds in; null: it does not say. */
+  sandbox: HostSandbox | null;
 }
 
 /** @returns whether it acts otherwise than when it was last heard of. */

@@ -9,6 +9,7 @@ import type { WindowSchedule } from '../domain/windows/status';
 import { recordAudit } from './audit';
 import { usualDuration } from './conflicts';
 import { runnersOf, type RunnerRow } from './runners';
+import { ofRunners, ofWorkers } from './sandboxes';
 import { viewWindowStatus } from './views';
 import type { Db, Tx } from './connect';
 import { rowKey, type DeploymentRow } from './deployments';
@@ -110,6 +111,9 @@ export async function viewTarget(
     lane: holder ? deploymentKey(holder.promotion, holder.attempt) : null,
     fence: row?.fence ?? 0,
     runners: config.runner ? (await runnersOf(tx, config.name)).map(viewRunner) : null,
+    sandboxes: (config.runner ? await ofRunners(tx, config.name) : await ofWorkers(tx)).map(
+      ({ host, sandbox }) => ({ host, ...sandbox }),
+    ),
     window: viewWindowStatus(schedule.status(asked, now), await usualDuration(tx, config.name), now),
     health: await lastHealth(tx, config.name),
     lastDeployment: await lastDeployment(tx, config.name),

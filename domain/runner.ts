@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { instant as at, programText, wholeNumber } from './input';
 import { observedSchema } from './observed';
+import { hostSandbox } from './sandbox';
 import { strict } from './strict';
 
 /** What a runner says to the API: it does a target's steps on the target's own host and records them here. */
@@ -90,7 +91,15 @@ export const finishBody = strict({
   detail: programText(100_000),
   made: made.optional(),
 });
-export const helloBody = strict({ id: text(100), host: text(300), version: text(50), startedAt: at, acts });
+export const helloBody = strict({
+  id: text(100),
+  host: text(300),
+  version: text(50),
+  startedAt: at,
+  acts,
+  /** What its host keeps builds in; runners of the previous version do not say it. */
+  sandbox: hostSandbox.optional(),
+});
 /** What it saw on its target for a workflow that asked. */
 export const sightedBody = strict({
   deployment: number,

@@ -15,6 +15,7 @@ import {
 import { maxDurationMinutes } from './windows/window';
 import { changeTypes, risks, roles, statesOf, triggers } from './machines';
 import { parseGrant, permissions, type Permission } from './permissions';
+import { sandboxKinds } from './sandbox';
 import { strict } from './strict';
 import { wordKinds } from './words';
 
@@ -604,6 +605,9 @@ export const targetView = z
       .array(z.object({ id: z.string(), host: z.string(), version: z.string(), seenAt: at }))
       .nullable()
       .describe('on its own host, the one heard of last first; null: the workers do its steps'),
+    sandboxes: z
+      .array(z.object({ host: z.string(), kind: z.enum(sandboxKinds), said: z.string() }))
+      .describe('what each host that does its steps keeps its builds in, as its worker or runner says'),
     expectedMs: z
       .record(z.string(), z.number())
       .describe('how long each step took lately: the median of its last 20 runs that ended well'),

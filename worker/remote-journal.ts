@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Journal } from '../db/journal';
 import type { OnHost } from '../db/left';
+import { messageOf } from '../domain/errors';
 import type { HelloBody } from '../domain/runner';
 
 /** The record as a runner reaches it: through the API, over one outgoing connection, with a token for its target alone. */
@@ -68,7 +69,13 @@ export function createRemote(options: { api: string; token: string; target: stri
       finish: (t, to, detail, made) =>
         call('finish', { try: t, to, detail, ...(made ? { made } : {}) }, true),
     },
-    hello: (about) => call('hello', about, false, 0),
+    async hello({ sandbox, ...about }) {
+      await call('hello', { ...about, sandbox }, false, 0).catch((thrown: unknown) => {
+        // An API of the previous version does not know what a host keeps builds in.
+        if (!messageOf(thrown).includes('unknown "sandbox"')) throw thrown;
+        return call('hello', about, false, 0);
+      });
+    },
     claim: (deployment, owner, runner) => call('claim', { deployment, owner, runner }),
     left: async (key, owner) => (await call('left', { key, owner })) ?? undefined,
   };

@@ -6,6 +6,7 @@ import { ofWorkflows } from '../activities/orders';
 import { createRunnerActivities } from '../activities/runner';
 import { targetOf } from '../activities/step';
 import { targetRecipe } from '../db/digest';
+import { spoken } from '../domain/sandbox';
 import type { Temporal } from '../temporal-config/connection';
 import { runnerQueue, targetQueue } from '../temporal-config/names';
 import type { Remote } from './remote-journal';
@@ -32,7 +33,7 @@ const helloEveryMs = 10_000;
 export async function startRunner(settings: RunnerSettings): Promise<SignalboxWorker> {
   const { temporal, target, id, host, version, remote, graceMs } = settings;
   const deps = { ...settings.deps, journal: remote.journal };
-  const about = { id, host, version, startedAt: new Date().toISOString() };
+  const about = { id, host, version, startedAt: new Date().toISOString(), sandbox: spoken(deps.sandbox) };
   const hello = () => remote.hello({ ...about, acts: targetRecipe(targetOf(deps, target)) });
   await hello();
   const common = {

@@ -1,6 +1,7 @@
 import { apiRoutes } from '../../api/app';
 import { openApiDocument } from '../../api/openapi';
 import { boundTo, buildRecipe } from '../../db/digest';
+import { noteWorker } from '../../db/sandboxes';
 import { serveWorld, type Served } from '../helpers/api';
 import { createEdges, type Schema } from '../helpers/edges';
 import { makeWorld, type World } from '../helpers/world';
@@ -216,6 +217,27 @@ it('an approval binds to how the runner acts by the file on its host', async () 
     type: 'ApprovalVoid',
     message: expect.stringContaining('here or where its runner is'),
   });
+});
+
+it('says of each target what the hosts that do its steps keep builds in', async () => {
+  const shown = async (target: string) => (await api.get(`/api/targets/${target}`)).body.sandboxes;
+  const none = { kind: 'none', said: 'Builds run WITHOUT a sandbox.' };
+  await noteWorker(world.db, { host: 'of-workers', sandbox: { kind: 'user', said: 'Builds run in one.' } });
+  await noteWorker(world.db, { host: 'gone', sandbox: { kind: 'user', said: 'Builds ran in one.' } });
+  await world
+    .db('workers')
+    .where({ host: 'gone' })
+    .update({ seen_at: new Date(Date.now() - 600_000) });
+  // A runner of the version before does not say it.
+  expect(await shown('shop')).toEqual([]);
+  const hello = { id: 'r1', host: 'h', version: '0.1.0', startedAt: '2026-01-01T00:00:00Z', sandbox: none };
+  expect((await say('hello', { ...hello, sandbox: { ...none, kind: 'some' } })).status).toBe(400);
+  expect((await say('hello', hello)).status).toBe(200);
+  expect([await shown('shop'), await shown('kiosk')]).toEqual([[{ host: 'h', ...none }], []]);
+  const declared = world.targets;
+  world.targets = new Map([...declared].map(([name, target]) => [name, { ...target, runner: undefined }]));
+  expect(await shown('shop')).toEqual([{ host: 'of-workers', kind: 'user', said: 'Builds run in one.' }]);
+  world.targets = declared;
 });
 
 it('does not greet a runner of a target that has none declared', async () => {

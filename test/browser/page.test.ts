@@ -112,6 +112,10 @@ it('ships a broken release, approves it, deploys it and shows how it rolled back
   expect(await first.textContent()).toContain('Unhealthy');
   expect(await page.getByLabel('follow').isChecked()).toBe(false);
   await page.getByRole('region', { name: 'Targets' }).getByText('v1').waitFor();
+  await page
+    .getByRole('region', { name: 'Targets' })
+    .getByText(/Builds run (in|WITHOUT) a sandbox/)
+    .waitFor();
   await accessible(page, 'rolled-back');
 });
 

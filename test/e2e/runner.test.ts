@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { DeploymentView, HistoryView, TargetView } from '../../domain/schemas';
 import { git } from '../../activities/git';
@@ -197,6 +198,10 @@ it('does every step on its host, and records them by the API', async () => {
   const target = await ask<TargetView>('/targets/shop');
   expect(target.runners).toMatchObject([{ id: readFileSync(join(states.A!, 'runner-id'), 'utf8') }]);
   expect(Date.now() - Date.parse(target.runners![0]!.seenAt)).toBeLessThan(30_000);
+  const builds = { host: hostname(), said: expect.stringMatching(/^Builds run (in|WITHOUT) a sandbox/) };
+  expect(target.sandboxes).toMatchObject([builds]);
+  const doctor = await cli(up, 'doctor', '--config', control(), '--json');
+  expect(JSON.parse(doctor.out)).toMatchObject({ sandboxes: [builds, { ...builds, runner: 'shop' }] });
   // What was built and backed up lies with the runner; the control plane has none of it, nor the host's secret.
   expect(readdirSync(join(states.A!, 'artifacts', 'shop')).some((name) => name.endsWith('.tar'))).toBe(true);
   for (const kind of ['artifacts', 'backups', 'work'])

@@ -49,8 +49,9 @@ export async function recordHistories(folder: string): Promise<void> {
         version: 'recorded',
         remote: {
           journal: world.deps.journal,
-          hello: async ({ startedAt, acts = null, ...about }) => {
-            await heardOf(world.db, { ...about, acts, target: 'fresh', started_at: new Date(startedAt) });
+          hello: async ({ startedAt, acts = null, sandbox = null, ...about }) => {
+            const row = { ...about, acts, sandbox, target: 'fresh', started_at: new Date(startedAt) };
+            await heardOf(world.db, row);
           },
           claim: (...asked) => takenBy(world.db, ...asked),
           left: (key, owner) => leftOnHost(world.db, world.targets, { key, owner, target: 'fresh' }),

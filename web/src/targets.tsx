@@ -41,6 +41,7 @@ export function Targets() {
           <Health of={target} />
           <Latest of={target.lastDeployment} />
           <Runners of={target.runners} />
+          <Sandboxes of={target.sandboxes} />
           <p className="muted">
             {target.lane ? `${target.lane} holds the lane` : 'lane free'}
             {target.promotionsEnabled ? '' : ` · promotions are off: ${target.promotionsDisabledReason}`}
@@ -88,6 +89,14 @@ const Runners = ({ of: runners }: { of: TargetView['runners'] }) =>
   );
 /** A runner says every ten seconds that it is there. */
 const awayMs = 35_000;
+
+/** What each host that does its steps keeps builds in. */
+const Sandboxes = ({ of: sandboxes }: { of: TargetView['sandboxes'] }) =>
+  sandboxes.map(({ host, kind, said }) => (
+    <p key={host} className={kind === 'none' ? 'warning' : 'muted'}>
+      {said} ({host})
+    </p>
+  ));
 
 /** How the last deployment ended. */
 const Latest = ({ of: last }: { of: TargetView['lastDeployment'] }) =>
