@@ -92,7 +92,7 @@ export function createAdoption(deps: Deps, heard: Heard) {
       await settle(fresh, archive);
       await driver.install(sha256, () => Promise.resolve(archive), `adopt-${id}`);
       await failpoint('adopt/middle');
-      await makeLive(driver, target.driver.root, sha256, live, fence, workspace);
+      await makeLive(driver, target, sha256, live, fence, workspace);
       return releaseOr(sha256);
     } finally {
       await removeTree(workspace);
@@ -125,19 +125,20 @@ export function createAdoption(deps: Deps, heard: Heard) {
 
   async function makeLive(
     driver: Driver,
-    cwd: string,
+    target: TargetConfig,
     release: string,
     live: Observed,
     fence: number,
     workspace: string,
   ): Promise<void> {
+    const cwd = target.driver.root;
     const switching = { fence, by: `adopt ${release.slice(0, 12)}`, over: [live] };
     const { result, from } = await driver.switchTo(
       releaseOr(release),
       switching,
       async (what, command, env) => {
         const end = await runCommand({
-          argv: command.argv,
+          argv: [...deps.sandbox.hook(target, cwd), ...command.argv],
           cwd,
           env: { PATH: process.env.PATH ?? '/usr/bin:/bin', LANG: 'C.UTF-8', ...env },
           mark: workspace,

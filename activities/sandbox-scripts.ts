@@ -6,6 +6,9 @@
 /** Folders of the set-up's own programs, which PATH may lack. */
 const programs = 'theirs=$PATH\nPATH=$PATH:/usr/sbin:/usr/bin:/sbin:/bin';
 
+/** When memory ends, the system ends a build, and not Signalbox. */
+export const endsFirst = 'echo 1000 >/proc/self/oom_score_adj 2>/dev/null || :; exec "$@"';
+
 /**
  * As root of a mount and a process namespace: makes the view, moves into it, and runs the command with all else unmounted.
  * Stays as its first process: when it ends, all others do.
@@ -47,13 +50,13 @@ exit $?
 
 /**
  * As root of a mount namespace: covers the state directory by an empty folder in which only what the target itself has there
- * is to be found, and becomes the command.
- * Arguments: the state directory; where to run; folders that stay, as lines; the command.
+ * is to be found, and files that hold secrets by an empty one, and becomes the command.
+ * Arguments: the state directory; where to run; folders that stay and files to cover, as lines; the command.
  */
 export const hideFromHooks = `set -eu
 ${programs}
-state=$1 cwd=$2 own=$3
-shift 3
+state=$1 cwd=$2 own=$3 keys=$4
+shift 4
 trap 'echo "the state directory could not be hidden from the command" >&2; exit 75' EXIT
 cover=$state/work
 mount -n -t tmpfs -o size=1m,mode=755 tmpfs "$cover"
@@ -66,6 +69,11 @@ if [ -n "$own" ]; then
       : >"$cover\${path#"$state"}"
     fi
     mount -n --rbind "$path" "$cover\${path#"$state"}"
+  done
+fi
+if [ -n "$keys" ]; then
+  printf '%s\\n' "$keys" | while IFS= read -r path; do
+    mount -n --bind /dev/null "$path"
   done
 fi
 mount -n --move "$cover" "$state"

@@ -90,7 +90,7 @@ export function viewOf(asked: {
       '--core=0',
       `--nproc=${own?.processes ?? 2048}`,
       `--fsize=${(own?.fileMiB ?? 8192) * mebi}`,
-      `--data=${own?.memoryMiB ? own.memoryMiB * mebi : Math.floor(totalmem() / 2)}`,
+      `--data=${own?.memoryMiB ? own.memoryMiB * mebi : Math.floor((totalmem() * 3) / 4)}`,
     ],
   };
 }
@@ -201,5 +201,10 @@ export const bubblewrapOf = ({ entries, cwd, network }: View): string[] => [
       return entry.folder ? ['--tmpfs', entry.path] : ['--ro-bind', '/dev/null', entry.path];
     return [entry.how === 'read' ? '--ro-bind' : '--bind', entry.from ?? entry.path, entry.path];
   }),
-  ...['--proc', '/proc', '--dev', '/dev', '--remount-ro', '/', '--chdir', cwd],
+  ...['--proc', '/proc', '--dev', '/dev'],
+  // Not before: what lies in them has to be made.
+  ...entries.flatMap(({ how, path, ...entry }) =>
+    how === 'cover' && 'folder' in entry && entry.folder ? ['--remount-ro', path] : [],
+  ),
+  ...['--remount-ro', '/', '--chdir', cwd],
 ];

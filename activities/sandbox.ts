@@ -7,8 +7,10 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { TargetConfig, Targets } from '../domain/config';
 import { messageOf } from '../domain/errors';
+import type { SandboxKind } from '../domain/sandbox';
 import { removeTree } from './archive';
-import { enterAsRoot, hideFromHooks } from './sandbox-scripts';
+import { verdict } from './causes';
+import { endsFirst, enterAsRoot, hideFromHooks } from './sandbox-scripts';
 import { bubblewrapOf, scriptOf, viewOf, type View } from './sandbox-view';
 
 /**
@@ -20,11 +22,8 @@ import { bubblewrapOf, scriptOf, viewOf, type View } from './sandbox-view';
  * - `bubblewrap`, `namespaces`: as anybody else, where the system lets users make namespaces.
  * - `none`: builds run as Signalbox itself. It is said at the start, by doctor and on the page.
  *
- * The operator's own hooks keep their user, their processes stay; the state directory alone is hidden from them.
+ * The operator's own hooks keep their user, their processes stay; what holds Signalbox's secrets alone is hidden from them.
  */
-export const sandboxKinds = ['user', 'bubblewrap', 'namespaces', 'none'] as const;
-export type SandboxKind = (typeof sandboxKinds)[number];
-
 export interface Sandbox {
   kind: SandboxKind;
   /** One line in plain words: what it is, or why there is none and what to do. */
@@ -81,12 +80,15 @@ export function sandboxOf(
     kind,
     said,
     hidesFromHooks,
-    async build({ target, workspace, source, temporary, argv }) {
+    async build({ target, workspace, argv, ...places }) {
       // As before there were sandboxes.
-      const env = { HOME: temporary, TMPDIR: temporary };
+      const env = { HOME: places.temporary, TMPDIR: places.temporary };
       if (kind === 'none') return { argv, env };
+      demandNamed(target);
       const as = kind === 'user' ? userOf(target.name) : me;
-      await mkdir(temporary, { recursive: true });
+      await mkdir(places.temporary, { recursive: true });
+      // A link on the way there leads to what is covered.
+      const [source, temporary] = [realpathSync(places.source), realpathSync(places.temporary)];
       const rooms = join(workspace, 'sandbox');
       await mkdir(join(rooms, 'root'), { recursive: true });
       await publish(join(rooms, 'passwd'), passwdOf(as, temporary));
@@ -98,13 +100,14 @@ export function sandboxOf(
           ...['-exec', 'chown', '-h', `${as.uid}:${as.gid}`, '{}', '+'],
         ]);
       const view = viewOf({ target, settings, rooms, source, temporary });
-      return { argv: [...entering(kind, view, as, join(rooms, 'root')), ...argv], env };
+      const inside = { HOME: temporary, TMPDIR: temporary };
+      return { argv: [...entering(kind, view, as, join(rooms, 'root')), ...argv], env: inside };
     },
     hook(target, cwd) {
       if (!hidesFromHooks || target.sandbox === 'none') return [];
       // Over it the cover is made that the state directory then gets.
       mkdirSync(join(stateDir, 'work'), { recursive: true });
-      return hookArgv(me, stateDir, ownIn(stateDir, target), cwd);
+      return hookArgv(me, stateDir, ownIn(stateDir, target), keysOutside(stateDir, settings), cwd);
     },
   };
 }
@@ -112,7 +115,8 @@ export function sandboxOf(
 function entering(kind: SandboxKind, view: View, as: Identity, root: string): string[] {
   const limited = ['prlimit', ...view.limits, '--'];
   // Dies with Signalbox, and all in it with its first process.
-  if (kind === 'bubblewrap') return ['bwrap', ...bubblewrapOf(view), '--', ...limited];
+  if (kind === 'bubblewrap')
+    return ['bwrap', ...bubblewrapOf(view), '--', 'sh', '-c', endsFirst, 'sh', ...limited];
   const own = ['--mount', '--pid', '--ipc', ...(view.network ? [] : ['--net'])];
   const unshare = ['setpriv', '--pdeathsig=KILL', 'unshare', ...own, '--fork', '--kill-child'];
   const bare = ['--no-new-privs', '--inh-caps=-all', '--bounding-set=-all'];
@@ -137,10 +141,21 @@ function entering(kind: SandboxKind, view: View, as: Identity, root: string): st
   ];
 }
 
+/** @throws naming what the target lets its builds see and what is not there. */
+function demandNamed({ name, sandbox }: TargetConfig): void {
+  if (typeof sandbox !== 'object') return;
+  const gone = [...sandbox.read, ...sandbox.write].filter((path) => !existsSync(path));
+  if (gone.length > 0)
+    throw verdict(
+      'BuildFailed',
+      `The sandbox of ${name} names ${gone.join(', ')}, which is not on this host; correct sandbox.read and sandbox.write, or make it.`,
+    );
+}
+
 /** Root keeps its user, but not the right to look into other processes and to take away what hides the state directory. */
-function hookArgv(me: Identity, stateDir: string, own: string[], cwd: string): string[] {
+function hookArgv(me: Identity, stateDir: string, own: string[], keys: string[], cwd: string): string[] {
   const lost = looking.map((capability) => `-${capability}`).join(',');
-  const hide = ['sh', '-c', hideFromHooks, 'sh', stateDir, cwd, own.join('\n')];
+  const hide = ['sh', '-c', hideFromHooks, 'sh', stateDir, cwd, own.join('\n'), keys.join('\n')];
   if (me.uid === 0)
     return [
       ...['unshare', '--mount', '--propagation', 'slave', ...hide],
@@ -161,6 +176,13 @@ function lastCapability(): number {
     return 0;
   }
 }
+
+/** Files with secrets of Signalbox that lie elsewhere. */
+const keysOutside = (stateDir: string, { secretFiles = [] }: SandboxSettings): string[] =>
+  secretFiles
+    .filter((path) => existsSync(path))
+    .map((path) => realpathSync(path))
+    .filter((path) => !path.startsWith(`${stateDir}/`));
 
 /** What of a target lies in the state directory itself, as the sample does. */
 function ownIn(stateDir: string, { driver, backup }: TargetConfig): string[] {
@@ -252,6 +274,7 @@ async function demandHolds(settings: SandboxSettings, kind: SandboxKind | 'hook'
         : (await sandbox.build({ target, workspace, source, temporary, argv })).argv;
     const { stdout } = await run(command[0]!, command.slice(1), {
       cwd: source,
+      env: process.env,
       timeout: 20_000,
       killSignal: 'SIGKILL',
     });

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { whyUnusable } from '../activities/backups/tools';
 import { git, withoutUserinfo } from '../activities/git-command';
 import { whyNoSandbox } from '../activities/build';
@@ -57,6 +57,7 @@ export function createTargetChecks(warn: (line: string) => void, sandbox: Sandbo
       ];
       if (wrong.length > 0) throw new Error(wrong.join('\n'));
       for (const target of here) say(`secrets ${target.name}`, withoutSecrets(target));
+      for (const target of here) say(`hooks ${target.name}`, withoutTheirUser(target, sandbox));
       asking.abort();
       asking = new AbortController();
       void askRepositories(here, asking.signal);
@@ -68,6 +69,27 @@ export function createTargetChecks(warn: (line: string) => void, sandbox: Sandbo
 function whyRefused({ name, requireSandbox }: TargetConfig, sandbox: Sandbox): string | undefined {
   if (!requireSandbox || sandbox.kind !== 'none') return undefined;
   return sentences(whyNoSandbox(name), sandbox.said);
+}
+
+/** Programs by which a command becomes somebody else, which nobody can from inside a user namespace. */
+const becomes = ['sudo', 'doas', 'su', 'pkexec', 'runuser'];
+
+function withoutTheirUser(target: TargetConfig, sandbox: Sandbox): string | undefined {
+  const { name, driver, migrate } = target;
+  if (!sandbox.hook(target, driver.root).includes('--user')) return undefined;
+  const hooks = {
+    migrate,
+    ...(driver.kind === 'command'
+      ? { swap: driver.swap, restore: driver.restore, observe: driver.observe }
+      : { reload: driver.reload }),
+  };
+  const wrong = Object.entries(hooks).filter(([, hook]) => becomes.includes(basename(hook?.argv[0] ?? '')));
+  if (wrong.length === 0) return undefined;
+  const which = wrong.map(([hook, command]) => `${hook} (${command!.argv[0]})`).join(', ');
+  return sentences(
+    `${which} of ${name} cannot become another user where the state directory is hidden from it, so it will fail`,
+    `Set "sandbox: none" for ${name}, or run it without that program`,
+  );
 }
 
 function withoutSecrets(target: TargetConfig): string | undefined {

@@ -34,7 +34,7 @@ const sandbox = z.union(
       read: z.array(path, 'allowed: a list of paths').default([]),
       /** Those that they may write, such as a cache; or a socket. */
       write: z.array(path, 'allowed: a list of paths').default([]),
-      /** Of one process; left out: half of the host's. */
+      /** Of one process; left out: three quarters of the host's. */
       memoryMiB: mebibytes.optional(),
       /** At once, with their threads. */
       processes: whole(1, 1_000_000).optional(),

@@ -5,17 +5,22 @@ import {
   mkdtempSync,
   rmSync,
   readFileSync,
+  readdirSync,
   existsSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { reap, releaseUmask, runCommand, type Command } from '../../activities/process';
 import { redactor } from '../../activities/redact';
-import { sandboxOf } from '../../activities/sandbox';
+import { findSandbox, sandboxOf } from '../../activities/sandbox';
+import { createTargetChecks } from '../../cli/target-checks';
 import type { TargetConfig } from '../../domain/config';
+import type { SandboxKind } from '../../domain/sandbox';
 import { hostileBuild } from '../helpers/hostile';
+import { hasSandbox, hidesFromHooks, kindsHere, somebody } from '../helpers/sandboxes';
 import { patienceMs, until } from '../helpers/until';
 
 /** A target's commands: how they are started, stopped, and what they leave. */
@@ -174,21 +179,20 @@ it('keeps a secret out wherever its output is cut: between writes, between piece
 });
 
 /** Each kind that this machine has, as whoever it is for: root, and somebody else. */
-const somebody = { uid: 1234, gid: 1234 };
-const kinds = [
-  ...(process.getuid!() === 0 ? (['user'] as const) : []),
-  ...(spawnSync('bwrap', ['--version']).status === 0 ? (['bubblewrap'] as const) : []),
-  'namespaces' as const,
-];
-describe.each(kinds)('a sandbox of the kind %s', (kind) => {
+const each = kindsHere.length > 0 ? describe.each(kindsHere) : describe.skip.each(['none' as const]);
+each('a sandbox of the kind %s', (kind) => {
   const isRoot = process.getuid!() === 0;
   const other = isRoot && kind !== 'user';
   const state = mkdtempSync(join(tmpdir(), 'signalbox-sandbox-'));
+  // As whoever starts Signalbox may name it.
+  const link = `${state}-link`;
   const root = join(state, 'sample', 'shop');
   const path = process.env.PATH;
   const me = other ? somebody : { uid: process.getuid!(), gid: process.getgid!() };
   const target = { name: 'shop', driver: { kind: 'directory', root }, backup: { kind: 'files', paths: [] } };
   const key = join(state, 'signing-keys.json');
+  const tokens = join(state, 'tokens.json');
+  const outside = `${state}-keys.json`;
   const as = other ? ['setpriv', `--reuid=${me.uid}`, `--regid=${me.gid}`, '--clear-groups'] : [];
   const start = (argv: string[], cwd: string, env: Record<string, string> = {}) => {
     const lines: string[] = [];
@@ -207,12 +211,12 @@ describe.each(kinds)('a sandbox of the kind %s', (kind) => {
     });
     return { end, lines, stop };
   };
+  const settings = { stateDir: link, targets: () => new Map(), secretFiles: [outside] };
   let number = 0;
   const build = async (argv: string[], sandbox: object = {}) => {
-    const workspace = join(state, 'work', String((number += 1)));
+    const workspace = join(link, 'work', String((number += 1)));
     const [source, temporary] = [join(workspace, 'source'), join(workspace, 'tmp')];
     mkdirSync(source, { recursive: true });
-    const settings = { stateDir: state, targets: () => new Map(), secretFiles: [key] };
     const made = await sandboxOf(kind, settings, '', me).build({
       target: {
         ...target,
@@ -226,7 +230,8 @@ describe.each(kinds)('a sandbox of the kind %s', (kind) => {
   beforeAll(() => {
     mkdirSync(root, { recursive: true });
     writeFileSync(join(root, 'live'), 'its own\n');
-    writeFileSync(key, 'a key', { mode: 0o644 });
+    symlinkSync(state, link);
+    for (const file of [key, tokens, outside]) writeFileSync(file, 'a key', { mode: 0o644 });
     // What lies in the home of root is nothing to somebody else.
     if (other) process.env.PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
     // Somebody else has to come there at all.
@@ -235,13 +240,13 @@ describe.each(kinds)('a sandbox of the kind %s', (kind) => {
 
   afterAll(() => {
     process.env.PATH = path;
-    rmSync(state, { recursive: true, force: true });
+    for (const path of [link, outside, state]) rmSync(path, { recursive: true, force: true });
   });
 
   it('holds against a build, gives it what it needs, and keeps nothing of it', async () => {
     const stay = `700.${process.pid}`;
     const asked = {
-      files: [key, join(root, 'live')],
+      files: [key, tokens, outside, join(link, 'signing-keys.json'), join(root, 'live')],
       pids: [process.pid],
       plant: [join(state, 'planted')],
       stay,
@@ -261,7 +266,7 @@ describe.each(kinds)('a sandbox of the kind %s', (kind) => {
 
   it('has no network where the target says so, and shows what it names', async () => {
     const { end, lines } = await build(
-      ['sh', '-c', 'tail -n +3 /proc/net/dev | cut -d: -f1; cat "$0"; ls /home', key],
+      ['sh', '-c', 'tail -n +3 /proc/net/dev | cut -d: -f1; cat "$@"; ls /home', 'sh', key, outside],
       {
         network: false,
         // The state directory lies in it, and is nobody's all the same.
@@ -289,15 +294,90 @@ describe.each(kinds)('a sandbox of the kind %s', (kind) => {
   });
 
   it('hides the state directory from a hook, except for what is the target’s own', async () => {
-    const hidden = sandboxOf(kind, { stateDir: state, targets: () => new Map() }, '', me).hook(
-      target as unknown as TargetConfig,
-      root,
-    );
+    const hidden = sandboxOf(kind, settings, '', me).hook(target as unknown as TargetConfig, root);
     const look =
-      'cat live; ls "$0"; cat "$0/signing-keys.json" 2>/dev/null || echo hidden; echo more >>live; exit 3';
+      'cat live; ls "$0"; cat "$0/signing-keys.json" 2>/dev/null || echo hidden; cat "$1"; echo more >>live; exit 3';
     if (other) spawnSync('chown', ['-R', `${me.uid}:${me.gid}`, state]);
-    const { end, lines } = start([...hidden, 'sh', '-c', look, state], root);
+    const { end, lines } = start([...hidden, 'sh', '-c', look, state, outside], root);
     expect([await end, lines]).toEqual([{ kind: 'exited', code: 3 }, ['its own', 'sample', 'hidden']]);
     expect(readFileSync(join(root, 'live'), 'utf8')).toBe('its own\nmore\n');
+  });
+});
+
+it('a hook that would become somebody else where it cannot is warned of at the start', async () => {
+  const state = mkdtempSync(join(folder, 'state-'));
+  const lines: string[] = [];
+  const warned = async (
+    me: { uid: number; gid: number },
+    more: object = {},
+    kind: SandboxKind = 'namespaces',
+  ) => {
+    const reload = { argv: ['/usr/bin/sudo', 'systemctl', 'reload', 'shop'], timeoutSeconds: 10 };
+    const driver = { kind: 'directory', root: folder, reload };
+    const backup = { kind: 'files', paths: [] };
+    const shop = { name: 'shop', repository: folder, secrets: {}, driver, backup, ...more };
+    const targets = new Map([['shop', shop as unknown as TargetConfig]]);
+    mkdirSync(join(folder, '.git'), { recursive: true });
+    const sandbox = sandboxOf(kind, { stateDir: state, targets: () => targets }, 'There is none.', me);
+    const checks = createTargetChecks((line) => lines.push(line), sandbox);
+    await checks.demand(targets);
+    checks.stop();
+    return lines.splice(0);
+  };
+  expect(await warned(somebody)).toEqual([
+    expect.stringMatching(/reload \(\/usr\/bin\/sudo\) of shop cannot become another user.*"sandbox: none"/),
+  ]);
+  expect(await warned(somebody, { sandbox: 'none' })).toEqual([]);
+  expect(await warned({ uid: 0, gid: 0 })).toEqual([]);
+  // And what demands a sandbox does not start without.
+  const demanded = { requireSandbox: true };
+  expect(await warned({ uid: 0, gid: 0 }, demanded)).toEqual([]);
+  await expect(warned(somebody, demanded, 'none')).rejects.toThrow(
+    /^shop demands that its builds run in a sandbox.*There is none/,
+  );
+});
+
+describe('a sandbox is believed after a try from inside alone', () => {
+  const path = process.env.PATH;
+  let state: string;
+  beforeEach(() => (state = mkdtempSync(join(tmpdir(), 'signalbox-sandbox-'))));
+  afterEach(() => {
+    process.env.PATH = path;
+    rmSync(state, { recursive: true, force: true });
+  });
+  const found = () => findSandbox({ stateDir: state, targets: () => new Map() });
+
+  it('which leaves nothing', async () => {
+    const { kind, said, hidesFromHooks: hides } = await found();
+    expect([kind !== 'none', hides]).toEqual([hasSandbox, hidesFromHooks]);
+    expect(said).toContain(hasSandbox ? 'run in a sandbox' : 'WITHOUT a sandbox');
+    expect(readdirSync(join(state, 'work'))).toEqual([]);
+    expect(readdirSync(state)).toEqual(['work']);
+  });
+
+  it('and not where its programs keep nothing from a build, nor where there are none', async () => {
+    const folder = join(state, 'programs');
+    mkdirSync(folder);
+    const pretend = `#!/bin/sh
+while [ "$1" != prlimit ]; do shift; done
+while [ "$1" != -- ]; do shift; done
+shift
+exec "$@"
+`;
+    for (const name of ['setpriv', 'bwrap']) writeFileSync(join(folder, name), pretend, { mode: 0o755 });
+    process.env.PATH = folder + delimiter + path;
+    const open = await found();
+    expect([open.kind, open.said]).toEqual([
+      'none',
+      expect.stringMatching(/it does not hold: .*sandbox-probe/),
+    ]);
+    rmSync(folder, { recursive: true });
+    process.env.PATH = folder;
+    const without = await found();
+    expect([without.kind, without.said]).toEqual([
+      'none',
+      expect.stringMatching(/not installed.*requireSandbox/),
+    ]);
+    expect(without.hook({ driver: {}, backup: {} } as unknown as TargetConfig, '/')).toEqual([]);
   });
 });

@@ -24,7 +24,10 @@ const fs = require('node:fs');
 const { spawn } = require('node:child_process');
 const asked = JSON.parse(process.argv.at(-1));
 const attempt = (what, act) => { try { if (act() !== false) console.log('got ' + what); } catch {} };
-for (const file of asked.files ?? []) attempt(file, () => fs.readFileSync(file));
+for (const file of asked.files ?? []) {
+  attempt(file, () => fs.readFileSync(file));
+  attempt('a link to ' + file, () => { fs.symlinkSync(file, 'link'); try { fs.readFileSync('link'); } finally { fs.unlinkSync('link'); } });
+}
 for (const folder of asked.folders ?? []) attempt(folder, () => fs.readdirSync(folder).length > 0);
 for (const pid of asked.pids ?? []) {
   for (const name of ['environ', 'maps', 'cmdline']) attempt('/proc/' + pid + '/' + name, () => fs.readFileSync('/proc/' + pid + '/' + name).length > 0);

@@ -17,6 +17,7 @@ import { databaseNow } from '../../db/clock';
 import { viewTarget } from '../../db/targets';
 import { controlQueue } from '../../temporal-config/names';
 import { adoptWorkflowId } from '../../workflows/messages';
+import { hidesFromHooks } from '../helpers/sandboxes';
 import { makeWorld, type World } from '../helpers/world';
 
 /** What is live is taken into the record, whoever put it there. */
@@ -62,7 +63,14 @@ function moved(target: string): string {
 
 it("another tool's release becomes one of Signalbox, and is what a rollback returns to", async () => {
   const folder = moved('shop');
+  const shop = world.targets.get('shop')!;
+  const reload = { argv: ['sh', '-c', 'ls "$0" >seen', world.deps.stateDir], timeoutSeconds: 10 };
+  const driver = { ...shop.driver, reload } as typeof shop.driver;
+  world.targets = new Map([...world.targets, ['shop', { ...shop, driver }]]);
   expect(await adopt('shop')).toMatchObject({ adopted: true });
+  // What it runs on the target sees as little as in a deployment.
+  const seen = readFileSync(join(world.root('shop'), 'seen'), 'utf8');
+  expect(seen === '').toBe(hidesFromHooks);
   expect(link('shop')).toMatch(/^releases\/[0-9a-f]{64}$/);
   expect(world.version()).toBe('v0');
   // What it was is left as it was.

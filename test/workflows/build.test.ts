@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { hostileBuild, type Attempts } from '../helpers/hostile';
+import { hasSandbox, hidesFromHooks } from '../helpers/sandboxes';
 import { makeWorld, type World } from '../helpers/world';
 
 /** What a build leaves and what it must not: releases by content, provenance, secrets. */
@@ -83,7 +84,7 @@ it('keeps secrets out of log, steps and workflow history', async () => {
     expect(everything).not.toContain(form);
 });
 
-describe('a build of a commit that means harm', () => {
+(hasSandbox ? describe : describe.skip)('a build of a commit that means harm', () => {
   /** @returns what it got, and how the attempt ended. */
   async function tried(asked: Attempts, limits: object = {}) {
     const shop = world.targets.get('shop')!;
@@ -109,6 +110,7 @@ describe('a build of a commit that means harm', () => {
     const keys = keysIn(stateDir);
     mkdirSync(join(world.root('depot'), 'releases'), { recursive: true });
     writeFileSync(join(world.root('depot'), 'releases', 'kept'), 'of another target');
+    const planted = [stateDir, world.root('shop'), world.folder].map((path) => join(path, 'planted'));
     const stay = `600.${process.pid}`;
     const { row, got, whole } = await tried({
       files: [
@@ -123,16 +125,28 @@ describe('a build of a commit that means harm', () => {
         join(stateDir, 'backups'),
         world.root('shop'),
         world.root('depot'),
-        '/home',
       ],
       pids: [process.pid, process.ppid],
-      plant: [join(stateDir, 'planted'), join(world.root('shop'), 'planted'), join(world.folder, 'planted')],
+      plant: planted,
       stay,
     });
-    expect(got).toEqual([]);
+    const left = running(stay);
+    for (const pid of left) process.kill(Number(pid), 'SIGKILL');
+    // Of a place of that name in a folder of its own nothing is seen outside.
+    expect(got.filter((line) => !line.startsWith('got a place'))).toEqual([]);
+    expect(planted.filter((path) => existsSync(path))).toEqual([]);
     expect(whole).toBe(true);
     expect(row.status).toBe('succeeded');
-    expect(running(stay)).toEqual([]);
+    expect(left).toEqual([]);
+  });
+
+  it('is not begun when its target lets it see what is not there', async () => {
+    const { row, whole } = await tried({}, { read: ['/nowhere/toolchain'] });
+    expect(whole).toBe(false);
+    expect(row).toMatchObject({
+      status: 'rolled-back',
+      outcome: expect.stringContaining('/nowhere/toolchain, which is not on this host'),
+    });
   });
 
   it.each([
@@ -145,28 +159,31 @@ describe('a build of a commit that means harm', () => {
   });
 });
 
-it('a hook does not see the state directory, unless its target says so', async () => {
-  const shop = world.targets.get('shop')!;
-  const keys = keysIn(world.deps.stateDir);
-  const asked: Attempts = {
-    files: keys,
-    folders: [join(world.deps.stateDir, 'artifacts')],
-    pids: [process.pid],
-  };
-  const argv = [process.execPath, '-e', hostileBuild, JSON.stringify(asked)];
-  const gotBy = async (sandbox?: 'none') => {
-    const migrate = { ...shop.migrate!, argv };
-    const build = { ...shop.build, argv: [process.execPath, 'build.js'] };
-    world.targets = new Map([...world.targets, ['shop', { ...shop, build, migrate, sandbox }]]);
-    const row = await (await world.deploy('v1')).row();
-    expect(row).toMatchObject({ status: 'succeeded' });
-    return (await world.log(row)).map((line) => line.text).filter((text) => text.startsWith('got '));
-  };
-  // It keeps its user, and everybody may read how a process was started, and signal what is one's own.
-  expect(await gotBy()).toEqual([`got /proc/${process.pid}/cmdline`, `got a signal to ${process.pid}`]);
-  expect(await gotBy('none')).toEqual(expect.arrayContaining(keys.map((file) => `got ${file}`)));
-  world.targets = new Map([...world.targets, ['shop', shop]]);
-});
+(hidesFromHooks ? it : it.skip)(
+  'a hook does not see the state directory, unless its target says so',
+  async () => {
+    const shop = world.targets.get('shop')!;
+    const keys = keysIn(world.deps.stateDir);
+    const asked: Attempts = {
+      files: keys,
+      folders: [join(world.deps.stateDir, 'artifacts')],
+      pids: [process.pid],
+    };
+    const argv = [process.execPath, '-e', hostileBuild, JSON.stringify(asked)];
+    const gotBy = async (sandbox?: 'none') => {
+      const migrate = { ...shop.migrate!, argv };
+      const build = { ...shop.build, argv: [process.execPath, 'build.js'] };
+      world.targets = new Map([...world.targets, ['shop', { ...shop, build, migrate, sandbox }]]);
+      const row = await (await world.deploy('v1')).row();
+      expect(row).toMatchObject({ status: 'succeeded' });
+      return (await world.log(row)).map((line) => line.text).filter((text) => text.startsWith('got '));
+    };
+    // It keeps its user, and everybody may read how a process was started, and signal what is one's own.
+    expect(await gotBy()).toEqual([`got /proc/${process.pid}/cmdline`, `got a signal to ${process.pid}`]);
+    expect(await gotBy('none')).toEqual(expect.arrayContaining(keys.map((file) => `got ${file}`)));
+    world.targets = new Map([...world.targets, ['shop', shop]]);
+  },
+);
 
 it('where the host has no sandbox nothing is built for a target that demands one', async () => {
   const shop = world.targets.get('shop')!;
