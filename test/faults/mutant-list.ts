@@ -11,6 +11,8 @@ export interface Mutant {
   from: string;
   to: string;
   killer: Killer;
+  /** What notices is skipped on a host that has none. */
+  needs?: 'sandbox';
 }
 
 export const mutants: Mutant[] = [
@@ -1362,5 +1364,56 @@ export const mutants: Mutant[] = [
     from: 'const mostCharacters = 100_000;',
     to: 'const mostCharacters = 100_000_000;',
     killer: { test: 'test/api/forged', named: 'numbers that are longer' },
+  },
+  {
+    name: 'builds-in-a-sandbox',
+    without: 'running a build in the sandbox that was made for it',
+    file: 'activities/build.ts',
+    from: '{ ...target.build, argv: inside.argv, shown',
+    to: '{ ...target.build, argv, shown',
+    killer: { test: 'test/workflows/build', named: 'finds no key' },
+    needs: 'sandbox',
+  },
+  {
+    name: 'hooks-without-the-keys',
+    without: 'hiding the state directory from hooks',
+    file: 'activities/build.ts',
+    from: "command.own || what === 'build' ? [] : sandbox.hook(target, cwd)",
+    to: "command.own || what === 'build' || target ? [] : sandbox.hook(target, cwd)",
+    killer: { test: 'test/workflows/build', named: 'a hook does not see' },
+    needs: 'sandbox',
+  },
+  {
+    name: 'a-sandbox-as-demanded',
+    without: 'building nothing without a sandbox where one is demanded',
+    file: 'activities/build.ts',
+    from: "target.requireSandbox && sandbox.kind === 'none'",
+    to: "target.requireSandbox && sandbox.kind !== 'none'",
+    killer: { test: 'test/workflows/build', named: 'demands one' },
+  },
+  {
+    name: 'keys-under-what-is-shown',
+    without: 'covering the state directory in what a target lets its builds see',
+    file: 'activities/sandbox-view.ts',
+    from: '  return [\n    stateDir,\n',
+    to: '  return [\n    ...(stateDir ? [] : [stateDir]),\n',
+    killer: { test: 'test/activities/process', named: 'shows what it names' },
+    needs: 'sandbox',
+  },
+  {
+    name: 'tried-from-inside',
+    without: 'believing a sandbox only after a try from inside',
+    file: 'activities/sandbox.ts',
+    from: 'if (wrong.length > 0) throw',
+    to: 'if (wrong.length > 99) throw',
+    killer: { test: 'test/activities/process', named: 'keep nothing from a build' },
+  },
+  {
+    name: 'hosts-say-their-sandbox',
+    without: 'keeping what a runner says of the sandbox of its host',
+    file: 'db/sandboxes.ts',
+    from: "    .where({ target })\n    .whereNotNull('sandbox')",
+    to: "    .where({ target })\n    .whereNull('sandbox')",
+    killer: { test: 'test/api/runners', named: 'keep builds in' },
   },
 ];

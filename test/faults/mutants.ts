@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } f
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { beginRun } from '../helpers/guardian.cjs';
+import { hasSandbox, hidesFromHooks } from '../helpers/sandboxes';
 import { mutants, type Killer, type Mutant } from './mutant-list';
 
 /**
@@ -13,13 +14,17 @@ const copy = resolve('.mutants');
 
 function main(): number {
   const { values } = parseArgs({ options: { only: { type: 'string' }, keep: { type: 'boolean' } } });
-  const chosen = mutants.filter(({ name }) => values.only === undefined || name === values.only);
-  if (chosen.length === 0) {
+  const asked = mutants.filter(({ name }) => values.only === undefined || name === values.only);
+  if (asked.length === 0) {
     console.error(
       `There is no mutant ${values.only}. There are: ${mutants.map(({ name }) => name).join(', ')}.`,
     );
     return 2;
   }
+  const here = hasSandbox && hidesFromHooks;
+  for (const { name, needs } of asked)
+    if (needs && !here) console.log(`skipped   ${name}: this host has no ${needs}`);
+  const chosen = asked.filter(({ needs }) => !needs || here);
   beginRun();
   makeCopy();
   console.log(`${chosen.length} safeguards. First what watches over them, with nothing removed:`);
