@@ -5,6 +5,7 @@ import { badInput, SignalboxError } from '../domain/errors';
 import { fit } from '../domain/input';
 import { progressText, type MirrorProgress } from '../domain/mirror';
 import { isHash, isWholeHash, revisionForm, whyNoRevision } from '../domain/revision';
+import { sentences } from '../domain/sentences';
 import { checkOut } from './checkout';
 import { defaultStallMs, git, GitError, GitHung } from './git-command';
 import { createMirrors } from './mirrors';
@@ -113,7 +114,10 @@ export function createSource(folder: string, limits: { stallMs?: number } = {}):
       if (!(thrown instanceof GitHung)) throw thrown;
       throw new SignalboxError(
         'repository-unreachable',
-        `The repository of ${target} could not be read in time: ${thrown.stderr}. Try again; when it stays so, ship a smaller change.`,
+        sentences(
+          `The repository of ${target} could not be read in time: ${thrown.stderr}`,
+          'Try again; when it stays so, ship a smaller change',
+        ),
       );
     }
   };

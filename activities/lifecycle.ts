@@ -253,7 +253,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     if (row.run_id !== runId && !(await sameChain(deps.temporal, row.owner, row.run_id, runId))) {
       const why = `${rowKey(row)} was begun by another workflow of this id, and is ${row.status}. What was signed once is begun once`;
       await heard.refuse('start', rowKey(row), message, why);
-      throw ApplicationFailure.nonRetryable(`Refused: ${why}. Nothing was changed.`, 'Forged');
+      throw ApplicationFailure.nonRetryable(sentences(`Refused: ${why}`, 'Nothing was changed'), 'Forged');
     }
     return {
       promotion: row.promotion,

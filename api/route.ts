@@ -7,6 +7,7 @@ import type { z } from 'zod';
 import { badInput, SignalboxError } from '../domain/errors';
 import { whyUnfit } from '../domain/input';
 import { may, permissions, whyMayNot, type Permission } from '../domain/permissions';
+import { sentences } from '../domain/sentences';
 import { problemText, problemsOf } from '../domain/strict';
 import type { Db, Tx } from '../db/connect';
 import { claim, release, remember, renew, renewEveryMs, type Remembered } from '../db/idempotency';
@@ -241,7 +242,7 @@ function parse(schema: z.ZodType | undefined, input: unknown, what: string): nev
   const parsed = schema.safeParse(input);
   if (parsed.success) {
     const why = whyUnfit(parsed.data);
-    if (why) throw badInput(`The ${what} is not valid. ${why}.`);
+    if (why) throw badInput(sentences(`The ${what} is not valid`, why));
     return parsed.data as never;
   }
   const problems = problemsOf(parsed.error, input);

@@ -2,6 +2,7 @@ import { parse } from 'csv-parse';
 import { stringify } from 'csv-stringify/sync';
 import { badInput, SignalboxError } from '../errors';
 import { whyTooMuch } from '../input';
+import { sentences } from '../sentences';
 import { problemText, problemsOf } from '../strict';
 import { importedItem, type ImportedItem, type ItemView, type Mapping } from './schemas';
 
@@ -132,7 +133,7 @@ async function csvRows(content: string): Promise<{ columns: string[]; rows: Row[
 
 function jsonRows(content: string): { columns: string[]; rows: Row[] } {
   const why = whyTooMuch(content, mostValues);
-  if (why) throw badInput(`The file ${why}.`);
+  if (why) throw badInput(sentences(`The file ${why}`));
   let entries: unknown;
   try {
     entries = JSON.parse(content.replace(/^\uFEFF/, ''));
