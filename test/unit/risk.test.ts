@@ -75,7 +75,8 @@ it.each([
   const touched = await touchedBy(['*.sql', match, '*.ddl'], ['a.sql', path], 1_000);
   clearInterval(others);
   expect(touched[0]).toEqual({ first: 'a.sql', count: 1 });
-  expect(answered).toBeGreaterThan(5);
+  // Not once, were it matched here.
+  expect(answered).toBeGreaterThan(0);
   if (touched[1] !== 'late') return expect(touched[1]).toEqual({ first: undefined, count: 0 });
   const policy = policyOf(`, risk: { base: low, paths: [{ match: "${match}", risk: high }] }`);
   expect(riskOf(policy, facts({ files: [file(path)] }), [touched[1]])).toEqual({
