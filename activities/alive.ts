@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { recordSummaries } from '../domain/record-acts';
+import { wrapped } from './wrapped';
 
 const heartbeatMs = 1_000;
 
@@ -16,11 +17,6 @@ export async function beating<T>(work: () => Promise<T>): Promise<T> {
 
 /** Of a worker's activities, those that write the record beat. Steps do so themselves, with their trouble. */
 export const alive = <A extends object>(activities: A): A =>
-  Object.fromEntries(
-    Object.entries(activities as Record<string, (...args: unknown[]) => Promise<unknown>>).map(
-      ([name, run]) => [
-        name,
-        name in recordSummaries ? (...args: unknown[]) => beating(() => run(...args)) : run,
-      ],
-    ),
-  ) as A;
+  wrapped(activities, (run, name) =>
+    name in recordSummaries ? (...args) => beating(() => run(...args)) : run,
+  );

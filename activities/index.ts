@@ -1,4 +1,4 @@
-import { ApplicationFailure, Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/activity';
 import type { Db } from '../db/connect';
 import { NotOwner } from '../db/deployments';
 import { knownIncarnation } from '../db/installation';
@@ -15,13 +15,14 @@ import { createHeard } from './heard';
 import { createHealthCheck, createVerifyRollback } from './health-check';
 import { createLifecycle } from './lifecycle';
 import { createNotifyActivities } from './notify';
-import { ofWorkflows } from './orders';
+import { ofWorkflows, orderedBy } from './orders';
 import { createRetention } from './retention';
 import { createStepRunner } from './step';
 import { createTraces } from './traces';
 import { createWindowActivities } from './windows';
 import { createMigrate, createSwap } from './swap';
 import { createRestoreData, createTakeOut, createUndoSwap } from './undo';
+import { wrapped } from './wrapped';
 
 /** The steps on a target, on whichever host they run. */
 export function createSteps(deps: TargetDeps) {
@@ -47,24 +48,21 @@ export type Steps = ReturnType<typeof createSteps>;
  * worker. Recovery then looks at the target.
  */
 const ofOwner = <A extends object>(db: Db, activities: A): A =>
-  Object.fromEntries(
-    Object.entries(activities as Record<string, (...args: unknown[]) => Promise<unknown>>).map(
-      ([name, run]) => [
-        name,
-        (...args: unknown[]) =>
-          run(...args).catch(async (thrown: unknown) => {
-            if (thrown instanceof NotOwner || (thrown instanceof NotMoved && (await isFurther(db, thrown))))
-              throw ApplicationFailure.nonRetryable(thrown.message, 'Superseded');
-            throw thrown;
-          }),
-      ],
-    ),
-  ) as A;
+  wrapped(
+    activities,
+    (run) =>
+      (...args) =>
+        run(...args).catch(async (thrown: unknown) => {
+          if (thrown instanceof NotOwner || (thrown instanceof NotMoved && (await isFurther(db, thrown))))
+            throw ApplicationFailure.nonRetryable(thrown.message, 'Superseded');
+          throw thrown;
+        }),
+  );
 
 /** Nobody but its workflow moves an attempt: one that is elsewhere never gets to where that believes it to be. */
 async function isFurther(db: Db, { machine }: NotMoved): Promise<boolean> {
   if (machine === 'deployment') return true;
-  const { workflowId } = Context.current().info.workflowExecution!;
+  const { workflowId } = orderedBy();
   return incarnationOf(workflowId) !== (await knownIncarnation(db));
 }
 

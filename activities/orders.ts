@@ -2,6 +2,7 @@ import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { verdict } from './causes';
+import { wrapped } from './wrapped';
 
 /**
  * Whoever reaches Temporal can order any activity, of any worker or runner, with any input. So an order is only a number:
@@ -18,21 +19,14 @@ export const forged = (why: string) =>
 export const orderedBy = () => Context.current().info.workflowExecution!;
 
 export const ofWorkflows = <A extends object>(activities: A, log: Logger): A =>
-  Object.fromEntries(
-    Object.entries(activities as Record<string, (...args: unknown[]) => Promise<unknown>>).map(
-      ([name, run]) => [
-        name,
-        async (...args: unknown[]) => {
-          const { info } = Context.current();
-          if (info.workflowExecution) return run(...args);
-          log.warn({ activity: name, id: info.activityId }, 'refused an activity that no workflow orders');
-          throw forged(
-            `${name} was ordered by itself, as "${info.activityId}", and by no workflow that is recorded.`,
-          );
-        },
-      ],
-    ),
-  ) as A;
+  wrapped(activities, (run, name) => async (...args) => {
+    const { info } = Context.current();
+    if (info.workflowExecution) return run(...args);
+    log.warn({ activity: name, id: info.activityId }, 'refused an activity that no workflow orders');
+    throw forged(
+      `${name} was ordered by itself, as "${info.activityId}", and by no workflow that is recorded.`,
+    );
+  });
 
 /** Of what a step is told only this is used, and held against the record: the key names a folder. */
 const order = z.looseObject({
