@@ -23,14 +23,7 @@ export async function workflowNow(
   workflowId: string,
   runId?: string,
 ): Promise<WorkflowNow> {
-  const described = (run?: string) =>
-    temporal.workflow
-      .getHandle(workflowId, run)
-      .describe()
-      .catch((thrown: unknown) => {
-        if (thrown instanceof WorkflowNotFoundError) return undefined;
-        throw thrown;
-      });
+  const described = (run?: string) => descriptionOf(temporal, workflowId, run);
   const latest = await described();
   const known = runId === undefined || runId === latest?.runId ? latest : await described(runId);
   const now = known && latest && chainOf(known) === chainOf(latest) ? latest : known;
@@ -53,19 +46,19 @@ export const lost = async (
 
 /** Whether two runs of a workflow are of one chain: one continued, or was reset, to the other. False when one is gone. */
 export async function sameChain(temporal: Client, workflowId: string, ...runs: [string, string]) {
-  const [one, other] = await Promise.all(
-    runs.map((run) =>
-      temporal.workflow
-        .getHandle(workflowId, run)
-        .describe()
-        .catch((thrown: unknown) => {
-          if (thrown instanceof WorkflowNotFoundError) return undefined;
-          throw thrown;
-        }),
-    ),
-  );
+  const [one, other] = await Promise.all(runs.map((run) => descriptionOf(temporal, workflowId, run)));
   return one !== undefined && other !== undefined && chainOf(one) === chainOf(other);
 }
+
+/** Undefined when Temporal knows no such run. */
+const descriptionOf = (temporal: Client, workflowId: string, run?: string) =>
+  temporal.workflow
+    .getHandle(workflowId, run)
+    .describe()
+    .catch((thrown: unknown) => {
+      if (thrown instanceof WorkflowNotFoundError) return undefined;
+      throw thrown;
+    });
 
 /** Id of the first run of its chain: kept when it continues as new and when it is reset. */
 const chainOf = ({ raw, runId }: WorkflowExecutionDescription) =>
