@@ -1,9 +1,8 @@
-import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { z } from 'zod';
 import { triggers } from '../domain/machines';
 import { whyNotSaid, type WordKind } from '../domain/words';
-import { recordAudit } from '../db/audit';
+import { recordRefused } from '../db/audit';
 import { deploymentById, rowKey, type DeploymentRow } from '../db/deployments';
 import { whyMayNotNow } from '../db/people';
 import { refuseWord, wordById, wordSaid, type WordRow } from '../db/words';
@@ -19,6 +18,7 @@ import type {
 } from '../workflows/messages';
 import { failpoint } from '../domain/failpoint';
 import type { Deps } from './deps';
+import { orderedBy } from './orders';
 import { sentences } from '../domain/sentences';
 
 /**
@@ -84,18 +84,13 @@ const title: Record<Purpose, string> = {
 };
 
 export function createHeard(deps: Deps) {
-  const me = () => Context.current().info.workflowExecution!.workflowId;
+  const me = () => orderedBy().workflowId;
 
   /** Records that something was said that changes nothing. @param subject the key of what it was about. */
   async function refuse(purpose: Purpose, subject: string, message: unknown, why: string): Promise<void> {
     deps.log.warn({ workflow: me(), purpose, why }, `refused a ${title[purpose]}; nothing was changed`);
-    await recordAudit(deps.db, {
-      actor: 'unknown',
-      action: 'signal.refused',
-      subject,
-      why: sentences(`A ${title[purpose]} for ${me()} was refused: ${why}`),
-      after: { claims: shown(message) },
-    });
+    const told = sentences(`A ${title[purpose]} for ${me()} was refused: ${why}`);
+    await recordRefused(deps.db, subject, told, { claims: shown(message) });
   }
 
   /** What was said, if the API said it; otherwise it is recorded as refused. */
@@ -131,7 +126,7 @@ export function createHeard(deps: Deps) {
 
   /** One that Temporal begins again by itself would be refused again and again. */
   async function endCron(): Promise<void> {
-    const { workflowId, runId } = Context.current().info.workflowExecution!;
+    const { workflowId, runId } = orderedBy();
     const begun = await begunAs(deps.temporal, workflowId, runId);
     if (!begun?.cron) return;
     await deps.temporal.workflow

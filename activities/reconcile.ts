@@ -3,7 +3,7 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
 import { databaseNow } from '../db/clock';
-import { recordAudit } from '../db/audit';
+import { recordAudit, recordRefused } from '../db/audit';
 import {
   decide,
   endedUnfollowed,
@@ -253,7 +253,7 @@ export function createReconcileActivities(deps: Deps) {
       isOurs: (input: unknown) =>
         Object.entries(numbers).every(([name, value]) => (input as typeof numbers | null)?.[name] === value),
       isRecorded: () => Promise.resolve(false),
-      told: (why: string) => recordAudit(db, { actor: 'unknown', action: 'signal.refused', subject, why }),
+      told: (why: string) => recordRefused(db, subject, why),
     };
   }
 

@@ -17,7 +17,7 @@ import {
   reasonBody,
   reviewBody,
 } from '../domain/schemas';
-import { recordAudit } from '../db/audit';
+import { recordRefused } from '../db/audit';
 import { carriedItems, whyItemsBlocked } from '../db/backlog/delivery';
 import { edit, revise } from '../db/change-content';
 import type { Tx } from '../db/connect';
@@ -313,8 +313,7 @@ export async function submitChangeRequest(deps: ApiDeps, row: ChangeRequestRow, 
   await startOwn(deps.temporal, 'changeRequest', options, {
     isOurs: (input) => deps.keyring.whyForged('submit', options.workflowId, input) === undefined,
     isRecorded: async () => (await findChangeRequest(db, row.id))!.submission >= submission,
-    told: (why) =>
-      recordAudit(db, { actor: 'unknown', action: 'signal.refused', subject: changeRequestKey(row.id), why }),
+    told: (why) => recordRefused(db, changeRequestKey(row.id), why),
   });
   const read = async () => {
     const now = (await findChangeRequest(db, row.id))!;

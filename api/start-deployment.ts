@@ -4,7 +4,7 @@ import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
 import type { Trigger } from '../domain/machines';
 import type { DeploymentView } from '../domain/schemas';
-import { recordAudit } from '../db/audit';
+import { recordRefused } from '../db/audit';
 import { rebind } from '../db/change-content';
 import { attemptThatDeployed, findDeployment } from '../db/deployments';
 import { knownIncarnation } from '../db/installation';
@@ -138,7 +138,7 @@ async function start(
       isOurs: (input) => keyring.whyForged('start', workflowId, input) === undefined,
       // One that ended before its admission (terminated, say) wrote nothing: its number is still free.
       isRecorded: async () => (await findDeployment(db, request.promotion, request.attempt)) !== undefined,
-      told: (why) => recordAudit(db, { actor: 'unknown', action: 'signal.refused', subject: key, why }),
+      told: (why) => recordRefused(db, key, why),
     },
   );
 }

@@ -40,6 +40,10 @@ export const recordAudit = (tx: Tx, e: AuditEvent) =>
     e.request ?? null,
   ]);
 
+/** That something was found, or said, by somebody who is not Signalbox, and changed nothing. @param subject what it was about. */
+export const recordRefused = (tx: Tx, subject: string, why: string, after?: unknown) =>
+  recordAudit(tx, { actor: 'unknown', action: 'signal.refused', subject, why, after });
+
 const batch = 1_000;
 
 /** Seals everything that was written so far. @returns how many entries it sealed. */
@@ -176,17 +180,23 @@ export async function verifyAudit(
  * lost that head. What is told to the outside must never contradict what was told before.
  */
 export async function whyNotFrom(tx: Tx, known: Head, whyForged: WhyForged): Promise<string | undefined> {
-  const row = (await tx('audit').where({ seq: known.seq }).first('hash')) as { hash: string } | undefined;
-  if (row?.hash === known.hash) return undefined;
-  const said = (await tx('audit').where({ action: restoredAction }).orderBy('id').select('seq', 'entry')) as {
-    seq: number;
-    entry: string;
-  }[];
+  const hash = await hashAt(tx, known.seq);
+  if (hash === known.hash) return undefined;
+  const said = await restoresSaid(tx);
   if (said.some(({ seq, entry }) => explains(restoredOf(seq, entry, whyForged), known.seq))) return undefined;
-  return row
+  return hash !== undefined
     ? `entry ${known.seq} of the audit trail is not the one whose hash was exported: the chain was written again`
     : `entry ${known.seq} of the audit trail was exported and is gone: its tail was cut off`;
 }
+/** The hash of a sealed entry; undefined when there is none. */
+export const hashAt = async (tx: Tx, seq: number): Promise<string | undefined> =>
+  ((await tx('audit').where({ seq }).first('hash')) as { hash: string } | undefined)?.hash;
+/** What the trail says of restores, in order; whether a worker said so is not looked at. */
+export const restoresSaid = async (tx: Tx) =>
+  (await tx('audit').where({ action: restoredAction }).orderBy('id').select('seq', 'entry')) as {
+    seq: number;
+    entry: string;
+  }[];
 /** Whether a worker signed that a restore lost this entry. */
 const explains = ({ unsigned, head, lost }: RestoredAt, seq: number): boolean =>
   unsigned === undefined && lost !== null && seq > (head?.seq ?? 0) && seq <= lost.seq;

@@ -1,7 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { failpoint } from '../domain/failpoint';
 import { incarnationNumber, nextIncarnation, whyMoved, type Place } from '../domain/incarnation';
-import { auditHead, recordAudit, restoredAction, type Head, type Restored } from './audit';
+import {
+  auditHead,
+  hashAt,
+  recordAudit,
+  restoredAction,
+  restoresSaid,
+  type Head,
+  type Restored,
+} from './audit';
 import type { Db, Tx } from './connect';
 import { leap } from './fences';
 import { sentences } from '../domain/sentences';
@@ -162,9 +170,7 @@ export async function markNow(db: Db): Promise<Mark | undefined> {
 
 /** Whether the trail lacks what was exported. */
 async function isBehind(tx: Tx, mark: Mark | undefined): Promise<boolean> {
-  if (!mark) return false;
-  const row = (await tx('audit').where({ seq: mark.seq }).first('hash')) as { hash: string } | undefined;
-  return row?.hash !== mark.hash;
+  return mark !== undefined && (await hashAt(tx, mark.seq)) !== mark.hash;
 }
 
 /** Another worker noted the restore, and knew of fewer entries that are gone than this one. */
@@ -191,10 +197,7 @@ const say = (tx: Tx, what: Restored, sign: SignRestored, why: string, before?: o
   });
 
 async function restores(tx: Tx): Promise<Restored[]> {
-  const rows = (await tx('audit').where({ action: restoredAction }).orderBy('id').select('entry')) as {
-    entry: string;
-  }[];
-  return rows.map(({ entry }) => {
+  return (await restoresSaid(tx)).map(({ entry }) => {
     const { installation, incarnation, head, lost } = (JSON.parse(entry) as { after: Restored }).after;
     return { installation, incarnation, head, lost };
   });

@@ -2,7 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { NotificationsConfig } from '../domain/service-config';
 import type { Db } from '../db/connect';
-import { recordAudit } from '../db/audit';
+import { recordRefused } from '../db/audit';
 import {
   deliveriesToHandOver,
   deliveryToMake,
@@ -64,13 +64,7 @@ export async function startNotifier(options: {
       {
         isOurs: (input) => (input as DeliveryRequest | undefined)?.delivery === row.id,
         isRecorded: async () => (await deliveryToMake(db, row.id, row.round)) === undefined,
-        told: (why) =>
-          recordAudit(db, {
-            actor: 'unknown',
-            action: 'signal.refused',
-            subject: `notification ${row.id}`,
-            why,
-          }),
+        told: (why) => recordRefused(db, `notification ${row.id}`, why),
       },
     );
     await handedOver(db, row);
