@@ -1,4 +1,3 @@
-import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { z } from 'zod';
 import { changeRequestKey } from '../domain/keys';
@@ -94,7 +93,7 @@ export function createChangeRequestActivities(deps: Deps, heard: Heard) {
     const said = submission.safeParse(input);
     if (!said.success) return false;
     const row = await findChangeRequest(db, said.data.changeRequest);
-    const { workflowId } = Context.current().info.workflowExecution!;
+    const { workflowId } = orderedBy();
     return (
       row !== undefined &&
       row.submission === said.data.submission &&

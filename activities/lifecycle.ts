@@ -1,4 +1,4 @@
-import { ApplicationFailure, Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { SignalDefinition } from '@temporalio/common';
 import type { TargetConfig } from '../domain/config';
@@ -44,6 +44,7 @@ import type { Deps } from './deps';
 import type { Heard } from './heard';
 import { look, noteLive } from './look';
 import { sameChain, workflowNow } from './lost';
+import { orderedBy } from './orders';
 import { demandPresent } from './present';
 import { targetOf } from './step';
 import { tidyTarget } from './tidy';
@@ -101,7 +102,7 @@ export type LaneNews =
 /** The transactions by which a deployment's workflow writes the record. Each may be repeated. */
 export function createLifecycle(deps: Deps, heard: Heard) {
   const { db } = deps;
-  const me = () => Context.current().info.workflowExecution!.workflowId;
+  const me = () => orderedBy().workflowId;
   const owned = <T>(work: (owner: string) => Promise<T>): Promise<T> => work(me());
   /** Signals a workflow, if it is still there. */
   const signalled = (workflowId: string, signal: SignalDefinition) =>
@@ -224,7 +225,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
     deployment: number,
     resumes: boolean,
   ): Promise<{ why?: string; resumes?: boolean }> {
-    const { workflowId, runId } = Context.current().info.workflowExecution!;
+    const { workflowId, runId } = orderedBy();
     const refusal = (why: string) => ApplicationFailure.nonRetryable(why, 'NothingToRecover');
     const row = await findDeploymentById(db, deployment);
     if (!row) throw refusal('There is no such attempt.');
@@ -249,7 +250,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
    * gone by now. It has to be of the chain of runs in which it was admitted. @throws a failure that ends the workflow.
    */
   async function continued(row: DeploymentRow, message: unknown): Promise<DeploymentRequest> {
-    const { runId } = Context.current().info.workflowExecution!;
+    const { runId } = orderedBy();
     if (row.run_id !== runId && !(await sameChain(deps.temporal, row.owner, row.run_id, runId))) {
       const why = `${rowKey(row)} was begun by another workflow of this id, and is ${row.status}. What was signed once is begun once`;
       await heard.refuse('start', rowKey(row), message, why);
@@ -421,7 +422,7 @@ export function createLifecycle(deps: Deps, heard: Heard) {
       origin?: string;
       words?: WaitingWord[];
     }> {
-      const { workflowId, runId } = Context.current().info.workflowExecution!;
+      const { workflowId, runId } = orderedBy();
       const before = await lostBefore(deployment, resumes);
       const why = before.why ?? lostHow;
       const { row, began, round, origin } = await takeOver(db, deployment, workflowId, runId, why);

@@ -1,8 +1,9 @@
-import { ApplicationFailure, Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/activity';
 import type { Db } from '../db/connect';
 import { ownedBy } from '../db/deployments';
 import { knownIncarnation } from '../db/installation';
 import { incarnationOf } from '../domain/incarnation';
+import { orderedBy } from './orders';
 
 /**
  * A workflow that was started before the database was restored, and that the record does not know, begins nothing: its
@@ -10,7 +11,7 @@ import { incarnationOf } from '../domain/incarnation';
  * @throws a failure that ends the workflow.
  */
 export async function demandPresent(db: Db): Promise<void> {
-  const { workflowId } = Context.current().info.workflowExecution!;
+  const { workflowId } = orderedBy();
   const incarnation = await knownIncarnation(db);
   if (incarnationOf(workflowId) === incarnation || (await ownedBy(db, [workflowId])).length > 0) return;
   throw ApplicationFailure.nonRetryable(
