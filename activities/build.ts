@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { constants, hostname } from 'node:os';
 import { join } from 'node:path';
+import type { TargetConfig } from '../domain/config';
 import { messageOf } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { buildRecipe } from '../db/digest';
@@ -10,6 +11,7 @@ import type { TargetDeps } from './deps';
 import { heldIn } from './drivers/numbers';
 import { fenced } from './fence';
 import { privateUmask, releaseUmask, runCommand, type CommandEnd } from './process';
+import type { Sandbox } from './sandbox';
 import { FaultError, scarcity, tryAgainCode, verdict, type FaultCause } from './causes';
 import { cancelled, type RunStep, type StepContext, type StepInput } from './step';
 import { sentences } from '../domain/sentences';
@@ -116,11 +118,17 @@ export const createBuild =
 
 /** What was asked for at the start may have been lost since, or the targets file may say something else by now. */
 function demandSandbox({ target, sandbox }: StepContext): void {
-  if (target.requireSandbox && sandbox.kind === 'none')
-    throw verdict('BuildFailed', sentences(whyNoSandbox(target.name), sandbox.said));
+  const why = whyRefused(target, sandbox);
+  if (why !== undefined) throw verdict('BuildFailed', why);
 }
-export const whyNoSandbox = (target: string) =>
-  `${target} demands that its builds run in a sandbox (requireSandbox), and this host has none; nothing was built`;
+/** Why this host builds nothing for a target; undefined when it does. */
+export const whyRefused = ({ name, requireSandbox }: TargetConfig, sandbox: Sandbox): string | undefined =>
+  requireSandbox && sandbox.kind === 'none'
+    ? sentences(
+        `${name} demands that its builds run in a sandbox (requireSandbox), and this host has none; nothing was built`,
+        sandbox.said,
+      )
+    : undefined;
 
 const runFenced = join(__dirname, 'drivers', 'run-fenced.js');
 /** Exit code by which it says that a higher number has acted; a command may end with it too. */

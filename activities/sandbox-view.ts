@@ -2,7 +2,7 @@ import { existsSync, lstatSync, readFileSync, readlinkSync, realpathSync, statSy
 import { homedir, totalmem } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
 import type { TargetConfig } from '../domain/config';
-import type { Reference } from '../domain/service-config';
+import { fileOf } from '../domain/service-config';
 import type { SandboxSettings } from './sandbox';
 
 /**
@@ -123,15 +123,13 @@ function namesServer(): string[] {
 
 /** What no build may see, wherever it lies. */
 function nobodys({ stateDir, targets, secretFiles = [] }: SandboxSettings): string[] {
-  const file = (reference: Reference | undefined) =>
-    reference && 'file' in reference ? [reference.file] : [];
   return [
     stateDir,
     ...secretFiles,
     ...[...targets().values()].flatMap(({ driver, backup, secrets }) => [
       driver.root,
-      ...(backup.kind === 'files' ? backup.paths : [...file(backup.database), ...file(backup.scratch)]),
-      ...Object.values(secrets).flatMap(file),
+      ...(backup.kind === 'files' ? backup.paths : [...fileOf(backup.database), ...fileOf(backup.scratch)]),
+      ...Object.values(secrets).flatMap(fileOf),
     ]),
   ];
 }

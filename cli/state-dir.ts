@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
 import type { Config } from '../domain/config';
 import type { Role } from '../domain/machines';
-import type { Reference } from '../domain/service-config';
+import { fileOf } from '../domain/service-config';
 import { openKeyring } from '../temporal-config/keys-file';
 import type { Keyring } from '../temporal-config/signing';
 
@@ -52,13 +52,11 @@ export const signingKeysFile = (stateDir: string) =>
   process.env.SIGNALBOX_SIGNING_KEYS_FILE ?? join(stateDir, 'signing-keys.json');
 /** What holds secrets of Signalbox itself, wherever it lies. */
 export const secretFilesOf = ({ api, identity, notifications }: Config, stateDir: string): string[] => {
-  const file = (reference: Reference | undefined) =>
-    reference && 'file' in reference ? [reference.file] : [];
   return [
     signingKeysFile(stateDir),
     ...(api.tls ? [api.tls.key] : []),
-    ...file(identity?.oidc.clientSecret),
-    ...notifications.webhooks.flatMap(({ secret }) => file(secret)),
+    ...fileOf(identity?.oidc.clientSecret),
+    ...notifications.webhooks.flatMap(({ secret }) => fileOf(secret)),
   ];
 };
 /** Opens them; those in the state directory are made when there are none. */

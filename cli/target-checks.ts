@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { whyUnusable } from '../activities/backups/tools';
 import { git, withoutUserinfo } from '../activities/git-command';
-import { whyNoSandbox } from '../activities/build';
+import { whyRefused } from '../activities/build';
 import type { Sandbox } from '../activities/sandbox';
 import { whySecretsMissing } from '../activities/secrets';
 import type { TargetConfig, Targets } from '../domain/config';
@@ -64,11 +64,6 @@ export function createTargetChecks(warn: (line: string) => void, sandbox: Sandbo
     },
     stop: () => asking.abort(),
   };
-}
-
-function whyRefused({ name, requireSandbox }: TargetConfig, sandbox: Sandbox): string | undefined {
-  if (!requireSandbox || sandbox.kind !== 'none') return undefined;
-  return sentences(whyNoSandbox(name), sandbox.said);
 }
 
 /** Programs by which a command becomes somebody else, which nobody can from inside a user namespace. */

@@ -119,6 +119,8 @@ export interface Service {
 export type OidcConfig = z.infer<typeof oidc>;
 export type NotificationsConfig = Service['notifications'];
 export type Reference = z.infer<typeof reference>;
+/** The file in which a secret lies; none when it is in a variable. */
+export const fileOf = (of: Reference | undefined): string[] => (of && 'file' in of ? [of.file] : []);
 
 /** What is wrong with the parts together; undefined when they fit. */
 export function whyUnfit({ api: a, identity: i, notifications: n }: Service): string | undefined {

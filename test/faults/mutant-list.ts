@@ -1387,8 +1387,8 @@ export const mutants: Mutant[] = [
     name: 'a-sandbox-as-demanded',
     without: 'building nothing without a sandbox where one is demanded',
     file: 'activities/build.ts',
-    from: "target.requireSandbox && sandbox.kind === 'none'",
-    to: "target.requireSandbox && sandbox.kind !== 'none'",
+    from: "requireSandbox && sandbox.kind === 'none'",
+    to: "requireSandbox && sandbox.kind !== 'none'",
     killer: { test: 'test/workflows/build', named: 'demands one' },
   },
   {
