@@ -83,6 +83,12 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
       },
     });
 
+  /** What a try says that has lost its step, or whose attempt has ended, is not written. */
+  const whileOpen =
+    <Body extends { try: Try }>(write: (body: Body) => Promise<unknown>) =>
+    async (body: Body) =>
+      (await hasOpen(db, body.try)) ? write(body) : undefined;
+
   return [
     said({
       what: 'hello',
@@ -177,28 +183,26 @@ export function runnerRoutes(deps: ApiDeps): Route[] {
       'Note why a try did not succeed; null when a newer one holds the step',
       runner.troubleBody,
       z.object({ tries: z.number().int(), forMs: z.number() }).nullable(),
-      async (body) => ((await hasOpen(db, body.try)) ? journal.trouble(body.try, body.met) : undefined),
+      whileOpen((body) => journal.trouble(body.try, body.met)),
     ),
     ofTry(
       'overcame',
       'Note that a try has gone on beyond what stopped those before',
       runner.overcameBody,
       z.null(),
-      async (body) => ((await hasOpen(db, body.try)) ? journal.overcame(body.try, body.kept) : undefined),
+      whileOpen((body) => journal.overcame(body.try, body.kept)),
     ),
     ofTry(
       'lines',
       'Append lines to the log of an open step; those of a try that has lost it are not written',
       runner.linesBody,
       z.null(),
-      // What a try says that has lost its step, or whose attempt has ended, is not written there.
-      async (body) => {
-        if (await hasOpen(db, body.try))
-          await journal.append(
-            body.try,
-            body.lines.map((line) => ({ ...line, at: new Date(line.at) })),
-          );
-      },
+      whileOpen((body) =>
+        journal.append(
+          body.try,
+          body.lines.map((line) => ({ ...line, at: new Date(line.at) })),
+        ),
+      ),
       linesLimit,
     ),
     ofTry(

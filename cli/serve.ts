@@ -214,9 +214,9 @@ export const portTaken = (port: number) =>
     `Port ${port} is taken by another program; end that one, or choose another with --port N (0: any free one).`,
   );
 
-/** The worker, which also looks at the targets that the file names when it is read again. */
 const presentEveryMs = 30_000;
 
+/** The worker, which also looks at the targets that the file names when it is read again. */
 export interface ServedWorker extends SignalboxWorker {
   demand: TargetChecks['demand'];
 }

@@ -308,9 +308,9 @@ function whyOutOfTurn(
       );
 }
 
-/** Notes that the request's workflow has followed it to its end. */
 const followedToTheEnd: readonly ChangeRequestStatus[] = ['completed', 'rejected', 'cancelled'];
 
+/** Notes that the request's workflow has followed it to its end. */
 export const markFollowed = (db: Db, id: number) =>
   db('change_requests')
     .where({ id })

@@ -9,7 +9,6 @@ import * as operations from './migrations/005-operations';
 import * as backups from './migrations/006-backups';
 import * as retention from './migrations/007-retention';
 import * as runners from './migrations/008-runners';
-import * as sandboxes from './migrations/034-sandboxes';
 import * as observed from './migrations/010-observed';
 import * as troubles from './migrations/014-troubles';
 import * as installation from './migrations/012-installation';
@@ -26,6 +25,7 @@ import * as wordsSettled from './migrations/027-words-settled';
 import * as authors from './migrations/028-authors';
 import * as ownLogin from './migrations/029-own-login';
 import * as endedStays from './migrations/031-ended-stays';
+import * as sandboxes from './migrations/034-sandboxes';
 import { applicationRole, closeDatabase, grantRights } from './rights';
 
 export type Db = Knex;

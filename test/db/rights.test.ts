@@ -23,16 +23,16 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 const raw = (sql: string, values: unknown[] = []) => database.db.raw(sql, values as never);
-async function submitted(): Promise<number> {
+async function submitted(by = 'carla'): Promise<number> {
   const id = await ship(database.db, {
     target: 'shop',
     title: 'a title',
     revision: 'v1',
     commit: 'c'.repeat(40),
-    shippedBy: 'carla',
+    shippedBy: by,
     change: { type: 'normal', risk: 'low', description: '' },
   });
-  await submit(database.db, id, 1, { by: 'carla' });
+  await submit(database.db, id, 1, { by });
   return id;
 }
 const decision = (id: number, approver: string, more: object = {}) => ({
@@ -495,15 +495,7 @@ describe('a person', () => {
         { name: 'petra', grants: ['contributor'] },
       ]);
     });
-    const id = await ship(database.db, {
-      target: 'shop',
-      title: 't',
-      revision: 'v1',
-      commit: 'c'.repeat(40),
-      shippedBy: 'petra',
-      change: { type: 'normal', risk: 'low', description: '' },
-    });
-    await submit(database.db, id, 1, { by: 'petra' });
+    const id = await submitted('petra');
     expect(await approves(id, 'Petra')).toMatchObject({ counted: false, refusal_code: 'own-change' });
     await expect(database.db('decisions').insert(decision(id, 'Petra'))).rejects.toThrow(/own change/);
     expect(await addPerson(database.db, 'petra', { by: 'ada' })).toBe('petra');
