@@ -25,8 +25,9 @@ export const chainOf = (row: Governed, approvals: Approval[]): ChainState =>
   assess(policyOf(row).levels, approvals);
 
 /**
- * What this person, or who minted their token, had to do with a change: shipped it, requested it, or changed what an approval
- * binds to since the submission before this one. One rule, which the triggers ask as well.
+ * What this person, or who vouches for them, had to do with a change: shipped it, requested it, or ever changed what an
+ * approval binds to. Who minted their token vouches for them, and who minted a token for that one, or linked their account.
+ * One rule, which the triggers ask as well.
  */
 export async function ownPart(
   tx: Tx,

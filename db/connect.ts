@@ -9,6 +9,7 @@ import * as operations from './migrations/005-operations';
 import * as backups from './migrations/006-backups';
 import * as retention from './migrations/007-retention';
 import * as runners from './migrations/008-runners';
+import * as wholeAuthors from './migrations/035-whole-authors';
 import * as observed from './migrations/010-observed';
 import * as troubles from './migrations/014-troubles';
 import * as installation from './migrations/012-installation';
@@ -133,6 +134,7 @@ const migrations: Record<string, Knex.Migration> = {
   '031-ended-stays': endedStays,
   '027-words-settled': wordsSettled,
   '034-sandboxes': sandboxes,
+  '035-whole-authors': wholeAuthors,
 };
 
 const migrationLock = 4_600_001;

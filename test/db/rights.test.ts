@@ -384,7 +384,7 @@ describe('an author', () => {
     expect(said.map(({ actor }) => actor)).toEqual(['bo']);
   });
 
-  it('is who changed the draft, and who changed it before it was submitted again, and nobody from before that', async () => {
+  it('is who changed the draft, and who changed it before it was submitted again, however often', async () => {
     const { db } = database;
     const id = await ship(db, {
       target: 'shop',
@@ -415,7 +415,17 @@ describe('an author', () => {
     await again(2);
     expect(await approves(id, 'rosa', 2)).toMatchObject({ refusal_code: 'own-change' });
     await again(3);
-    expect(await approves(id, 'bo', 3)).toMatchObject({ counted: true });
+    for (const author of ['bo', 'rosa'])
+      expect(await approves(id, author, 3)).toMatchObject({ refusal_code: 'own-change' });
+    expect(await approves(id, 'amir', 3)).toMatchObject({ counted: true });
+  });
+
+  it('vouches for nobody who lets somebody in who approves it', async () => {
+    const id = await submitted();
+    const tokens = database.owner('tokens');
+    await tokens.insert({ token_sha256: `a ${id}`, person: 'bo', roles: ['admin'], minted_by: 'Carla' });
+    expect(await approves(id, 'amir', 1, { mintedBy: 'bo' })).toMatchObject({ refusal_code: 'own-change' });
+    expect(await approves(id, 'amir')).toMatchObject({ counted: true });
   });
 
   it('does not override a window for it; one asked for before is revoked', async () => {
