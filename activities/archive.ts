@@ -1,12 +1,16 @@
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { chmod, lstat, mkdir, open, readdir, readlink, realpath, rename, rm } from 'node:fs/promises';
 import { dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
 import { Transform, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { promisify } from 'node:util';
 import { create, extract, list, type ReadEntry } from 'tar';
 import { verdict } from './causes';
 import { sentences } from '../domain/sentences';
+
+const run = promisify(execFile);
 
 /** Archives of releases: canonical ones, so that equal content has an equal digest. */
 export interface Packed {
@@ -200,4 +204,15 @@ export async function syncPath(path: string): Promise<void> {
   }
 }
 
-export const removeTree = (path: string) => rm(path, { recursive: true, force: true, maxRetries: 3 });
+/** Removes a folder with all that is in it, whatever a build made there. */
+export async function removeTree(path: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true, maxRetries: 3 });
+  } catch (thrown) {
+    const { code = '' } = thrown as NodeJS.ErrnoException;
+    if (!['ENAMETOOLONG', 'EACCES', 'EPERM'].includes(code)) throw thrown;
+    // Nested deeper than a path can be long, or closed even to its owner: these two walk from folder to folder.
+    await run('chmod', ['-R', 'u+rwX', '--', path]).catch(() => undefined);
+    await run('rm', ['-rf', '--', path]);
+  }
+}

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Context } from '@temporalio/activity';
 import { databaseNow } from '../db/clock';
 import { findDeployment } from '../db/deployments';
+import { messageOf } from '../domain/errors';
 import { parseDeploymentKey } from '../domain/keys';
 import { removeTree } from './archive';
 import type { Deps } from './deps';
@@ -14,7 +15,11 @@ import { reap } from './process';
  * Ends and removes what attempts left on this host that nobody will tidy up after: the record does not know them, since the
  * database was restored, or their end is long past. @returns what was done, in plain words.
  */
-export async function removeLeftWork({ db, stateDir }: Pick<Deps, 'db' | 'stateDir'>): Promise<string[]> {
+export async function removeLeftWork({
+  db,
+  stateDir,
+  log,
+}: Pick<Deps, 'db' | 'stateDir' | 'log'>): Promise<string[]> {
   const folder = join(stateDir, 'work');
   const names = existsSync(folder) ? await readdir(folder) : [];
   const now = await databaseNow(db);
@@ -25,7 +30,12 @@ export async function removeLeftWork({ db, stateDir }: Pick<Deps, 'db' | 'stateD
     const row = await findDeployment(db, promotion, attempt);
     if (row && !(row.finished_at && now - row.finished_at.getTime() > tidyingMs)) continue;
     await reap(join(folder, key));
-    await removeTree(join(folder, key));
+    // One that cannot be removed keeps nothing else from being mended.
+    const whyNot = await removeTree(join(folder, key)).catch(messageOf);
+    if (whyNot !== undefined) {
+      log.error({ folder: join(folder, key), why: whyNot }, 'a workspace that was left could not be removed');
+      continue;
+    }
     done.push(
       `The workspace that ${key} left was removed: ${row ? `it ended as ${row.status}` : 'the record does not have it'}.`,
     );

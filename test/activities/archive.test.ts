@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Header } from 'tar';
-import { packCanonical, unpack } from '../../activities/archive';
+import { packCanonical, removeTree, unpack } from '../../activities/archive';
 
 let folder: string;
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'signalbox-archive-'))));
@@ -175,4 +175,23 @@ it('refuses what is larger than it may be', async () => {
   await expect(packCanonical(root, join(folder, 'a.tar'), 500_000)).rejects.toThrow(
     'larger than 500000 bytes',
   );
+});
+
+it('what a build left is removed, however deep it is nested and closed', async () => {
+  const root = join(folder, 'left');
+  mkdirSync(join(root, 'closed', 'inner'), { recursive: true });
+  const before = process.cwd();
+  try {
+    process.chdir(root);
+    for (let depth = 0; depth < 40; depth++) {
+      mkdirSync('n'.repeat(200));
+      process.chdir('n'.repeat(200));
+    }
+  } finally {
+    process.chdir(before);
+  }
+  chmodSync(join(root, 'closed', 'inner'), 0);
+  chmodSync(join(root, 'closed'), 0);
+  await removeTree(root);
+  expect(existsSync(root)).toBe(false);
 });
