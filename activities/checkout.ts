@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SignalboxError } from '../domain/errors';
@@ -99,11 +100,13 @@ async function fetchStored(names: string[], into: string, options: GitOptions): 
     );
 }
 
+const noLink = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const pointer = 'version https://git-lfs';
 async function stillPointers(names: string[], into: string): Promise<string[]> {
   const found: string[] = [];
   for (const name of names) {
-    const file = await open(join(into, name)).catch(() => undefined);
+    // A link may lead to whatever this host has, and what is no file may never answer.
+    const file = await open(join(into, name), noLink).catch(() => undefined);
     if (!file) continue;
     try {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(pointer.length), 0, pointer.length, 0);

@@ -1,4 +1,14 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createSource, git, GitError, type Source } from '../../activities/git';
@@ -131,6 +141,18 @@ it.each(['/no/such/repository', 'ext::sh -c "touch /tmp/owned"'])(
     expect(existsSync('/tmp/owned')).toBe(false);
   },
 );
+
+it('opens nothing of this host that a link of the repository names', async () => {
+  const silent = join(folder, 'silent');
+  execFileSync('mkfifo', [silent]);
+  const linking = await makeRepository(join(folder, 'linking'));
+  linking.write('.gitattributes', 'x filter=lfs\n');
+  symlinkSync(silent, join(linking.folder, 'x'));
+  await linking.commit('one', 'v1');
+  const v1 = await source.resolve('linking', linking.folder, 'v1');
+  await source.checkout('linking', linking.folder, v1, join(folder, 'linked'));
+  expect(existsSync(join(folder, 'linked', '.gitattributes'))).toBe(true);
+});
 
 it('checks out clean, side by side; no hook runs, no submodule is fetched', async () => {
   const v1 = await source.resolve('t', repository, 'v1');
