@@ -44,9 +44,10 @@ afterAll(async () => {
 
 async function running(target: string): Promise<number> {
   const started = await world.start(await world.approved('v1', target));
-  const row = await world.until('it to run', async () => {
+  // Its plan is the last that is written of it before a runner comes.
+  const row = await world.until('it to wait for a runner', async () => {
     const found = await started.row();
-    return found?.status === 'running' ? found : undefined;
+    return found?.status === 'running' && found.plan !== null ? found : undefined;
   });
   return row.id;
 }
