@@ -195,6 +195,18 @@ it('is live; when the stream breaks it polls and says so; it becomes live again 
   await second.close();
 });
 
+it('what could not be read is read again, also where nothing changes any more', async () => {
+  const second = await browser.open();
+  await second.route(/\/log\?/, (route) => route.abort());
+  await second.goto(up.endpoints().signIn);
+  await second.getByRole('link', { name: 'Promotions' }).click();
+  const log = second.getByRole('region', { name: 'Log' });
+  await log.getByText('The log could not be read; that is tried again').waitFor();
+  await second.unroute(/\/log\?/);
+  await log.getByText('made index.html for broken').waitFor();
+  await second.close();
+});
+
 it('everyone watching sees the same, also after a reload and a lost connection', async () => {
   // Buttons say as whom; everyone is the same person here.
   await page.getByLabel('You are').selectOption('carla');

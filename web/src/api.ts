@@ -201,10 +201,19 @@ export function useEventStream(api: Api): boolean {
   return live;
 }
 
+/** Whether a read failed for what may pass: nobody answered, or a server in trouble did. */
+const mayPass = (error: Error | null): boolean =>
+  error !== null && !(error instanceof Problem && error.status < 500 && error.status !== 429);
+/** When to read again: what failed soon, since no change may ever announce it again; else every so many milliseconds. */
+export const again =
+  (everyMs: number | false) =>
+  ({ state }: { state: { error: Error | null } }): number | false =>
+    mayPass(state.error) ? pollMs : everyMs;
+
 /** Reads again on its own every now and then: often without the stream, seldom with it. */
 export function usePolled<T>(key: unknown[], path: string, enabled = true): UseQueryResult<T> {
   const api = useApi();
-  const refetchInterval = useLive() ? livePollMs : pollMs;
+  const refetchInterval = again(useLive() ? livePollMs : pollMs);
   return useQuery({ queryKey: key, queryFn: () => api.read<T>(path), refetchInterval, enabled });
 }
 export const useWipLimits = () => usePolled<WipLimitsView>(['wip-limits'], '/wip-limits');
@@ -255,10 +264,15 @@ export interface LogWindow {
   lines: LogLine[];
   /** Whether lines before the first one shown are left out. */
   cut: boolean;
+  /** Why nothing is known of it. */
+  unread?: string;
 }
 const nothing: LogWindow = { lines: [], cut: false };
 const keepLines = 2_000;
 const keepChars = 2_097_152;
+
+const whyUnread = (error: Error) =>
+  error instanceof Problem ? error.message : 'The log could not be read; that is tried again every 5 s.';
 
 /**
  * The newest lines of a deployment's log, as it grows. Whatever a build writes, the page reads at most two parts
@@ -267,7 +281,7 @@ const keepChars = 2_097_152;
 export function useLog(key: string, running: boolean): LogWindow {
   const api = useApi();
   const live = useLive();
-  const { data } = useQuery({
+  const { data, error } = useQuery({
     queryKey: ['log', key],
     queryFn: async ({ client, queryKey }) => {
       const before = client.getQueryData<LogWindow>(queryKey) ?? nothing;
@@ -276,9 +290,10 @@ export function useLog(key: string, running: boolean): LogWindow {
       if (next.nextCursor === null) return newest([...before.lines, ...next.items]);
       return newest((await logPart(api, key, `after=${last}&limit=${keepLines}&tail=true`)).items);
     },
-    refetchInterval: running ? (live ? livePollMs : pollMs) : false,
+    refetchInterval: again(running && (live ? livePollMs : pollMs)),
   });
-  return data ?? nothing;
+  if (data) return data;
+  return { ...nothing, unread: error ? whyUnread(error) : 'Reading the log ...' };
 }
 /** The part of a log that begins with this line; nothing without one. */
 export function useLogFrom(key: string, from: number | undefined): LogWindow | undefined {
@@ -296,7 +311,7 @@ export function useLogWith(key: string, contains: string, running: boolean): Log
     queryKey: ['log', key, contains],
     queryFn: () => logPart(api, key, `tail=true&limit=500&contains=${encodeURIComponent(contains)}`),
     enabled: contains !== '',
-    refetchInterval: running ? (live ? livePollMs : pollMs) : false,
+    refetchInterval: again(running && (live ? livePollMs : pollMs)),
     placeholderData: (before) => before,
   });
   return contains && data ? { lines: data.items, cut: data.items.length === 500 } : undefined;

@@ -1,5 +1,6 @@
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { createRoot } from 'react-dom/client';
+import { again } from './api';
 import { App } from './app';
 import { start } from './session';
 import './style.css';
@@ -7,7 +8,12 @@ import './style.css';
 const queries = new QueryClient({
   defaultOptions: {
     // Asked whatever the browser thinks of the network: loopback is there without one, and what is away is said at once.
-    queries: { retry: false, refetchOnWindowFocus: true, networkMode: 'always' },
+    queries: {
+      retry: false,
+      refetchOnWindowFocus: true,
+      networkMode: 'always',
+      refetchInterval: again(false),
+    },
     // Never kept until the network is back: what was pressed then is not what somebody wants by then.
     mutations: { retry: false, networkMode: 'always' },
   },

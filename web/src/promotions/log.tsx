@@ -107,7 +107,9 @@ export function Log({ deployment, running }: { deployment: string; running: bool
           </p>
         )}
         {lines.length === 0 && (
-          <p className="muted">{found ? 'No line has this text.' : 'Nothing was written yet.'}</p>
+          <p className="muted">
+            {found ? 'No line has this text.' : (end.unread ?? 'Nothing was written yet.')}
+          </p>
         )}
         {lines.map((line) => (
           <div

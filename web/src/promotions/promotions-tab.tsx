@@ -3,7 +3,7 @@ import { Link, useLocation, useParams, useSearch, useSearchParams } from 'wouter
 import { statesOf } from '../../../domain/machines';
 import type { PromotionView } from '../../../domain/schemas';
 import { useAddress } from '../address';
-import { pollMs, useApi, useLive, useTargets, type Page } from '../api';
+import { again, pollMs, useApi, useLive, useTargets, type Page } from '../api';
 import { labelOf } from '../format';
 import { Targets } from '../targets';
 import { Promotion } from './promotion';
@@ -80,7 +80,7 @@ function useList(asked: string) {
     queryFn: ({ pageParam }) =>
       api.read<Page<PromotionView>>(`/promotions?limit=50&${asked}${pageParam && `&cursor=${pageParam}`}`),
     getNextPageParam: (page) => page.nextCursor ?? undefined,
-    refetchInterval: live ? false : pollMs,
+    refetchInterval: again(live ? false : pollMs),
   });
 }
 
