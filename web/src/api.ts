@@ -281,7 +281,7 @@ const whyUnread = (error: Error) =>
 export function useLog(key: string, running: boolean): LogWindow {
   const api = useApi();
   const live = useLive();
-  const { data, error } = useQuery({
+  const { data, error, refetch } = useQuery({
     queryKey: ['log', key],
     queryFn: async ({ client, queryKey }) => {
       const before = client.getQueryData<LogWindow>(queryKey) ?? nothing;
@@ -292,6 +292,10 @@ export function useLog(key: string, running: boolean): LogWindow {
     },
     refetchInterval: again(running && (live ? livePollMs : pollMs)),
   });
+  // Its end may have been read after the log was.
+  useEffect(() => {
+    if (!running) void refetch({ cancelRefetch: false });
+  }, [running, refetch]);
   if (data) return data;
   return { ...nothing, unread: error ? whyUnread(error) : 'Reading the log ...' };
 }
