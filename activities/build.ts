@@ -16,12 +16,14 @@ import { FaultError, scarcity, tryAgainCode, verdict, type FaultCause } from './
 import { cancelled, type RunStep, type StepContext, type StepInput } from './step';
 import { sentences } from '../domain/sentences';
 
+type BuildDeps = Pick<TargetDeps, 'source' | 'targets' | 'stateDir'>;
+
 /**
  * Build: a clean checkout, the target's command, and the result as a content-addressed archive. The same
  * commit with the same recipe is not built twice. An unreferenced archive harms nobody, so build has no undo.
  */
 export const createBuild =
-  ({ source: repositories }: Pick<TargetDeps, 'source'>, runStep: RunStep) =>
+  ({ source: repositories, targets, stateDir }: BuildDeps, runStep: RunStep) =>
   (input: StepInput): Promise<{ release: string }> =>
     runStep('build', ['running'], input, async (context) => {
       const { target, room, note } = context;
@@ -40,7 +42,9 @@ export const createBuild =
       await mkdir(temporary, { recursive: true });
       note(`build: checking out ${commit}`);
       try {
-        await repositories.checkout(target.name, target.repository, commit, source, context.signal);
+        const others = [...targets().values()].filter(({ name }) => name !== target.name);
+        const origin = { ...target, closed: [stateDir], others };
+        await repositories.checkout(origin, commit, source, context.signal);
       } catch (thrown) {
         if (context.signal.aborted) throw cancelled();
         throw thrown;

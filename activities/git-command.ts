@@ -19,6 +19,8 @@ export interface GitOptions {
   mark?: string;
   /** Of the files that it makes; left out: that of this process. */
   umask?: number;
+  /** The only ones by which it may reach a repository; left out: as its configuration says. */
+  protocols?: readonly string[];
   /** Hears each line of progress. */
   onProgress?(line: string): void;
 }
@@ -39,7 +41,8 @@ const harmless = [
   ['protocol.ext.allow', 'never'],
   ['advice.detachedHead', 'false'],
   ['gc.auto', '0'],
-  // The operator names the repository in the targets file; whose files they are does not matter for reading.
+  // Mirrors and checkouts are Signalbox's own, whoever made their volume. What serves a repository on a path is a process of
+  // its own, which asks the operator's configuration alone: its owner could have it name what others may not read.
   ['safe.directory', '*'],
 ].flatMap(([key, value]) => ['-c', `${key}=${value}`]);
 
@@ -49,6 +52,17 @@ const passed =
 
 /** URLs without user and password. */
 export const withoutUserinfo = (text: string): string => text.replace(/:\/\/[^\s/@'"]*@/g, '://');
+
+/**
+ * What to do about a repository of another user, which git does not serve; empty: that is not why.
+ * @param stderr of a git on this host: of another one says the same, and is asked about there.
+ */
+export function whoseAdvice(stderr: string): string {
+  const [, path] = /dubious ownership in repository at '([^\n]*)'/.exec(stderr) ?? [];
+  return path
+    ? ` It belongs to another user of this host, who could have Signalbox read what else it names. To read it all the same, run as the user of this process: git config --global --add safe.directory ${path}.`
+    : '';
+}
 
 /** git said no, or was ended by a signal. */
 export class GitError extends Error {
@@ -85,6 +99,7 @@ export async function git(args: string[], options: GitOptions = {}): Promise<str
         GIT_HTTP_LOW_SPEED_LIMIT: '1',
         GIT_HTTP_LOW_SPEED_TIME: lowSpeedSeconds,
         ...(mark ? { [MARK]: mark } : {}),
+        ...(options.protocols ? { GIT_ALLOW_PROTOCOL: options.protocols.join(':') } : {}),
       },
       // Without a terminal ssh and credential helpers cannot wait for somebody to type.
       detached: true,

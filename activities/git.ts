@@ -9,6 +9,7 @@ import { sentences } from '../domain/sentences';
 import { checkOut } from './checkout';
 import { defaultStallMs, git, GitError, GitHung } from './git-command';
 import { createMirrors } from './mirrors';
+import type { Origin } from './origins';
 
 export { git, GitError, withoutUserinfo } from './git-command';
 
@@ -31,14 +32,8 @@ export interface Source {
   ): Promise<MirrorProgress | undefined>;
   /** What `to` brings over `from`; over nothing when that is null or not in the repository any more. */
   compare(target: string, repository: string, from: string | null, to: string): Promise<Comparison>;
-  /** Checks a commit out into an empty folder, with its submodules and what Git LFS keeps. @throws commit-gone; not-whole; repository-unreachable. */
-  checkout(
-    target: string,
-    repository: string,
-    commit: string,
-    folder: string,
-    signal?: AbortSignal,
-  ): Promise<void>;
+  /** Checks a commit out into an empty folder, with its submodules and what Git LFS keeps, from where its target lets them come from. @throws commit-gone; not-whole; repository-unreachable. */
+  checkout(origin: Origin, commit: string, folder: string, signal?: AbortSignal): Promise<void>;
   /** Ends what runs. */
   close(): Promise<void>;
 }
@@ -198,9 +193,9 @@ export function createSource(folder: string, limits: { stallMs?: number } = {}):
         lines: files.reduce((sum, file) => sum + size(file), 0),
       };
     },
-    async checkout(target, repository, commit, into, signal) {
-      const mirror = await mirrorWith(target, repository, commit, signal);
-      await checkOut({ mirror, repository, commit }, into, { signal, stallMs, mark: into });
+    async checkout(origin, commit, into, signal) {
+      const mirror = await mirrorWith(origin.name, origin.repository, commit, signal);
+      await checkOut({ mirror, commit, origin }, into, { signal, stallMs, mark: into });
     },
   };
 }

@@ -2,8 +2,9 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SignalboxError } from '../domain/errors';
+import { isPath } from '../domain/git-address';
 import { progressOf, type MirrorProgress } from '../domain/mirror';
-import { copyLimitMs, git, GitError } from './git-command';
+import { copyLimitMs, git, GitError, whoseAdvice } from './git-command';
 import { reap } from './process';
 
 /**
@@ -99,7 +100,7 @@ export function createMirrors(folder: string, stallMs: number): Mirrors {
       if (!(thrown instanceof GitError)) throw thrown;
       throw new SignalboxError(
         'repository-unreachable',
-        `The repository of ${target} could not be read. Correct "repository" in the targets file or make it reachable. git says: ${thrown.stderr.trim()}`,
+        `The repository of ${target} could not be read. Correct "repository" in the targets file or make it reachable.${isPath(fetch.repository) ? whoseAdvice(thrown.stderr) : ''} git says: ${thrown.stderr.trim()}`,
       );
     }
     tidy.add(mirror);

@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { ConfigError, parseConfig, type Config, type TargetConfig, type Targets } from '../domain/config';
 import type { Reference } from '../domain/service-config';
 import { messageOf } from '../domain/errors';
+import { isPath } from '../domain/git-address';
 import { demandOwnRoots } from './own-roots';
 
 /** Where the program itself lies: `dist/`, with the bundled workflows and the built page. */
@@ -29,6 +30,7 @@ export function readConfig(file: string): Config {
   const { api, audit, identity, ...config } = parseConfig(source, file);
   const at = <P extends string | undefined>(path: P) =>
     (path === undefined ? path : resolve(folder, path)) as P;
+  const addressAt = (address: string) => (isPath(address) ? resolve(folder, address) : address);
   const from = (secret: Reference) => ('file' in secret ? { file: at(secret.file) } : secret);
   const backupAt = (backup: TargetConfig['backup']): TargetConfig['backup'] =>
     backup.kind === 'files'
@@ -44,7 +46,8 @@ export function readConfig(file: string): Config {
       name,
       {
         ...target,
-        repository: isLocal(target.repository) ? resolve(folder, target.repository) : target.repository,
+        repository: addressAt(target.repository),
+        ...(target.submodules && { submodules: target.submodules.map(addressAt) }),
         driver: { ...target.driver, root: resolve(folder, target.driver.root) },
         backup: backupAt(target.backup),
         ...(typeof target.sandbox === 'object' && {
@@ -81,9 +84,6 @@ export function readConfig(file: string): Config {
 /** The file named, else the one in the working directory if there is one. */
 export const configFileOr = (named: string | undefined): string | undefined =>
   named ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined);
-
-// A URL has a scheme; `host:path` is git's short form of ssh.
-const isLocal = (repository: string) => !/^[a-z+]+:\/\//i.test(repository) && !/^[^/]+:/.test(repository);
 
 export function required(name: string, what: string): string {
   const value = process.env[name];

@@ -1,12 +1,13 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { whyUnusable } from '../activities/backups/tools';
-import { git, withoutUserinfo } from '../activities/git-command';
+import { git, whoseAdvice, withoutUserinfo } from '../activities/git-command';
 import { whyRefused } from '../activities/build';
 import type { Sandbox } from '../activities/sandbox';
 import { whySecretsMissing } from '../activities/secrets';
 import type { TargetConfig, Targets } from '../domain/config';
 import { messageOf } from '../domain/errors';
+import { isPath } from '../domain/git-address';
 import { sentences } from '../domain/sentences';
 
 /**
@@ -101,12 +102,14 @@ async function withoutRepository(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   // Nearly always; and a process less for each.
-  if (['.git', 'HEAD'].some((part) => existsSync(join(repository, part)))) return undefined;
+  const there = ['.git', 'HEAD'].some((part) => existsSync(join(repository, part)));
+  if (there && statSync(repository).uid === process.getuid?.()) return undefined;
   try {
     await git(['ls-remote', '--quiet', repository, 'HEAD'], { signal, limitMs: gitLimitMs });
     return undefined;
   } catch (thrown) {
-    const why = withoutUserinfo(messageOf(thrown)).replaceAll(/\s+/g, ' ');
+    const advice = isPath(repository) ? whoseAdvice(messageOf(thrown)) : '';
+    const why = `${withoutUserinfo(messageOf(thrown)).replaceAll(/\s+/g, ' ')}.${advice}`;
     return sentences(
       `The repository of ${name} cannot be read from this host: ${why}`,
       `Nothing can be shipped or built for ${name} until it can`,

@@ -9,7 +9,10 @@ const sha256 = (value: unknown) => createHash('sha256').update(JSON.stringify(va
  * count by name: their values are never hashed.
  */
 export const buildRecipe = (target: TargetConfig): string =>
-  sha256([target.build.argv, target.build.output, Object.keys(target.secrets).sort()]);
+  sha256([
+    ...[target.build.argv, target.build.output, Object.keys(target.secrets).sort()],
+    ...(target.submodules ? [target.submodules] : []),
+  ]);
 
 /**
  * Limits of time and size decide only whether it ends in time or is given up: raising one voids no approval. All else is
@@ -35,8 +38,9 @@ const withoutLimits = (value: unknown): unknown =>
  * from it: everything approved before would be void otherwise.
  */
 export const targetRecipe = (target: TargetConfig): string => {
-  const { build, migrate, driver, health, backup, secrets, sandbox, requireSandbox } = target;
+  const { build, migrate, driver, health, backup, secrets, sandbox, requireSandbox, submodules } = target;
   const kept = [
+    ...(submodules ? [{ submodules }] : []),
     ...(sandbox === undefined ? [] : [{ sandbox }]),
     ...(requireSandbox ? [{ requireSandbox }] : []),
   ];

@@ -1,6 +1,7 @@
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { messageOf } from './errors';
+import { addressOf, isPath } from './git-address';
 import { changeTypes, risks } from './machines';
 import { reference, service, whyUnfit, type Service } from './service-config';
 import { problemText, problemsOf, strict } from './strict';
@@ -130,6 +131,16 @@ const target = strict({
   repository: text('a path or URL of a git repository').refine((value) => !value.startsWith('-'), {
     error: 'allowed: a path or URL that does not start with a dash',
   }),
+  /**
+   * From where else a build's checkout may come: addresses with which those of submodules, and of what Git LFS keeps, have
+   * to begin. Left out: the place of the repository (for a URL its host, for a path the folder that holds it).
+   */
+  submodules: list(
+    text('an address').refine((value) => isPath(value) || addressOf(value) !== undefined, {
+      error: 'allowed: an address such as https://git.example.org/shared/, or a folder',
+    }),
+    'addresses',
+  ).optional(),
   build: strict({
     argv,
     /** Folder inside the checkout that becomes the release. */

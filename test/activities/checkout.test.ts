@@ -10,8 +10,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { basename, delimiter, join } from 'node:path';
 import { createSource, git, type Source } from '../../activities/git';
+import type { Origin } from '../../activities/origins';
+import { httpRemote, type HttpRemote } from '../helpers/http-remote';
 import { makeRepository, type Repository } from '../helpers/repository';
 
 /** A checkout is whole, or says what is missing. */
@@ -39,12 +41,13 @@ afterAll(async () => {
 const checkedOut = async (revision: string) => {
   const commit = await source.resolve('shop', shop.folder, revision);
   const into = join(folder, `at-${revision}`);
-  await source.checkout('shop', shop.folder, commit, into);
+  const closed = [join(folder, 'mirrors')];
+  await source.checkout({ name: 'shop', repository: shop.folder, closed }, commit, into);
   return into;
 };
 /** Adds a submodule at an address, as any client could write it. */
-async function withSubmodule(name: string, url: string, tag: string): Promise<void> {
-  const commit = (await git(['-C', library.folder, 'rev-parse', 'v1'])).trim();
+async function withSubmodule(name: string, url: string, tag: string, head?: string): Promise<void> {
+  const commit = head ?? (await git(['-C', library.folder, 'rev-parse', 'v1'])).trim();
   shop.write('.gitmodules', `[submodule "${name}"]\n\tpath = ${name}\n\turl = ${url}\n`);
   const at = (...args: string[]) => git(['-C', shop.folder, ...args]);
   await at('update-index', '--add', '--cacheinfo', `160000,${commit},${name}`);
@@ -63,14 +66,213 @@ it('submodules come with it, also by an address beside its own', async () => {
   expect(readdirSync(join(await checkedOut('absolute'), 'lib'))).toContain('lib.txt');
 });
 
-it.each([
-  ['ext::sh -c "touch /tmp/owned"', 'by-command'],
-  ['/no/such/repository', 'nowhere'],
-])('a submodule that cannot be had is named: %s', async (url, tag) => {
-  await withSubmodule('lib', url, tag);
-  await expect(checkedOut(tag)).rejects.toMatchObject({
-    code: 'repository-unreachable',
-    message: expect.stringContaining('(lib)'),
+/** What a build may write must be nobody else's, by whatever name. */
+const shared = (into: string) =>
+  execFileSync('find', [into, '-type', 'f', '-links', '+1'], { encoding: 'utf8' });
+it('a checkout shares no file with what it was made of', async () => {
+  await withSubmodule('lib', '../library', 'apart');
+  const into = await checkedOut('apart');
+  expect(readdirSync(join(into, '.git/modules/lib/objects')).length).toBeGreaterThan(0);
+  expect(shared(into)).toBe('');
+  // git of its own accord does share them.
+  execFileSync('git', ['clone', '-q', library.folder, join(folder, 'clone')]);
+  expect(shared(join(folder, 'clone'))).not.toBe('');
+});
+
+describe('what a commit names elsewhere', () => {
+  let outside: string;
+  let other: HttpRemote;
+  let home: string;
+  const ownHome = process.env.HOME;
+  const config = (text: string) => writeFileSync(join(home, '.gitconfig'), text);
+  beforeAll(async () => {
+    outside = mkdtempSync(join(tmpdir(), 'signalbox-outside-'));
+    execFileSync('git', ['clone', '-q', library.folder, join(outside, 'library')]);
+    symlinkSync(join(outside, 'library'), join(folder, 'link'));
+    execFileSync('git', ['clone', '-q', '--bare', library.folder, join(folder, 'secret.git')]);
+    // The mirror of another target, with the commit that the submodule is to have.
+    await source.resolve('library', library.folder, 'v1');
+    // What is committed to the shop, and lies in the folder in which it is checked out.
+    execFileSync('git', ['init', '-q', '--bare', join(shop.folder, 'held')]);
+    const borrowed = join(folder, 'mirrors/library.git/objects\n');
+    writeFileSync(join(shop.folder, 'held/objects/info/alternates'), borrowed);
+    other = await httpRemote(folder);
+    home = mkdtempSync(join(outside, 'home-'));
+    process.env.HOME = home;
+  });
+  afterEach(() => config(''));
+  afterAll(async () => {
+    process.env.HOME = ownHome;
+    await other.stop();
+    rmSync(outside, { recursive: true, force: true });
+  });
+  let number = 0;
+  const taken = async (url: string, origin: Partial<Origin> = {}) => {
+    const tag = `elsewhere-${++number}`;
+    await withSubmodule('lib', url, tag);
+    const commit = await source.resolve('shop', shop.folder, tag);
+    const into = join(folder, tag);
+    const others = [{ name: 'vault', repository: join(folder, 'secret') }];
+    const closed = [join(folder, 'mirrors')];
+    const from = { name: 'shop', repository: shop.folder, closed, others, ...origin };
+    await source.checkout(from, commit, into);
+    expect(shared(into)).toBe('');
+    return readFileSync(join(into, 'lib/lib.txt'), 'utf8');
+  };
+  const at = (...parts: string[]) => join(folder, ...parts);
+
+  it.each<[string, () => string, string, 'listing opens it' | 'nothing opens it']>([
+    ['the mirror of another target', () => at('mirrors/library.git'), 'state directory', 'nothing opens it'],
+    ['the same, relative', () => '../mirrors/library.git', 'state directory', 'nothing opens it'],
+    ['the same, as a URL', () => `file://${at('mirrors/library')}`, 'state directory', 'nothing opens it'],
+    ['encoded', () => `file://${at('%6dirrors/library.git')}`, 'state directory', 'nothing opens it'],
+    [
+      'a repository of this host',
+      () => join(outside, 'library'),
+      'a folder of this host',
+      'listing opens it',
+    ],
+    ['the same, as a URL', () => `file://${outside}/library`, 'a folder of this host', 'listing opens it'],
+    ['the same, behind a link', () => at('link'), 'a folder of this host', 'listing opens it'],
+    ['the same, relative', () => `../../${basename(outside)}/library`, 'a folder', 'listing opens it'],
+    ['of another target', () => '../secret', 'the repository of the target vault', 'listing opens it'],
+    ['files that are committed', () => './held', 'files that another repository holds', 'listing opens it'],
+    ['another host', () => `${other.url}/library`, 'which the target does not name', 'listing opens it'],
+    ['one that is not there', () => '../nothing', 'is no repository', 'nothing opens it'],
+    ['a command', () => 'ext::sh -c "touch /tmp/owned"', 'no address', 'nothing opens it'],
+    ['a helper', () => 'http::http://127.0.0.1/library', 'no address', 'nothing opens it'],
+    ['an option', () => '--upload-pack=touch', 'cannot be used', 'nothing opens it'],
+    ['a remote of a name', () => 'vault', 'no address', 'nothing opens it'],
+    ['what is read differently', () => 'http://a\\\\@127.0.0.1/library', 'no address', 'nothing opens it'],
+    ['a way out', () => `${other.url}/x/%2E./library`, 'no address', 'nothing opens it'],
+  ])('is refused: %s', async (_name, url, why, opens) => {
+    config(`[remote "vault"]\n\turl = ${at('secret.git')}\n`);
+    const before = other.asked.length;
+    const message = await taken(url()).then(
+      () => 'taken',
+      (thrown: unknown) => (expect(thrown).toMatchObject({ code: 'not-whole' }), (thrown as Error).message),
+    );
+    expect(message).toContain(why);
+    expect(message).toContain('lib');
+    expect(other.asked.length).toBe(before);
+    const [, list] = /submodules: (\[.*\])\.$/.exec(message) ?? [];
+    expect(list !== undefined).toBe(opens === 'listing opens it');
+    if (!list || url() === './held') return;
+    expect(await taken(url(), { submodules: JSON.parse(list) as string[] })).toBe('of the library');
+  });
+
+  it('nor is it where listing says it', async () => {
+    for (const url of ['../mirrors/library.git', 'ext::true'])
+      await expect(taken(url, { submodules: ['/', url] })).rejects.toMatchObject({ code: 'not-whole' });
+  });
+
+  it('also by a submodule of a submodule, which is whole itself', async () => {
+    const middle = await makeRepository(at('middle'));
+    const inner = async (url: string) => {
+      middle.write('.gitmodules', `[submodule "inner"]\n\tpath = inner\n\turl = ${url}\n`);
+      const commit = (await git(['-C', library.folder, 'rev-parse', 'v1'])).trim();
+      await git(['-C', middle.folder, 'update-index', '--add', '--cacheinfo', `160000,${commit},inner`]);
+      mkdirSync(join(middle.folder, 'inner'), { recursive: true });
+      await middle.commit('inner');
+      const head = (await git(['-C', middle.folder, 'rev-parse', 'HEAD'])).trim();
+      return [head, `nested-${++number}`] as const;
+    };
+    for (const [url, good] of [
+      ['../library', true],
+      [join(outside, 'library'), false],
+    ] as const) {
+      const [head, tag] = await inner(url);
+      await withSubmodule('lib', '../middle', tag, head);
+      if (!good)
+        await expect(checkedOut(tag)).rejects.toMatchObject({
+          code: 'not-whole',
+          message: expect.stringContaining('lib/inner'),
+        });
+      else {
+        const into = await checkedOut(tag);
+        expect(readFileSync(join(into, 'lib/inner/lib.txt'), 'utf8')).toBe('of the library');
+      }
+    }
+  });
+
+  describe('by HTTP', () => {
+    let remote: HttpRemote;
+    beforeAll(async () => {
+      const leads = (path: string) => {
+        if (path.startsWith('/moved/')) return `${other.url}/library/.git/info/refs?service=git-upload-pack`;
+        if (path.startsWith('/short/lib/')) return `${remote.url}${path.replace('lib', 'lib.git')}`;
+        return undefined;
+      };
+      const lets = (path: string) => (path.startsWith('/private/') ? 'carla:sesame' : undefined);
+      remote = await httpRemote(folder, { leads, lets });
+      mkdirSync(at('private'));
+      execFileSync('git', ['clone', '-q', '--bare', library.folder, at('private/lib.git')]);
+      mkdirSync(at('short'));
+      execFileSync('git', ['clone', '-q', '--bare', library.folder, at('short/lib.git')]);
+    });
+    afterAll(() => remote.stop());
+    const by = (login = '') => ({ repository: `${remote.url.replace('://', `://${login}`)}/shop/.git` });
+
+    it('comes from the same host, as the same person, also where a name lacks its ending', async () => {
+      const absolute = ['library/.git', 'short/lib', 'private/lib.git'].map(
+        (path) => `${remote.url}/${path}`,
+      );
+      for (const url of ['../../library/.git', '../../private/lib.git', ...absolute])
+        expect(await taken(url, by('carla:sesame@'))).toBe('of the library');
+    });
+
+    it.each<[string, () => string, string, string]>([
+      ['another port', () => `${other.url}/library/.git`, '', 'which the target does not name'],
+      ['a folder of this host', () => library.folder, '', 'a folder of this host'],
+      [
+        'another login',
+        () => `${remote.url.replace('://', '://bob@')}/library/.git`,
+        '',
+        'with another login',
+      ],
+      [
+        'what the configuration leads elsewhere',
+        () => `${remote.url}/lib/library`,
+        `[url "file://FOLDER/"]\n\tinsteadOf = REMOTE/lib/\n`,
+        'a folder of this host',
+      ],
+      [
+        'what the configuration has credentials for',
+        () => `${remote.url}/library/.git`,
+        `[credential "REMOTE/library"]\n\tusername = bob\n`,
+        'other credentials',
+      ],
+      [
+        'what the configuration has a header for',
+        () => `${remote.url}/library/.git`,
+        `[http "REMOTE/library"]\n\textraHeader = Authorization: Basic Ym9i\n`,
+        'other credentials',
+      ],
+      [
+        'where credentials belong to a path',
+        () => `${remote.url}/library/.git`,
+        `[credential]\n\tuseHttpPath = true\n`,
+        'other credentials',
+      ],
+    ])('is refused: %s', async (_name, url, text, why) => {
+      config(text.replace('FOLDER', folder).replace('REMOTE', remote.url));
+      const before = other.asked.length;
+      remote.asked.length = 0;
+      await expect(taken(url(), by())).rejects.toMatchObject({
+        code: 'not-whole',
+        message: expect.stringContaining(why),
+      });
+      expect([other.asked.length, remote.asked]).toEqual([before, []]);
+    });
+
+    it('follows a server nowhere', async () => {
+      const before = other.asked.length;
+      await expect(taken(`${remote.url}/moved/lib`, by())).rejects.toMatchObject({
+        code: 'repository-unreachable',
+        message: expect.stringContaining('The server leads to another address'),
+      });
+      expect(other.asked.length).toBe(before);
+    });
   });
 });
 
@@ -79,7 +281,9 @@ it('an address with a password leaves none of it in the checkout', async () => {
   const commit = await source.resolve('shop', shop.folder, 'secretive');
   const into = join(folder, 'at-secret');
   // As a local address with a user in it: git takes what stands before the path for a host, so that it fails at the end.
-  await source.checkout('shop', `http://carla:sesame@127.0.0.1:1/shop`, commit, into).catch(() => undefined);
+  await source
+    .checkout({ name: 'shop', repository: `http://carla:sesame@127.0.0.1:1/shop` }, commit, into)
+    .catch(() => undefined);
   expect(execFileSync('grep', ['-rc', 'remote', join(into, '.git/config')]).toString()).not.toBe('0\n');
   expect(() => execFileSync('grep', ['-r', 'sesame', into])).toThrow();
 });
@@ -133,4 +337,28 @@ lfs('what Git LFS keeps comes with it where there is "git lfs"', async () => {
   expect(at('show', 'stored:real.bin').toString()).toContain('version https://git-lfs');
   const into = await checkedOut('stored');
   expect(readFileSync(join(into, 'real.bin'), 'utf8')).toBe('the content');
+  expect(shared(into)).toBe('');
+
+  // The same in a submodule.
+  const head = at('rev-parse', 'stored').toString().trim();
+  await withSubmodule('lib', '../shop', 'stored-below', head);
+  const below = await checkedOut('stored-below');
+  expect(readFileSync(join(below, 'lib/real.bin'), 'utf8')).toBe('the content');
+  expect(shared(below)).toBe('');
+
+  for (const [n, [key, url, why]] of [
+    ['lfs.url', 'http://127.0.0.1:1/elsewhere', 'which the target does not name'],
+    ['lfs.url', `file://${folder}/mirrors/shop.git`, 'state directory'],
+    ['remote.origin.lfsurl', 'ssh://git@127.0.0.1/elsewhere', 'which the target does not name'],
+  ].entries()) {
+    at('config', '-f', '.lfsconfig', key!, url!);
+    at('add', '.lfsconfig');
+    at('commit', '-qm', 'elsewhere');
+    at('tag', `lfs-${n}`);
+    await expect(checkedOut(`lfs-${n}`)).rejects.toMatchObject({
+      code: 'not-whole',
+      message: expect.stringMatching(new RegExp(`${key}.*${why}`)),
+    });
+    at('rm', '-q', '.lfsconfig', '-f');
+  }
 });

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -142,6 +143,24 @@ it.each(['/no/such/repository', 'ext::sh -c "touch /tmp/owned"'])(
   },
 );
 
+const asRoot = process.getuid?.() === 0 ? it : it.skip;
+asRoot('a repository of another user is read where the operator says so, and it says how', async () => {
+  const whose = join(folder, 'whose');
+  cpSync(repository, whose, { recursive: true });
+  execFileSync('chown', ['-R', '60599', whose]);
+  const before = process.env.HOME;
+  process.env.HOME = mkdtempSync(join(folder, 'home-'));
+  try {
+    const said = await source.resolve('whose', whose, 'v1').catch((thrown: Error) => thrown.message);
+    const [, advice] = /git (config --global --add safe.directory \S+)\. git says/.exec(said)!;
+    expect(said).toContain('belongs to another user');
+    execFileSync('git', advice!.split(' '), { env: { ...process.env } });
+    expect(await source.resolve('whose', whose, 'v1')).toMatch(/^[0-9a-f]{40}$/);
+  } finally {
+    process.env.HOME = before;
+  }
+});
+
 it('opens nothing of this host that a link of the repository names', async () => {
   const silent = join(folder, 'silent');
   execFileSync('mkfifo', [silent]);
@@ -150,7 +169,7 @@ it('opens nothing of this host that a link of the repository names', async () =>
   symlinkSync(silent, join(linking.folder, 'x'));
   await linking.commit('one', 'v1');
   const v1 = await source.resolve('linking', linking.folder, 'v1');
-  await source.checkout('linking', linking.folder, v1, join(folder, 'linked'));
+  await source.checkout({ name: 'linking', repository: linking.folder }, v1, join(folder, 'linked'));
   expect(existsSync(join(folder, 'linked', '.gitattributes'))).toBe(true);
 });
 
@@ -159,10 +178,10 @@ it('checks out clean, side by side; no hook runs, no submodule is fetched', asyn
   const into = join(folder, 'work');
   mkdirSync(into);
   writeFileSync(join(into, 'left over'), '');
-  await source.checkout('t', repository, v1, into);
+  await source.checkout({ name: 't', repository: repository }, v1, into);
   expect(readdirSync(into).sort()).toEqual(['.git', '.gitmodules', 'a.txt']);
   const names = ['w1', 'w2', 'w3'].map((name) => join(folder, name));
-  await Promise.all(names.map((name) => source.checkout('t', repository, v1, name)));
+  await Promise.all(names.map((name) => source.checkout({ name: 't', repository: repository }, v1, name)));
   for (const name of names) expect(existsSync(join(name, 'a.txt'))).toBe(true);
   expect(existsSync(join(folder, 'hook-ran'))).toBe(false);
 });
@@ -186,12 +205,14 @@ describe('a commit that is no longer in the repository', () => {
       code: 'commit-gone',
       message: `The repository of t no longer has commit ${gone}: its branch was deleted or force-pushed. Ship the revision again, or push the commit back and retry.`,
     };
-    await expect(fresh().checkout('t', repository, gone, join(folder, 'w4'))).rejects.toMatchObject(said);
+    await expect(
+      fresh().checkout({ name: 't', repository: repository }, gone, join(folder, 'w4')),
+    ).rejects.toMatchObject(said);
     await expect(fresh().compare('t', repository, null, gone)).rejects.toMatchObject(said);
   });
 
   it('is not said of a repository that is away, nor by a git that was killed before it could look', async () => {
-    const away = fresh().checkout('t', `${repository}-away`, gone, join(folder, 'w5'));
+    const away = fresh().checkout({ name: 't', repository: `${repository}-away` }, gone, join(folder, 'w5'));
     await expect(away).rejects.toMatchObject({ code: 'repository-unreachable' });
     const bin = mkdtempSync(join(folder, 'bin-'));
     const real = (process.env.PATH ?? '').split(':').find((part) => existsSync(join(part, 'git')))!;
@@ -203,7 +224,7 @@ describe('a commit that is no longer in the repository', () => {
     const path = process.env.PATH;
     process.env.PATH = `${bin}:${path}`;
     try {
-      const killed = fresh().checkout('t', repository, gone, join(folder, 'w6'));
+      const killed = fresh().checkout({ name: 't', repository: repository }, gone, join(folder, 'w6'));
       await expect(killed).rejects.toThrow(GitError);
     } finally {
       process.env.PATH = path;

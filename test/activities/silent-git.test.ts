@@ -83,7 +83,7 @@ it('while a remote is silent, what the mirror has already can be used', async ()
   hung.catch(() => undefined);
   await fetching();
   const into = join(folder, 'beside');
-  await within(slow.checkout('shop', remote, commit, into));
+  await within(slow.checkout({ name: 'shop', repository: remote }, commit, into));
   expect(readFileSync(join(into, 'a.txt'), 'utf8')).toBe('one');
   expect((await within(slow.compare('shop', remote, null, commit))).commits).toHaveLength(1);
   // One target's silence is none of another's.
@@ -96,7 +96,7 @@ it('a cancel is heard at once, also by one that waits for the mirror of another'
   const slow = createSource(mkdtempSync(join(folder, 'mirrors-')), { stallMs: 60_000 });
   const cancels = [new AbortController(), new AbortController()];
   const asked = cancels.map(({ signal }, n) =>
-    slow.checkout('shop', remote, commit, join(folder, `cancelled-${n}`), signal),
+    slow.checkout({ name: 'shop', repository: remote }, commit, join(folder, `cancelled-${n}`), signal),
   );
   await fetching();
   const begun = Date.now();

@@ -78,6 +78,13 @@ it.each([
     'dash',
   ],
   [
+    'an address of submodules that git may read otherwise',
+    ['../shop.git', '../shop.git\n    submodules: ["https://a\\\\@b/"]'],
+    'targets.shop.submodules.0',
+    'https://a',
+    'an address such as https://git.example.org/shared/, or a folder',
+  ],
+  [
     'a negative time',
     ['[npm, run, build]', '[npm], timeoutSeconds: -1'],
     'targets.shop.build.timeoutSeconds',

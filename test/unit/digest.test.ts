@@ -60,6 +60,7 @@ const table: [string, Partial<TargetConfig>, boolean, boolean][] = [
   ['what is backed up', { backup: { ...backup, paths: ['/other'] } }, true, false],
   ['how long a backup is kept', { backup: { ...backup, keepDays: 1 } }, true, false],
   ['what builds and hooks are kept from', { sandbox: 'none' }, true, false],
+  ['from where submodules come', { submodules: ['https://git.example.org/'] }, true, true],
   ['that builds need a sandbox', { requireSandbox: true }, true, false],
   ['the environment', { environment: 'test' }, false, false],
   ['a switch that is off', { promotionsEnabled: false }, false, false],

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { git } from '../../activities/git';
 import { hostileBuild, type Attempts } from '../helpers/hostile';
 import { hasSandbox, hidesFromHooks } from '../helpers/sandboxes';
 import { makeWorld, type World } from '../helpers/world';
@@ -82,6 +83,25 @@ it('keeps secrets out of log, steps and workflow history', async () => {
     encodeURIComponent(secret),
   ])
     expect(everything).not.toContain(form);
+});
+
+it("a submodule out of Signalbox's own folder does not come into a build", async () => {
+  const folder = join(world.folder, 'repository');
+  const at = (...args: string[]) => git(['-C', folder, ...args]);
+  const url = '../state/mirrors/shop.git';
+  writeFileSync(join(folder, '.gitmodules'), `[submodule "lib"]\n\tpath = lib\n\turl = ${url}\n`);
+  const v1 = (await at('rev-parse', 'v1^{commit}')).trim();
+  await at('update-index', '--add', '--cacheinfo', `160000,${v1},lib`);
+  await at('add', '.gitmodules');
+  await at('-c', 'user.name=t', '-c', 'user.email=t@localhost', 'commit', '--quiet', '-m', 'borrows');
+  await at('tag', 'borrows');
+  await at('reset', '--quiet', '--hard', 'HEAD~1');
+  expect(await (await world.deploy('borrows')).row()).toMatchObject({
+    status: 'rolled-back',
+    outcome: expect.stringMatching(
+      /Submodule lib of shop comes from .*, which lies in the state directory of Signalbox/,
+    ),
+  });
 });
 
 (hasSandbox ? describe : describe.skip)('a build of a commit that means harm', () => {
