@@ -1,16 +1,14 @@
 import { execFile } from 'node:child_process';
-import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, realpathSync } from 'node:fs';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { TargetConfig, Targets } from '../domain/config';
-import { messageOf } from '../domain/errors';
 import type { SandboxKind } from '../domain/sandbox';
-import { removeTree } from './archive';
 import { verdict } from './causes';
-import { endsFirst, enterAsRoot, hideFromHooks } from './sandbox-scripts';
+import { hookArgv, keysOutside, ownIn } from './sandbox-hooks';
+import { endsFirst, enterAsRoot } from './sandbox-scripts';
 import { bubblewrapOf, scriptOf, viewOf, type View } from './sandbox-view';
 
 /**
@@ -152,47 +150,6 @@ function demandNamed({ name, sandbox }: TargetConfig): void {
     );
 }
 
-/** Root keeps its user, but not the right to look into other processes and to take away what hides the state directory. */
-function hookArgv(me: Identity, stateDir: string, own: string[], keys: string[], cwd: string): string[] {
-  const lost = looking.map((capability) => `-${capability}`).join(',');
-  const hide = ['sh', '-c', hideFromHooks, 'sh', stateDir, cwd, own.join('\n'), keys.join('\n')];
-  if (me.uid === 0)
-    return [
-      ...['unshare', '--mount', '--propagation', 'slave', ...hide],
-      ...['setpriv', `--inh-caps=${lost}`, `--bounding-set=${lost}`],
-    ];
-  return [
-    ...['unshare', '--user', '--map-root-user', '--mount', '--propagation', 'slave', ...hide],
-    ...['unshare', '--user', `--map-user=${me.uid}`, `--map-group=${me.gid}`],
-  ];
-}
-
-/** What lets root look into other processes; a kernel before 5.8 has no perfmon. */
-const looking = ['sys_admin', 'sys_ptrace', ...(lastCapability() >= 38 ? ['perfmon'] : [])];
-function lastCapability(): number {
-  try {
-    return Number(readFileSync('/proc/sys/kernel/cap_last_cap', 'utf8'));
-  } catch {
-    return 0;
-  }
-}
-
-/** Files with secrets of Signalbox that lie elsewhere. */
-const keysOutside = (stateDir: string, { secretFiles = [] }: SandboxSettings): string[] =>
-  secretFiles
-    .filter((path) => existsSync(path))
-    .map((path) => realpathSync(path))
-    .filter((path) => !path.startsWith(`${stateDir}/`));
-
-/** What of a target lies in the state directory itself, as the sample does. */
-function ownIn(stateDir: string, { driver, backup }: TargetConfig): string[] {
-  const paths = [driver.root, ...(backup.kind === 'files' ? backup.paths : [])];
-  return paths
-    .filter((path) => existsSync(path))
-    .map((path) => realpathSync(path))
-    .filter((path) => path.startsWith(`${stateDir}/`));
-}
-
 /** Whatever the umask: it is read by another user. */
 async function publish(file: string, text: string): Promise<void> {
   await writeFile(file, text);
@@ -201,98 +158,3 @@ async function publish(file: string, text: string): Promise<void> {
 
 const passwdOf = ({ uid, gid }: Identity, home: string) =>
   `root:x:0:0:root:/:/bin/sh\nbuild:x:${uid}:${gid}:build:${home}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n`;
-
-/**
- * Finds what this host can do, by a try from inside that reads what must not be read.
- * @returns the first kind that holds; `none` says why there is none.
- */
-export async function findSandbox(settings: SandboxSettings): Promise<Sandbox> {
-  if (process.platform !== 'linux')
-    return sandboxOf('none', settings, sayNone(['sandboxes need Linux']), undefined, false);
-  const why: string[] = [];
-  let hides = true;
-  await demandHolds(settings, 'hook').catch((thrown: unknown) => {
-    hides = false;
-    why.push(`hooks: ${messageOf(thrown)}`);
-  });
-  const kinds: SandboxKind[] = process.getuid!() === 0 ? ['user'] : ['bubblewrap', 'namespaces'];
-  for (const kind of kinds)
-    try {
-      await demandHolds(settings, kind);
-      const hidden = hides ? '' : ` The state directory cannot be hidden from hooks (${why.join('; ')}).`;
-      return sandboxOf(kind, settings, `${inWords[kind]}.${hidden}`, undefined, hides);
-    } catch (thrown) {
-      why.push(`${kind}: ${messageOf(thrown)}`);
-    }
-  return sandboxOf('none', settings, sayNone(why), undefined, hides);
-}
-
-const inWords: Record<SandboxKind, string> = {
-  user: 'Builds run in a sandbox, as a user of their own',
-  bubblewrap: 'Builds run in a sandbox (bubblewrap)',
-  namespaces: 'Builds run in a sandbox (user namespaces)',
-  none: 'Builds run WITHOUT a sandbox, as Signalbox itself',
-};
-const sayNone = (why: string[]) =>
-  `${inWords.none}: whoever can ship can read its keys and act as it. ${why.join('; ')}. Install bubblewrap or util-linux 2.36, and let this user make namespaces (in a container: CAP_SYS_ADMIN, or a seccomp profile that allows them); or let a runner on another host build. "requireSandbox: true" of a target refuses to build without.`;
-
-/** Attempts from inside; prints what succeeds that must not, and `tried` at the end. */
-const probe = `for file in "$1" "/proc/$2/environ" "/proc/$2/root$1" "$3/.profile" "$3/.bashrc" "$3/.npmrc"; do
-  cat "$file" >/dev/null 2>&1 && echo "read $file"
-done
-if [ "$4" = build ]; then
-  kill -0 "$2" 2>/dev/null && echo "signalled the worker"
-  (: >"$5") 2>/dev/null
-  for file in /usr/signalbox-probe /etc/signalbox-probe; do
-    (: >"$file") 2>/dev/null && echo "wrote $file"
-  done
-  (: >written) 2>/dev/null || echo "could not write its own checkout"
-fi
-umount "$(dirname "$1")" 2>/dev/null && cat "$1" >/dev/null 2>&1 && echo "uncovered $1"
-echo tried`;
-
-/** @throws with what a try from inside could do, or why there was no inside. */
-async function demandHolds(settings: SandboxSettings, kind: SandboxKind | 'hook'): Promise<void> {
-  const workspace = join(settings.stateDir, 'work', `sandbox-${process.pid}-${randomUUID().slice(0, 8)}`);
-  const [source, temporary] = [join(workspace, 'source'), join(workspace, 'tmp')];
-  const secret = join(settings.stateDir, `sandbox-probe-${randomUUID().slice(0, 8)}`);
-  try {
-    await mkdir(source, { recursive: true });
-    await writeFile(secret, 'not for builds', { mode: 0o644 });
-    const planted = `${secret}-planted`;
-    const who = kind === 'hook' ? 'hook' : 'build';
-    const argv = ['sh', '-c', probe, 'sh', secret, String(process.pid), homedir(), who, planted];
-    const sandbox = sandboxOf(kind === 'hook' ? 'none' : kind, settings, '', undefined, true);
-    const target = {
-      name: 'probe',
-      driver: { root: '/' },
-      backup: { kind: 'files', paths: [] },
-    } as unknown as TargetConfig;
-    const command =
-      kind === 'hook'
-        ? [...sandbox.hook(target, '/'), ...argv]
-        : (await sandbox.build({ target, workspace, source, temporary, argv })).argv;
-    const { stdout } = await run(command[0]!, command.slice(1), {
-      cwd: source,
-      env: process.env,
-      timeout: 20_000,
-      killSignal: 'SIGKILL',
-    });
-    const got = stdout.trim().split('\n');
-    // Inside there may be a folder of that name: what counts is where it is written.
-    if (existsSync(planted)) got.unshift(`wrote ${planted}`);
-    if (got.pop() !== 'tried') throw new Error('the try from inside did not come to its end');
-    // Of a hook the own user's files are its own.
-    const wrong =
-      kind === 'hook' ? got.filter((line) => line.includes(secret) || line.includes('environ')) : got;
-    if (wrong.length > 0) throw new Error(`it does not hold: ${wrong.join(', ')}`);
-  } catch (thrown) {
-    const { stderr, code } = thrown as { stderr?: string; code?: string };
-    if (code === 'ENOENT') throw new Error('its programs are not installed', { cause: thrown });
-    throw stderr ? new Error(stderr.trim().split('\n')[0], { cause: thrown }) : thrown;
-  } finally {
-    await removeTree(secret);
-    await removeTree(`${secret}-planted`);
-    await removeTree(workspace);
-  }
-}

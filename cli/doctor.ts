@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { connectReadOnly, type Db } from '../db/connect';
 import { ofRunners, ofWorkers } from '../db/sandboxes';
-import { findSandbox } from '../activities/sandbox';
+import { findSandbox } from '../activities/find-sandbox';
 import { targetsRead } from '../db/targets';
 import type { Targets } from '../domain/config';
 import { badInput, messageOf, SignalboxError } from '../domain/errors';

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createSource } from '../activities/git';
-import { findSandbox } from '../activities/sandbox';
+import { findSandbox } from '../activities/find-sandbox';
 import { badInput } from '../domain/errors';
 import { connectTemporal } from '../temporal-config/connection';
 import { createRemote } from '../worker/remote-journal';

@@ -8,7 +8,7 @@ import pino, { type Logger } from 'pino';
 import { createApp } from '../api/app';
 import type { ApiDeps, OidcSignIn } from '../api/deps';
 import { createSource } from '../activities/git';
-import { findSandbox } from '../activities/sandbox';
+import { findSandbox } from '../activities/find-sandbox';
 import type { Config, Targets } from '../domain/config';
 import { sentences } from '../domain/sentences';
 import { spoken } from '../domain/sandbox';

@@ -1459,7 +1459,7 @@ export const mutants: Mutant[] = [
   {
     name: 'tried-from-inside',
     without: 'believing a sandbox only after a try from inside',
-    file: 'activities/sandbox.ts',
+    file: 'activities/find-sandbox.ts',
     from: 'if (wrong.length > 0) throw',
     to: 'if (wrong.length > 99) throw',
     killer: { test: 'test/activities/process', named: 'keep nothing from a build' },

@@ -17,7 +17,7 @@ import { Client } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import pino from 'pino';
-import { findSandbox } from '../../activities/sandbox';
+import { findSandbox } from '../../activities/find-sandbox';
 import { createActivities, type Activities } from '../../activities';
 import { alive } from '../../activities/alive';
 import { slotsOf } from '../../activities/places';
