@@ -2,6 +2,7 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import type { TargetConfig } from '../domain/config';
 import type { Identity, SandboxSettings } from './sandbox';
 import { hideFromHooks } from './sandbox-scripts';
+import { secretFilesOfTarget } from './secrets';
 
 /** Root keeps its user, but not the right to look into other processes and to take away what hides the state directory. */
 export function hookArgv(
@@ -34,12 +35,24 @@ function lastCapability(): number {
   }
 }
 
-/** Files with secrets of Signalbox that lie elsewhere. */
-export const keysOutside = (stateDir: string, { secretFiles = [] }: SandboxSettings): string[] =>
-  secretFiles
-    .filter((path) => existsSync(path))
-    .map((path) => realpathSync(path))
-    .filter((path) => !path.startsWith(`${stateDir}/`));
+/** Files with secrets that lie elsewhere, of Signalbox and of other targets; what a target's own secrets name stays. */
+export function foreignSecrets(
+  stateDir: string,
+  { secretFiles, targets }: SandboxSettings,
+  target: TargetConfig,
+): string[] {
+  const others = [...targets().values()].filter(({ name }) => name !== target.name);
+  const own = realPaths([...secretFilesOfTarget(target), ...valuesOf(target)]);
+  return realPaths([...secretFiles, ...others.flatMap(secretFilesOfTarget)]).filter(
+    (path) => !path.startsWith(`${stateDir}/`) && !own.includes(path),
+  );
+}
+/** A variable that is handed to a target's commands may be the path of a file that they read. */
+const valuesOf = ({ secrets = {} }: TargetConfig) =>
+  Object.values(secrets).flatMap((of) => ('env' in of ? [process.env[of.env] ?? ''] : []));
+const realPaths = (paths: string[]): string[] => [
+  ...new Set(paths.filter((path) => existsSync(path)).map((path) => realpathSync(path))),
+];
 
 /** What of a target lies in the state directory itself, as the sample does. */
 export function ownIn(stateDir: string, { driver, backup }: TargetConfig): string[] {

@@ -50,7 +50,7 @@ exit $?
 
 /**
  * As root of a mount namespace: covers the state directory by an empty folder in which only what the target itself has there
- * is to be found, and files that hold secrets by an empty one, and becomes the command.
+ * is to be found, and what else holds secrets by an empty file or folder, and becomes the command.
  * Arguments: the state directory; where to run; folders that stay and files to cover, as lines; the command.
  */
 export const hideFromHooks = `set -eu
@@ -73,7 +73,11 @@ if [ -n "$own" ]; then
 fi
 if [ -n "$keys" ]; then
   printf '%s\\n' "$keys" | while IFS= read -r path; do
-    mount -n --bind /dev/null "$path"
+    if [ -d "$path" ]; then
+      mount -n -t tmpfs -o ro,size=64k,mode=555 tmpfs "$path"
+    else
+      mount -n --bind /dev/null "$path"
+    fi
   done
 fi
 mount -n --move "$cover" "$state"

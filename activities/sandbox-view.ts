@@ -2,8 +2,8 @@ import { existsSync, lstatSync, readFileSync, readlinkSync, realpathSync, statSy
 import { homedir, totalmem } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
 import type { TargetConfig } from '../domain/config';
-import { fileOf } from '../domain/service-config';
 import type { SandboxSettings } from './sandbox';
+import { secretFilesOfTarget } from './secrets';
 
 /**
  * What a build finds: a list of what is there, instead of what is hidden, because nobody knows all that should be. Later
@@ -122,14 +122,14 @@ function namesServer(): string[] {
 }
 
 /** What no build may see, wherever it lies. */
-function nobodys({ stateDir, targets, secretFiles = [] }: SandboxSettings): string[] {
+function nobodys({ stateDir, targets, secretFiles }: SandboxSettings): string[] {
   return [
     stateDir,
     ...secretFiles,
-    ...[...targets().values()].flatMap(({ driver, backup, secrets }) => [
-      driver.root,
-      ...(backup.kind === 'files' ? backup.paths : [...fileOf(backup.database), ...fileOf(backup.scratch)]),
-      ...Object.values(secrets).flatMap(fileOf),
+    ...[...targets().values()].flatMap((target) => [
+      target.driver.root,
+      ...(target.backup.kind === 'files' ? target.backup.paths : []),
+      ...secretFilesOfTarget(target),
     ]),
   ];
 }

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import type { TargetConfig, Targets } from '../domain/config';
 import type { SandboxKind } from '../domain/sandbox';
 import { verdict } from './causes';
-import { hookArgv, keysOutside, ownIn } from './sandbox-hooks';
+import { foreignSecrets, hookArgv, ownIn } from './sandbox-hooks';
 import { endsFirst, enterAsRoot } from './sandbox-scripts';
 import { bubblewrapOf, scriptOf, viewOf, type View } from './sandbox-view';
 
@@ -45,8 +45,8 @@ export interface SandboxSettings {
   stateDir: string;
   /** The targets file as last read: what it names is nobody's but its target's. */
   targets(): Targets;
-  /** Further files that hold secrets. */
-  secretFiles?: string[];
+  /** Files with secrets of Signalbox itself that lie elsewhere. */
+  secretFiles: string[];
 }
 /** Who Signalbox is on this host. */
 export interface Identity {
@@ -105,7 +105,7 @@ export function sandboxOf(
       if (!hidesFromHooks || target.sandbox === 'none') return [];
       // Over it the cover is made that the state directory then gets.
       mkdirSync(join(stateDir, 'work'), { recursive: true });
-      return hookArgv(me, stateDir, ownIn(stateDir, target), keysOutside(stateDir, settings), cwd);
+      return hookArgv(me, stateDir, ownIn(stateDir, target), foreignSecrets(stateDir, settings, target), cwd);
     },
   };
 }

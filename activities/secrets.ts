@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { TargetConfig } from '../domain/config';
 import { messageOf } from '../domain/errors';
-import type { Reference } from '../domain/service-config';
+import { fileOf, type Reference } from '../domain/service-config';
 import { verdict } from './causes';
 import { shortestSecret } from './redact';
 
@@ -55,6 +55,27 @@ export const whySecretsMissing = (target: TargetConfig): string[] =>
       return [messageOf(thrown)];
     }
   });
+
+/** Files that hold secrets of a target, by whatever way it names them. */
+export const secretFilesOfTarget = (target: TargetConfig): string[] => [
+  ...Object.values(target.secrets ?? {}).flatMap(fileOf),
+  ...databasesOf(target).flatMap(([name, reference]) => [
+    ...fileOf(reference),
+    ...databaseFilesIn(readable(() => valueOf(name, target.name, reference))),
+  ]),
+];
+/** Files that a database's URL leads to, by libpq's names of parameters. */
+export function databaseFilesIn(url: string): string[] {
+  const asked = readable(() => new URL(url)) || undefined;
+  return ['sslkey', 'passfile'].flatMap((name) => asked?.searchParams.getAll(name) ?? []).filter(Boolean);
+}
+function readable<T>(read: () => T): T | '' {
+  try {
+    return read();
+  } catch {
+    return '';
+  }
+}
 
 const databasesOf = ({ backup }: TargetConfig): [name: string, url: Reference][] => {
   if (backup.kind !== 'postgres') return [];

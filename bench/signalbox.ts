@@ -99,7 +99,7 @@ function depsOf({ db, temporal, folder }: Pick<Servers, 'db' | 'temporal' | 'fol
     targets: () => targets,
     journal: createJournal({ db, windows, targets: () => targets, keyring }),
     // It runs no command.
-    sandbox: sandboxOf('none', { stateDir, targets: () => targets }),
+    sandbox: sandboxOf('none', { stateDir, targets: () => targets, secretFiles: [] }),
     windows,
     retention: {},
     notifications: { config: noNotifications, secretOf: () => '' },

@@ -11,6 +11,7 @@ import { examine, type Difference } from '../worker/doctor';
 import { readHeads } from './access';
 import { configHere, targetsHere } from './backups';
 import { exitCodes } from './exit-codes';
+import { secretFilesOf } from './secret-files';
 import { readConfig } from './settings';
 import { headsFileIn, readEndpoints, restoresSignedBy } from './state-dir';
 
@@ -42,7 +43,15 @@ export async function doctor(options: { state: string; json: boolean; config?: s
         : { address: endpoints!.temporalAddress, namespace: process.env.TEMPORAL_NAMESPACE },
     );
     try {
-      const sandbox = await findSandbox({ stateDir, targets: () => targets });
+      const sandbox = await findSandbox({
+        stateDir,
+        targets: () => targets,
+        secretFiles: secretFilesOf({
+          stateDir,
+          configFile: file,
+          config: file === undefined ? undefined : readConfig(file),
+        }),
+      });
       const { differences, elsewhere } = await examine({
         db,
         temporal: temporal.client,

@@ -18,7 +18,8 @@ import {
 } from './serve';
 import { demandRelated } from './own-roots';
 import { readConfig, required } from './settings';
-import { secretFilesOf, signingKeys } from './state-dir';
+import { secretFilesOf } from './secret-files';
+import { signingKeys } from './state-dir';
 
 /** `signalbox api` and `signalbox worker`: the two processes alone, against servers that run elsewhere. */
 interface Alone {
@@ -104,7 +105,7 @@ export async function runWorker(
     ...shared,
     tracing,
     graceMs,
-    secretFiles: secretFilesOf(shared.config, shared.stateDir),
+    secretFiles: secretFilesOf({ ...shared, configFile: options.config }),
     slots,
     buildId,
     warn: (line) => shared.log.warn(line),

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createSource } from '../activities/git';
 import { findSandbox } from '../activities/find-sandbox';
+import type { Targets } from '../domain/config';
 import { badInput } from '../domain/errors';
 import { connectTemporal } from '../temporal-config/connection';
 import { createRemote } from '../worker/remote-journal';
@@ -12,7 +13,8 @@ import { installRuntime, sdkMetricsAt } from '../worker/worker';
 import { freePort } from './embedded/ports';
 import { stopped } from './processes';
 import { openLog, rereadOnHangup } from './serve';
-import { readTargets, required } from './settings';
+import { secretFilesOf } from './secret-files';
+import { readConfig, readTargets, required } from './settings';
 import { createTargetChecks } from './target-checks';
 import { startTracing } from './tracing';
 import { version } from './version';
@@ -30,8 +32,10 @@ export async function runRunner(options: {
   healthPort?: number;
 }): Promise<number> {
   const { runner: target, config } = options;
+  let all: Targets;
   const own = () => {
-    const found = readTargets(config).get(target);
+    all = readTargets(config);
+    const found = all.get(target);
     if (!found) throw badInput(`The targets file ${config} has no target ${target}.`);
     if (!found.runner)
       throw badInput(
@@ -51,7 +55,12 @@ export async function runRunner(options: {
   const stateDir = resolve(options.state);
   mkdirSync(stateDir, { recursive: true });
   const log = openLog();
-  const sandbox = await findSandbox({ stateDir, targets: () => targets });
+  const sandbox = await findSandbox({
+    stateDir,
+    // Of the others what may lie here, too.
+    targets: () => all,
+    secretFiles: secretFilesOf({ stateDir, configFile: config, config: readConfig(config) }),
+  });
   log[sandbox.kind === 'none' ? 'warn' : 'info']({ sandbox: sandbox.kind }, sandbox.said);
   const checks = createTargetChecks((line) => log.warn(line), sandbox);
   await checks.demand(targets);

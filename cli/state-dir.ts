@@ -12,9 +12,7 @@ import {
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { tryLock } from 'fs-native-extensions';
-import type { Config } from '../domain/config';
 import type { Role } from '../domain/machines';
-import { fileOf } from '../domain/service-config';
 import { openKeyring } from '../temporal-config/keys-file';
 import type { Keyring } from '../temporal-config/signing';
 
@@ -48,17 +46,8 @@ export const people: Record<Role, string> = {
 };
 
 /** Where the signing keys are: SIGNALBOX_SIGNING_KEYS_FILE, else in the state directory. */
-export const signingKeysFile = (stateDir: string) =>
-  process.env.SIGNALBOX_SIGNING_KEYS_FILE ?? join(stateDir, 'signing-keys.json');
-/** What holds secrets of Signalbox itself, wherever it lies. */
-export const secretFilesOf = ({ api, identity, notifications }: Config, stateDir: string): string[] => {
-  return [
-    signingKeysFile(stateDir),
-    ...(api.tls ? [api.tls.key] : []),
-    ...fileOf(identity?.oidc.clientSecret),
-    ...notifications.webhooks.flatMap(({ secret }) => fileOf(secret)),
-  ];
-};
+export const signingKeysFile = (stateDir: string, env = process.env) =>
+  env.SIGNALBOX_SIGNING_KEYS_FILE ?? join(stateDir, 'signing-keys.json');
 /** Opens them; those in the state directory are made when there are none. */
 export const signingKeys = (stateDir: string): Keyring =>
   openKeyring(signingKeysFile(stateDir), process.env.SIGNALBOX_SIGNING_KEYS_FILE === undefined);

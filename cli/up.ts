@@ -30,7 +30,8 @@ import {
 } from './serve';
 import { demandOwnRoots, demandRelated } from './own-roots';
 import { configFileOr, readConfig, readTargets } from './settings';
-import { people, secretFilesOf, signingKeys, takeStateDir, type Endpoints } from './state-dir';
+import { people, signingKeys, takeStateDir, type Endpoints } from './state-dir';
+import { secretFilesOf } from './secret-files';
 import { sentences } from '../domain/sentences';
 
 /**
@@ -172,7 +173,13 @@ export async function up(options: UpOptions): Promise<number> {
     const place = { db, temporal, stateDir: state.path, log, config, keyring };
     const shared = { ...place, targets: () => targets, stock: await takeStock(place) };
     const worker = await part('Starting the worker', () =>
-      serveWorker({ ...shared, tracing, graceMs, secretFiles: secretFilesOf(config, state.path), warn: say }),
+      serveWorker({
+        ...shared,
+        tracing,
+        graceMs,
+        secretFiles: secretFilesOf({ stateDir: state.path, configFile, config }),
+        warn: say,
+      }),
     );
     undo.push(() => worker.stop());
     worker.broken.catch((thrown: unknown) => {

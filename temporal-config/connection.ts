@@ -1,6 +1,8 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { Client } from '@temporalio/client';
 import { OpenTelemetryWorkflowClientInterceptor } from '@temporalio/interceptors-opentelemetry';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { loadClientConfig, loadClientConnectConfig } from '@temporalio/envconfig';
 import { NativeConnection } from '@temporalio/worker';
 
 export interface TemporalPlace {
@@ -20,6 +22,25 @@ export interface Temporal {
 /** Whether the environment names a Temporal server. */
 export const isConfigured = (): boolean =>
   Boolean(process.env.TEMPORAL_ADDRESS || process.env.TEMPORAL_PROFILE);
+
+/** Files with secrets by which Temporal's clients are configured: the file of profiles, and the key that each of them names. */
+export function temporalSecretFiles(env: NodeJS.ProcessEnv): string[] {
+  const settings = env.XDG_CONFIG_HOME ?? join(env.HOME ?? homedir(), '.config');
+  const file = env.TEMPORAL_CONFIG_FILE ?? join(settings, 'temporalio', 'temporal.toml');
+  const key = env.TEMPORAL_TLS_CLIENT_KEY_PATH;
+  return [file, ...(key ? [key] : []), ...keysNamedIn(file)];
+}
+function keysNamedIn(file: string): string[] {
+  try {
+    const { profiles } = loadClientConfig({ configSource: { path: file }, overrideEnvVars: {} });
+    return Object.values(profiles).flatMap(({ tls }) =>
+      tls?.clientKey && 'path' in tls.clientKey ? [tls.clientKey.path] : [],
+    );
+  } catch {
+    // There is none, or it is none: then nobody is configured by it.
+    return [];
+  }
+}
 
 /**
  * Connects to Temporal. Worker and API of one process share the connection, which lets a workflow begin on the

@@ -23,7 +23,7 @@ it('a command that does not say in time is given up, with the reason, and leaves
     observe: { argv: [process.execPath, '-e', slow], timeoutSeconds: 600 },
   };
   const targets = new Map([['shop', { name: 'shop', driver } as unknown as TargetConfig]]);
-  const sandbox = sandboxOf('none', { stateDir: folder, targets: () => targets });
+  const sandbox = sandboxOf('none', { stateDir: folder, targets: () => targets, secretFiles: [] });
   await expect(look({ targets: () => targets, sandbox }, 'shop')).rejects.toThrow(
     'driver.observe did not say within 15 s what shop runs',
   );

@@ -17,8 +17,9 @@ import { reap, releaseUmask, runCommand, type Command } from '../../activities/p
 import { redactor } from '../../activities/redact';
 import { findSandbox } from '../../activities/find-sandbox';
 import { sandboxOf } from '../../activities/sandbox';
+import { secretFilesOf } from '../../cli/secret-files';
 import { createTargetChecks } from '../../cli/target-checks';
-import type { TargetConfig } from '../../domain/config';
+import type { Config, TargetConfig } from '../../domain/config';
 import type { SandboxKind } from '../../domain/sandbox';
 import { hostileBuild } from '../helpers/hostile';
 import { hasSandbox, hidesFromHooks, kindsHere, somebody } from '../helpers/sandboxes';
@@ -279,6 +280,103 @@ each('a sandbox of the kind %s', (kind) => {
     expect(lines.join()).not.toContain('a key');
   });
 
+  it('finds no file with a secret, by whatever way Signalbox was told of it', async () => {
+    const shown = mkdtempSync(`${state}-shown-`);
+    chmodSync(shown, 0o755);
+    const at = (name: string) => join(shown, name);
+    const set = {
+      DATABASE_URL: `postgres://it:password@h/d?sslkey=${at('database.key')}`,
+      ITS_TOKEN: 'abcdefgh',
+    };
+    mkdirSync(at('etc/default'), { recursive: true });
+    const texts: Record<string, string> = {
+      'targets.yaml': 'notifications: { webhooks: [{ url: https://h/in/secret }] }',
+      'temporal.toml': `[profile.p.tls]\nclient_key_path = "${at('profile.key')}"\n[profile.q]\napi_key = "secret"`,
+      'etc/default/service': `# secret\nexport DATABASE_URL="${set.DATABASE_URL}"`,
+      'own.env': `ITS_TOKEN=${set.ITS_TOKEN} # secret`,
+      gitconfig: `[http]\nsslKey = ${at('git.key')}\n[credential]\nhelper = store --file ${at('git-credentials')}`,
+      public: 'nothing but public',
+    };
+    const others = [
+      'database.key',
+      'profile.key',
+      'temporal.key',
+      'trace.key',
+      'passwords',
+      'run.env',
+      'node.env',
+    ];
+    const targets = [
+      'git.key',
+      'git-credentials',
+      'tls.key',
+      'oidc',
+      'webhook',
+      'depot.key',
+      'depot.passwords',
+      'shop.key',
+    ];
+    for (const name of [...others, ...targets]) texts[name] = 'secret';
+    for (const [name, text] of Object.entries(texts)) writeFileSync(at(name), text, { mode: 0o644 });
+    const env = {
+      ...set,
+      PATH: process.env.PATH,
+      HOME: shown,
+      TEMPORAL_CONFIG_FILE: at('temporal.toml'),
+      TEMPORAL_TLS_CLIENT_KEY_PATH: at('temporal.key'),
+      OTEL_EXPORTER_OTLP_CLIENT_KEY: at('trace.key'),
+      PGPASSFILE: at('passwords'),
+      NODE_OPTIONS: `--env-file=${at('node.env')}`,
+    };
+    writeFileSync(at('.gitconfig'), texts.gitconfig!);
+    process.env.DEPOT_URL = `postgres://it@h/d?passfile=${at('depot.passwords')}`;
+    const config = {
+      api: { listen: '', tls: { cert: at('public'), key: at('tls.key') } },
+      identity: { oidc: { clientSecret: { file: at('oidc') } } },
+      notifications: { webhooks: [{ secret: { file: at('webhook') } }] },
+    } as unknown as Config;
+    const mine = { ...target, secrets: { KEY: { file: at('shop.key') } } };
+    const depot = {
+      ...{
+        name: 'depot',
+        driver: { root: join(state, 'depot') },
+        secrets: { KEY: { file: at('depot.key') } },
+      },
+      backup: { kind: 'postgres', database: { env: 'DEPOT_URL' } },
+    };
+    const all = new Map([mine, depot].map((one) => [one.name, one as unknown as TargetConfig]));
+    const secretFiles = secretFilesOf({
+      ...{ stateDir: state, configFile: at('targets.yaml'), config: { ...config, targets: all }, env },
+      ...{ argv: ['--env-file', at('run.env')], systemSettings: at('etc') },
+    });
+    const look = ['grep', '-rlsE', 'secret|public', shown];
+    const sandbox = sandboxOf(kind, { stateDir: link, targets: () => all, secretFiles }, '', me);
+    const found = async (begun: ReturnType<typeof start>) => {
+      await begun.end;
+      return begun.lines.map((line) => line.slice(shown.length + 1)).sort();
+    };
+    try {
+      const room = join(link, 'work', 'secrets');
+      const [source, temporary] = [join(room, 'source'), join(room, 'tmp')];
+      mkdirSync(source, { recursive: true });
+      const seen = { network: true, read: [shown], write: [] };
+      const order = { workspace: room, source, temporary, argv: look };
+      const made = await sandbox.build({
+        ...order,
+        target: { ...mine, sandbox: seen } as unknown as TargetConfig,
+      });
+      if (other) spawnSync('chown', ['-R', `${me.uid}:${me.gid}`, state, shown]);
+      const open = ['public'];
+      expect(await found(start(made.argv, source, made.env))).toEqual(open);
+      const hidden = sandbox.hook(mine as unknown as TargetConfig, root);
+      // A target's own secrets are its hooks' own.
+      expect(await found(start([...hidden, ...look], root))).toEqual([...open, 'shop.key']);
+    } finally {
+      delete process.env.DEPOT_URL;
+      rmSync(shown, { recursive: true, force: true });
+    }
+  });
+
   it('is ended whole by a cancel', async () => {
     const stay = `800.${process.pid}`;
     const { end, lines, stop } = await build([
@@ -319,7 +417,12 @@ it('a hook that would become somebody else where it cannot is warned of at the s
     const shop = { name: 'shop', repository: folder, secrets: {}, driver, backup, ...more };
     const targets = new Map([['shop', shop as unknown as TargetConfig]]);
     mkdirSync(join(folder, '.git'), { recursive: true });
-    const sandbox = sandboxOf(kind, { stateDir: state, targets: () => targets }, 'There is none.', me);
+    const sandbox = sandboxOf(
+      kind,
+      { stateDir: state, targets: () => targets, secretFiles: [] },
+      'There is none.',
+      me,
+    );
     const checks = createTargetChecks((line) => lines.push(line), sandbox);
     await checks.demand(targets);
     checks.stop();
@@ -346,7 +449,7 @@ describe('a sandbox is believed after a try from inside alone', () => {
     process.env.PATH = path;
     rmSync(state, { recursive: true, force: true });
   });
-  const found = () => findSandbox({ stateDir: state, targets: () => new Map() });
+  const found = () => findSandbox({ stateDir: state, targets: () => new Map(), secretFiles: [] });
 
   it('which leaves nothing', async () => {
     const { kind, said, hidesFromHooks: hides } = await found();
