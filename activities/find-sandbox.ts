@@ -9,6 +9,7 @@ import type { TargetConfig } from '../domain/config';
 import { messageOf } from '../domain/errors';
 import type { SandboxKind } from '../domain/sandbox';
 import { removeTree } from './archive';
+import { closeInherited } from './inherited';
 import { sandboxOf, type Sandbox, type SandboxSettings } from './sandbox';
 
 const run = promisify(execFile);
@@ -18,6 +19,7 @@ const run = promisify(execFile);
  * @returns the first kind that holds; `none` says why there is none.
  */
 export async function findSandbox(settings: SandboxSettings): Promise<Sandbox> {
+  closeInherited();
   if (process.platform !== 'linux')
     return sandboxOf('none', settings, sayNone(['sandboxes need Linux']), undefined, false);
   const why: string[] = [];

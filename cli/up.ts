@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { closeInherited } from '../activities/inherited';
 import type { Role } from '../domain/machines';
 import { parseConfig, type Targets } from '../domain/config';
 import { findPerson, setGrants } from '../db/people';
@@ -98,6 +99,8 @@ export async function up(options: UpOptions): Promise<number> {
   }
 
   async function start(): Promise<void> {
+    // Before the servers are started, which stay.
+    closeInherited();
     const keyring = signingKeys(state.path);
     const log = openLog(join(state.path, 'logs', 'signalbox.log'));
     const ports = rememberedPorts(state.path);

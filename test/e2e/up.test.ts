@@ -4,7 +4,9 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -36,6 +38,14 @@ const deployment = async (up: Up, key: string) => {
 };
 const children = (up: Up) =>
   JSON.parse(readFileSync(join(up.state, 'children.json'), 'utf8')) as { name: string; pid: number }[];
+
+/** @param process as `processesOf` names it. */
+const hasOpen = (process: string, file: string) => {
+  const folder = `/proc/${Number.parseInt(process, 10)}/fd`;
+  return readdirSync(folder).some(
+    (fd) => existsSync(join(folder, fd)) && readlinkSync(join(folder, fd)) === file,
+  );
+};
 
 /** A target of one's own whose build waits until a file appears. */
 async function slowConfig(): Promise<{ config: string; go: () => void }> {
@@ -179,9 +189,13 @@ it('Ctrl-C in mid-build, twice as npm sends it: stops in order; the next start t
 it('kill -9 in mid-build: the next start ends what was left, and the deployment goes on to its end', async () => {
   const { config, go } = await slowConfig();
   const args = ['--no-sample', '--config', config];
-  const up = await startUp({ args });
+  const leftOpen = join(newFolder(), 'of-who-started-it');
+  writeFileSync(leftOpen, 'not for builds');
+  const up = await startUp({ args, leftOpen });
   const { tokens, site } = up.endpoints();
   const attempt = await inMidBuild(up);
+  expect(processesOf(up.state).length).toBeGreaterThan(2);
+  expect(processesOf(up.state).filter((one) => hasOpen(one, leftOpen))).toEqual([]);
   up.kill('SIGKILL');
   await up.ended;
   // What it ran beside itself lives on, the site too: killing the control plane takes nothing down.

@@ -1484,6 +1484,14 @@ export const mutants: Mutant[] = [
     needs: 'sandbox',
   },
   {
+    name: 'nothing-left-open',
+    without: 'closing the files that whoever started Signalbox left open in it',
+    file: 'activities/inherited.ts',
+    from: '& closedOnExec) === 0) close',
+    to: '& closedOnExec) < 0) close',
+    killer: { test: 'test/e2e/up', named: 'kill -9 in mid-build', built: true },
+  },
+  {
     name: 'tried-from-inside',
     without: 'believing a sandbox only after a try from inside',
     file: 'activities/find-sandbox.ts',

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -35,6 +35,8 @@ export interface UpOptions {
   cwd?: string;
   uid?: number;
   gid?: number;
+  /** A file that whoever starts it has left open. */
+  leftOpen?: string;
 }
 
 const folders: string[] = [];
@@ -49,18 +51,25 @@ export function newFolder(prefix = 'signalbox-up-'): string {
 export async function startUp(options: UpOptions & { ready?: boolean } = {}): Promise<Up> {
   const state = options.state ?? join(newFolder(), 'state');
   const { uid, gid } = options;
+  const open = options.leftOpen === undefined ? undefined : openSync(options.leftOpen, 'r');
   const child = spawn(
     process.execPath,
     [program, 'up', '--state', state, '--port', '0', ...(options.args ?? [])],
     {
       cwd: options.cwd ?? tmpdir(),
       env: { ...process.env, NO_COLOR: '1', ...options.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [
+        'ignore',
+        'pipe',
+        'pipe',
+        ...(open === undefined ? [] : [...Array<'ignore'>(30).fill('ignore'), open]),
+      ],
       ...(uid === undefined ? {} : { uid, gid }),
     },
   );
+  if (open !== undefined) closeSync(open);
   let text = '';
-  for (const stream of [child.stdout, child.stderr])
+  for (const stream of [child.stdout!, child.stderr!])
     stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
   let over = false;
   const ended = new Promise<number | null>((done) =>
