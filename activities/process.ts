@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { spawnWithPipes } from './pipes';
 import type { Redactor } from './redact';
 
 /**
@@ -55,13 +56,15 @@ export function underUmask<T>(umask: number | undefined, start: () => T): T {
 
 export async function runCommand(command: Command): Promise<CommandEnd> {
   const [program, ...args] = command.argv;
-  const child = underUmask(command.umask, () =>
-    spawn(program!, args, {
-      cwd: command.cwd,
-      env: { ...command.env, [MARK]: command.mark },
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    }),
+  const { child, stdout, stderr } = await spawnWithPipes((stdio) =>
+    underUmask(command.umask, () =>
+      spawn(program!, args, {
+        cwd: command.cwd,
+        env: { ...command.env, [MARK]: command.mark },
+        detached: true,
+        stdio,
+      }),
+    ),
   );
   const started = new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
@@ -70,7 +73,7 @@ export async function runCommand(command: Command): Promise<CommandEnd> {
   const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) =>
     child.once('exit', (code, signal) => resolve({ code, signal })),
   );
-  const outputs = [lines(child.stdout, 'out', command), lines(child.stderr, 'err', command)];
+  const outputs = [lines(stdout, 'out', command), lines(stderr, 'err', command)];
   await started;
 
   let cut: 'timed-out' | 'aborted' | undefined;
@@ -95,8 +98,8 @@ export async function runCommand(command: Command): Promise<CommandEnd> {
   } finally {
     clearTimeout(timer);
     command.signal.removeEventListener('abort', abort);
-    child.stdout?.destroy();
-    child.stderr?.destroy();
+    stdout.destroy();
+    stderr.destroy();
   }
 }
 

@@ -1,9 +1,8 @@
-import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type { TargetConfig } from '../../domain/config';
 import { inWords, isDigest, isSame, nothing, releaseOr, textOf, type Observed } from '../../domain/observed';
+import { outputOf } from '../pipes';
 import type { Driver } from './driver';
 import { heldIn } from './numbers';
 import { releasesIn } from './releases';
@@ -16,7 +15,6 @@ import { releasesIn } from './releases';
  * ended with its step.
  */
 export type CommandConfig = Extract<TargetConfig['driver'], { kind: 'command' }>;
-const run = promisify(execFile);
 
 /** @param hidden as for `createDriver`. */
 export function commandDriver(config: CommandConfig, hidden: string[] = []): Driver {
@@ -26,16 +24,14 @@ export function commandDriver(config: CommandConfig, hidden: string[] = []): Dri
 
   async function observe(): Promise<Observed> {
     await mkdir(root, { recursive: true });
-    const [program, ...args] = [...hidden, ...observer.argv] as [string, ...string[]];
-    const { stdout } = await run(program, args, {
+    const said = await outputOf([...hidden, ...observer.argv], {
       cwd: root,
       env: { PATH: process.env.PATH, LANG: 'C.UTF-8' },
-      timeout: observer.timeoutSeconds * 1000,
-      killSignal: 'SIGKILL',
+      timeoutMs: observer.timeoutSeconds * 1000,
     }).catch((thrown: unknown) => {
       throw new Error(`driver.observe (${observer.argv[0]}) could not say what is live`, { cause: thrown });
     });
-    return liveOf(stdout);
+    return liveOf(said);
   }
 
   return {

@@ -101,15 +101,18 @@ function linked(root) {
 function liveNow({ argv, timeoutSeconds }) {
   const [observer] = argv;
   const [first, ...rest] = [...(guard.hidden ?? []), ...argv];
-  const { status, stdout, error } = spawnSync(first, rest, {
+  // A file, and no pipe of Node's, which is a socket: nobody could open /dev/stdout there.
+  const file = path.join(path.dirname(guard.answer), 'said');
+  fs.rmSync(file, { force: true });
+  const said = fs.openSync(file, 'a+');
+  const { status, error } = spawnSync(first, rest, {
     cwd: guard.cwd,
     env: { PATH: process.env.PATH, LANG: 'C.UTF-8' },
-    encoding: 'utf8',
     timeout: timeoutSeconds * 1000,
     killSignal: 'SIGKILL',
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', said, 'inherit'],
   });
-  if (status === 0) return stdout.trim().split('\n').at(-1);
+  if (status === 0) return fs.readFileSync(file, 'utf8').trim().split('\n').at(-1);
   return leave({
     fault: `driver.observe (${observer}) could not say what is live: ${error?.message ?? `exit ${status}`}`,
   });

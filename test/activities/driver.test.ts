@@ -76,6 +76,23 @@ const commandOf = (root: string) => {
   });
 };
 
+it('reads what is live from a script that opens its output by name', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'signalbox-driver-'));
+  const { kind, swap } = { kind: 'command' as const, swap: { argv: ['true'], timeoutSeconds: 60 } };
+  const live = (script: string) =>
+    commandDriver({
+      ...{ kind, root, swap, restore: swap, keepReleases: 5 },
+      observe: { argv: ['sh', '-c', script], timeoutSeconds: 60 },
+    }).observe();
+  expect(
+    await live(`set -e; echo looking >>/dev/stderr; echo it >/dev/stdout; echo ${r1} | tee /dev/stderr`),
+  ).toEqual(releaseOr(r1));
+  // And it is said why one cannot.
+  const failed = await live('echo gone for good >&2; exit 3').catch((thrown: Error) => thrown.cause);
+  expect(String(failed)).toContain('sh exited with 3: gone for good');
+  rmSync(root, { recursive: true });
+});
+
 const [r1, r2] = ['1'.repeat(64), '2'.repeat(64)];
 const anything: Observed[] = [nothing, releaseOr(r1), releaseOr(r2)];
 

@@ -127,6 +127,12 @@ describe('guarded', () => {
     expect(did()).toBe('1 ');
   });
 
+  it('reads what is live from a script that opens its output by name', () => {
+    writeFileSync(live(), 'one\n');
+    const script = `require('child_process').spawnSync('sh', ['-c', 'echo looking >>/dev/stdout; cat ${live()} >>/dev/stdout'], { stdio: 'inherit' })`;
+    for (const fence of [1, 2]) expect(guarded('CP-1.1 swap', fence, ['one'], script)).toEqual({ status: 0 });
+  });
+
   it('goes on when its own attempt was stopped half-way and left nothing live, and nobody else', () => {
     writeFileSync(live(), 'one');
     guarded('CP-1.1 swap', 1, ['one']);

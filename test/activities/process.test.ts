@@ -180,6 +180,17 @@ it('keeps a secret out wherever its output is cut: between writes, between piece
   expect(all.match(/x\[secret KEY\]y/g)).toHaveLength(5);
 });
 
+/** As people's scripts do. */
+const byName =
+  'set -e; echo a >/dev/stdout; echo b >>/dev/stderr; echo c | tee /dev/stderr; echo d >>/proc/self/fd/2';
+
+it('lets its output be opened by name', async () => {
+  const { end, lines } = node('', { argv: ['sh', '-c', byName] });
+  expect(await end).toEqual({ kind: 'exited', code: 0 });
+  expect(lines.sort()).toEqual(['err b', 'err c', 'err d', 'out a', 'out c']);
+  expect(readdirSync(tmpdir()).filter((name) => name.startsWith('signalbox-pipes-'))).toEqual([]);
+});
+
 /** Each kind that this machine has, as whoever it is for: root, and somebody else. */
 const each = kindsHere.length > 0 ? describe.each(kindsHere) : describe.skip.each(['none' as const]);
 each('a sandbox of the kind %s', (kind) => {
@@ -264,6 +275,9 @@ each('a sandbox of the kind %s', (kind) => {
       'echo well >here && cat here && test -w "$HOME" && test -w /tmp && id -un && : >/dev/null && exit 5';
     const own = await build(['sh', '-c', needs]);
     expect([await own.end, own.lines]).toEqual([{ kind: 'exited', code: 5 }, ['well', 'build']]);
+    const named = await build(['sh', '-c', byName]);
+    const all = ['a', 'b', 'c', 'c', 'd'];
+    expect([await named.end, named.lines.sort()]).toEqual([{ kind: 'exited', code: 0 }, all]);
   });
 
   it('has no network where the target says so, and shows what it names', async () => {
@@ -400,6 +414,8 @@ each('a sandbox of the kind %s', (kind) => {
     const { end, lines } = start([...hidden, 'sh', '-c', look, state, outside], root);
     expect([await end, lines]).toEqual([{ kind: 'exited', code: 3 }, ['its own', 'sample', 'hidden']]);
     expect(readFileSync(join(root, 'live'), 'utf8')).toBe('its own\nmore\n');
+    const named = start([...hidden, 'sh', '-c', byName], root);
+    expect(await named.end).toEqual({ kind: 'exited', code: 0 });
   });
 });
 

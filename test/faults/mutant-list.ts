@@ -1492,6 +1492,15 @@ export const mutants: Mutant[] = [
     killer: { test: 'test/e2e/up', named: 'kill -9 in mid-build', built: true },
   },
   {
+    name: 'output-to-be-opened',
+    without: 'letting whoever a build runs as open its output by name',
+    file: 'activities/pipes.ts',
+    from: "['-m', '622', ...paths]",
+    to: "['-m', '600', ...paths]",
+    killer: { test: 'test/activities/process', named: 'holds against a build' },
+    needs: 'sandbox',
+  },
+  {
     name: 'tried-from-inside',
     without: 'believing a sandbox only after a try from inside',
     file: 'activities/find-sandbox.ts',
