@@ -8,10 +8,13 @@ import { mintToken } from '../../db/tokens';
 import { createWindows } from '../../db/windows';
 import type { Role } from '../../domain/machines';
 import { people } from './people';
+import { patienceMs } from './until';
 import type { World } from './world';
 
 /** Long for a verdict on a busy machine, but some tests wait it out: a verdict that does not come. */
 const verdictMs = 60_000;
+/** What a test ships is copied however long that takes here; those of a slow repository set less. */
+const copyMs = patienceMs;
 
 /** The API over a world, on a real port, with one token per role. */
 export const tokenOf = (role: Role | 'both') => `token-of-${role}`;
@@ -56,7 +59,7 @@ export async function serveWorld(
         keyring: options.keyring ?? world.keyring,
         origins: () => origins,
         signIn: options.signIn,
-        copyMs: options.copyMs,
+        copyMs: options.copyMs ?? copyMs,
       }),
     );
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
