@@ -51,7 +51,7 @@ export async function endLeftRuns(
     const key = rowKey(row);
     const why = `${key} ended as ${row.status} at ${row.finished_at!.toISOString()}. This run (begun ${startTime.toISOString()}, by a reset of its workflow, say) had nothing left to do and was ended; nothing was changed. To deploy again: signalbox retry or ship.`;
     const before = { workflow: workflowId, run: runId };
-    const entry = { action: 'deployment.run-ended', subject: key, why, before };
+    const entry = { action: 'deployment.run-ended' as const, subject: key, why, before };
     if (!(await endRun({ db, temporal }, { workflowId, runId }, entry))) return;
     done.push(`${key}: a run of ${workflowId} was ended, because the attempt had ended as ${row.status}.`);
   }

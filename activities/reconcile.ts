@@ -111,7 +111,7 @@ export function createReconcileActivities(deps: Deps) {
         }
         if (await standsStill(row, found)) {
           const told = `${key} is ${row.status}, and ${row.owner} waits for nothing by which it would go on: somebody answered for a worker, say. It was ended.`;
-          const entry = { action: 'deployment.run-ended', subject: key, why: told };
+          const entry = { action: 'deployment.run-ended' as const, subject: key, why: told };
           if (await endRun(deps, { workflowId: row.owner, runId: found.runId }, entry))
             put('deployment', `${told} Its recovery looks at the target.`);
           continue;

@@ -133,7 +133,7 @@ async function endedUnknown(
   }
 }
 
-const action = 'workflow.ended';
+const action = 'workflow.ended' as const;
 
 /**
  * Ends each with the reason; of one that ended by itself the reason is said all the same.

@@ -7,9 +7,24 @@ import type { Db, Tx } from './connect';
  * without gaps and the SHA-256 over the hash before it, its number and its text, so that an edited, removed, added or
  * moved entry breaks the chain at its place. A cut tail shows against a head that was exported before.
  */
+/** What is recorded without a row that stands for it. All other entries are written by the trigger of what they tell of. */
+export const sayable = [
+  'backup.restored',
+  'change-request.followed-again',
+  'database.restored',
+  'deployment.amended',
+  'deployment.run-ended',
+  'history.removed',
+  'notification.resent',
+  'request.refused',
+  'sign-in.refused',
+  'signal.refused',
+  'targets.read',
+  'workflow.ended',
+] as const;
 export interface AuditEvent {
   actor: string;
-  action: string;
+  action: (typeof sayable)[number];
   /** The key of what it is about. */
   subject: string;
   why?: string | null;
@@ -63,7 +78,7 @@ export const genesis = '0'.repeat(64);
 export const linkOf = (before: string, seq: number, entry: string): string =>
   createHash('sha256').update(`${before}\n${seq}\n${entry}`).digest('hex');
 
-export const restoredAction = 'database.restored';
+export const restoredAction = 'database.restored' satisfies AuditEvent['action'];
 /** What the trail says of a restore; signed, so that nobody who merely reaches the database can explain a cut tail. */
 export interface Restored {
   installation: string;

@@ -27,6 +27,7 @@ import * as authors from './migrations/028-authors';
 import * as ownLogin from './migrations/029-own-login';
 import * as endedStays from './migrations/031-ended-stays';
 import * as sandboxes from './migrations/034-sandboxes';
+import * as whoActs from './migrations/037-who-acts';
 import { applicationRole, closeDatabase, grantRights } from './rights';
 
 export type Db = Knex;
@@ -135,6 +136,7 @@ const migrations: Record<string, Knex.Migration> = {
   '027-words-settled': wordsSettled,
   '034-sandboxes': sandboxes,
   '035-whole-authors': wholeAuthors,
+  '037-who-acts': whoActs,
 };
 
 const migrationLock = 4_600_001;

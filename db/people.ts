@@ -113,6 +113,8 @@ export async function linkPerson(
   const taken = (await tx('people').where({ subject }).whereNot({ name }).first('name')) as
     Pick<PersonRow, 'name'> | undefined;
   if (taken) return taken.name;
+  // Linked once more it would speak for somebody else.
+  if (await tx('people').where({ name, subject }).first('name')) return undefined;
   const changed = await tx('people')
     .where({ name })
     .update({

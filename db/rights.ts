@@ -69,7 +69,26 @@ const fixed: Record<string, string[]> = {
   workflow_histories: ['deployment', 'workflow_id', 'run_id'],
 };
 /** Runs as who writes the row, because it asks who that is. */
-const asWriter = ['keep_times', 'keep_ended'];
+const asWriter = ['keep_times', 'keep_ended', 'keep_target', 'keep_adoption', 'keep_counter'];
+/** All that it may call. What triggers and these call runs as the owner, but for the last, which theirs call as who calls them. */
+export const callable = [
+  'record_audit',
+  'seal_audit',
+  'drop_logs',
+  'standing_approvals',
+  'own_part',
+  'person_key',
+  'put_by',
+  'live_on',
+  'release_before',
+  'rank_since',
+  'last_renewal',
+  'place_of_rows',
+  'current_incarnation',
+  'tell_change_request',
+  'authors_of',
+  'tell',
+];
 
 const list = (names: readonly string[]) => `ARRAY[${names.map((name) => `'${name}'`).join(', ')}]::text[]`;
 
@@ -117,7 +136,7 @@ export async function grantRights(owner: Db): Promise<void> {
       END LOOP;
       -- Temporary tables and other schemas hide nothing from a function, and triggers write as the owner.
       FOR part IN
-        SELECT p.oid::regprocedure AS name, p.prorettype = 'trigger'::regtype AND p.proname <> ALL (${list(asWriter)}) AS as_owner,
+        SELECT p.oid::regprocedure AS name, p.proname, p.prorettype = 'trigger'::regtype AND p.proname <> ALL (${list(asWriter)}) AS as_owner,
                EXISTS (SELECT 1 FROM unnest(p.proconfig) c WHERE c ~ '^search_path=.*pg_temp$') AS has_path
           FROM pg_proc p
          WHERE p.pronamespace = 'public'::regnamespace AND p.proowner = current_user::regrole
@@ -125,11 +144,11 @@ export async function grantRights(owner: Db): Promise<void> {
       LOOP
         IF NOT part.has_path THEN EXECUTE format('ALTER FUNCTION %s SET search_path = public, pg_temp', part.name); END IF;
         IF part.as_owner THEN EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER', part.name); END IF;
-        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', part.name);
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO ${applicationRole}', part.name);
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC, ${applicationRole}', part.name);
+        IF part.proname = ANY (${list(callable)}) THEN
+          EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO ${applicationRole}', part.name);
+        END IF;
       END LOOP;
-      -- Its trigger makes the parts of the log.
-      REVOKE ALL ON FUNCTION make_log_partition(integer) FROM ${applicationRole};
     END $rights$;
     GRANT DELETE ON idempotency_keys TO ${applicationRole};
   `);

@@ -32,7 +32,7 @@ const entriesOf = async (subject: string) =>
 const write = (n: number) =>
   recordAudit(database.db, {
     actor: 'rosa',
-    action: 'test.wrote',
+    action: 'workflow.ended',
     subject: `thing ${n}`,
     why: `text ${n} ü\n"`,
   });
@@ -148,7 +148,7 @@ describe('the chain', () => {
     let finish!: () => void;
     const held = new Promise<void>((go) => (finish = go));
     const slow = db.transaction(async (tx) => {
-      await recordAudit(tx, { actor: 'slow', action: 'test.slow', subject: 'slow' });
+      await recordAudit(tx, { actor: 'slow', action: 'workflow.ended', subject: 'slow' });
       await held;
     });
     await Promise.all([

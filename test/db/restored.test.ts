@@ -49,7 +49,7 @@ it('windows whose revision came back are read again: a freeze that was added sin
 const sign = (what: object) => keyring.sign('restored', 'audit', what);
 const whyForged = (said: unknown) => keyring.whyForged('restored', 'audit', said);
 const write = async (db: Db, ...subjects: string[]) => {
-  for (const subject of subjects) await recordAudit(db, { actor: 'rosa', action: 'test.wrote', subject });
+  for (const subject of subjects) await recordAudit(db, { actor: 'rosa', action: 'workflow.ended', subject });
   await sealAudit(db);
   return (await auditHead(db))!;
 };

@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto';
+import { sayable } from '../../db/audit';
 import { migrate } from '../../db/connect';
 import type { TargetConfig } from '../../domain/config';
 import { isTerminal, statesOf } from '../../domain/machines';
 import { edit, revise } from '../../db/change-content';
 import { decide, submit } from '../../db/change-requests';
 import { appendLog } from '../../db/log';
-import { addPerson, findPersonCalled, setGrants } from '../../db/people';
+import { addPerson, findPersonCalled, linkPerson, setGrants } from '../../db/people';
 import { ship } from '../../db/promotions';
+import { callable } from '../../db/rights';
 import { registerTargets } from '../../db/targets';
 import { mintToken } from '../../db/tokens';
 import { introducePeople } from '../helpers/people';
@@ -229,7 +231,7 @@ const noted: Record<string, string[]> = {
     'computed_risk',
     'risk_reasons',
   ],
-  people: ['moved', 'updated_at', 'linked_by'],
+  people: ['moved', 'updated_at'],
   tokens: ['moved', 'last_used_at'],
   sessions: ['moved', 'last_used_at'],
   backlog_items: ['moved', 'updated_at', 'version', 'rank', 'started_at', 'done_at'],
@@ -319,11 +321,119 @@ it('the parts of the log are made by their trigger alone', async () => {
   await expect(raw('SELECT make_log_partition(2000000000)')).rejects.toThrow(/permission denied/);
 });
 
-it('an entry that a row changed is not written without the row', async () => {
-  for (const action of ['promotion.approved', 'decision.counted', 'token.created', 'deployment.succeeded'])
-    await expect(
-      raw("SELECT record_audit('amir', ?, 'CP-1', NULL, NULL, NULL, NULL)", [action]),
-    ).rejects.toThrow(/is written when it happens/);
+/** Which of these the login may have written by itself. */
+const saidOf = async (actions: readonly string[]) => {
+  const said: string[] = [];
+  for (const action of actions) {
+    const before = await database.db('audit').where({ action });
+    await raw("SELECT record_audit('amir', ?, 'RFC-1', NULL, NULL, NULL, NULL)", [action]).catch(
+      (thrown: unknown) => expect(String(thrown)).toMatch(/is written when it happens/),
+    );
+    if ((await database.db('audit').where({ action })).length > before.length) said.push(action);
+  }
+  return said;
+};
+
+it('of all actions that are ever recorded, those alone are said by itself for which no row stands', async () => {
+  const { rows } = await database.owner.raw(
+    `SELECT DISTINCT (regexp_matches(prosrc, '''([a-z-]+[.][a-z-]+)''', 'g'))[1] AS action FROM pg_proc
+      WHERE pronamespace = 'public'::regnamespace AND proname <> 'sayable_actions'`,
+  );
+  const ofTriggers = (rows as { action: string }[]).map(({ action }) => action);
+  expect(ofTriggers).toEqual(
+    expect.arrayContaining(['change-request.edited', 'person.added', 'log.removed']),
+  );
+  const states = (['promotion', 'changeRequest', 'deployment'] as const).flatMap((machine) =>
+    statesOf(machine).map(
+      (state) => `${machine === 'changeRequest' ? 'change-request' : machine}.${state as string}`,
+    ),
+  );
+  const never = [
+    'backlog-item.created',
+    'epic.changed',
+    'cancel.said',
+    'resolve.done',
+    'what.ever',
+    'deployment.taken-over',
+    'adoption.asked',
+  ];
+  expect(await saidOf([...ofTriggers, ...states, ...never])).toEqual([]);
+  expect(await saidOf(sayable)).toEqual([...sayable]);
+});
+
+it('the functions that it may call are these', async () => {
+  const { rows } = await database.owner.raw(
+    `SELECT p.proname AS name FROM pg_proc p WHERE pronamespace = 'public'::regnamespace
+        AND has_function_privilege('signalbox_app', p.oid, 'EXECUTE') ORDER BY 1`,
+  );
+  expect(rows.map(({ name }: { name: string }) => name)).toEqual([...callable].sort());
+});
+
+describe('who moved a row', () => {
+  const lastOf = (subject: string) => database.db('audit').where({ subject }).orderBy('id', 'desc').first();
+
+  it('is who says so in this very change, not who had moved it before', async () => {
+    const id = await submitted('carla');
+    await raw("UPDATE change_requests SET status = 'approved' WHERE id = ?", [id]);
+    expect(await lastOf(`RFC-${id}`)).toMatchObject({ action: 'change-request.approved', actor: 'unknown' });
+    await raw("UPDATE promotions SET status = 'approved' WHERE id = ?", [id]);
+    expect(await lastOf(`CP-${id}`)).toMatchObject({ action: 'promotion.approved', actor: 'unknown' });
+    const made = await mintToken(database.db, { person: 'theo', grants: ['sre'] }, { by: 'ada' });
+    await raw('UPDATE tokens SET revoked_at = now() WHERE id = ?', [made!.id]);
+    expect(await lastOf(`token ${made!.id}`)).toMatchObject({ action: 'token.revoked', actor: 'unknown' });
+    await raw("UPDATE people SET grants = '{admin}' WHERE name = 'theo'");
+    expect(await lastOf('theo')).toMatchObject({ action: 'person.grants-changed', actor: 'unknown' });
+  });
+
+  it('is named by each who says it, also who says the same twice', async () => {
+    const id = await submitted('carla');
+    const move = JSON.stringify({ by: 'rosa' });
+    for (const status of ['rejected', 'draft', 'submitted']) {
+      await raw('UPDATE change_requests SET status = ?, moved = ? WHERE id = ?', [status, move, id]);
+      expect(await lastOf(`RFC-${id}`)).toMatchObject({ action: `change-request.${status}`, actor: 'rosa' });
+    }
+  });
+
+  it('is never Signalbox where only people change it', async () => {
+    const own = JSON.stringify({ by: 'signalbox', why: 'nothing to see' });
+    for (const sql of [
+      "UPDATE change_requests SET description = 'of nobody', moved = ? WHERE id = ?",
+      `UPDATE change_requests SET policy = '{"levels": []}', moved = ? WHERE id = ?`,
+      "UPDATE promotions SET commit = 'e', moved = ? WHERE id = ?",
+    ]) {
+      const id = await submitted('carla');
+      await raw(sql, [own, id]);
+      expect(await lastOf(`RFC-${id}`)).toMatchObject({ action: 'change-request.edited', actor: 'unknown' });
+      const authors = await database.db('authors').where({ change_request: id }).select('person');
+      expect([sql, authors]).toEqual([sql, [{ person: 'unknown' }]]);
+    }
+    const { rows } = await raw("INSERT INTO epics (title) VALUES ('an epic') RETURNING id");
+    await raw("UPDATE epics SET title = 'x', moved = ? WHERE id = ?", [own, rows[0].id]);
+    expect(await lastOf(`EPIC-${rows[0].id}`)).toMatchObject({ action: 'epic.changed', actor: 'unknown' });
+  });
+
+  it('who linked an account stays as long as it is that account', async () => {
+    const { db } = database;
+    await addPerson(db, 'lina', { by: 'ada' });
+    await linkPerson(db, 'lina', 'idp lina', { by: 'ada' });
+    await expect(raw("UPDATE people SET linked_by = NULL WHERE name = 'lina'")).rejects.toThrow(/stays/);
+    await linkPerson(db, 'lina', 'idp lina', { by: 'lina' });
+    expect(await db('people').where({ name: 'lina' }).first()).toMatchObject({ linked_by: 'ada' });
+    expect(JSON.parse((await lastOf('lina')).entry).after).toMatchObject({ linkedBy: 'ada' });
+  });
+
+  it('whose an attempt is does not change without an entry', async () => {
+    const id = await submitted();
+    await raw(
+      `INSERT INTO deployments (promotion, attempt, target, trigger, started_by, owner, run_id) VALUES (?, 1, 'shop', 'deploy', 'rosa', 'x', 'x')`,
+      [id],
+    );
+    await raw("UPDATE deployments SET owner = 'deploy/mine' WHERE promotion = ?", [id]);
+    const entry = await lastOf(`CP-${id}.1`);
+    expect(entry).toMatchObject({ action: 'deployment.taken-over', actor: 'unknown' });
+    expect(JSON.parse(entry.entry).after).toEqual({ workflow: 'deploy/mine' });
+    await raw("UPDATE deployments SET status = 'cancelled' WHERE promotion = ?", [id]);
+  });
 });
 
 it('numbers are given out by the database alone', async () => {
