@@ -1,5 +1,4 @@
 import { inWords, type Observed } from '../domain/observed';
-import { recordAudit } from './audit';
 import { laneHolder } from './backups';
 import type { Db, Tx } from './connect';
 import { rowKey, setLive } from './deployments';
@@ -98,16 +97,7 @@ export const endAdoption = (db: Db, { id, target }: Adoption, ended: object | { 
         ...(refused ? { live: null } : {}),
         ended_at: tx.fn.now(),
       });
-    if (!refused) {
-      await setLive(tx, target, row.live!);
-      await recordAudit(tx, {
-        actor: row.adopted_by,
-        action: 'target.adopted',
-        subject: target,
-        why: row.reason,
-        after: { live: row.live, fence: row.fence },
-        request: row.request_id,
-      });
-    }
+    if (!refused)
+      await setLive(tx, target, row.live!, { by: row.adopted_by, why: row.reason, request: row.request_id });
     return outcome;
   });

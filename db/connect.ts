@@ -28,6 +28,7 @@ import * as ownLogin from './migrations/029-own-login';
 import * as endedStays from './migrations/031-ended-stays';
 import * as sandboxes from './migrations/034-sandboxes';
 import * as whoActs from './migrations/037-who-acts';
+import * as bounded from './migrations/038-bounded';
 import { applicationRole, closeDatabase, grantRights } from './rights';
 
 export type Db = Knex;
@@ -137,6 +138,7 @@ const migrations: Record<string, Knex.Migration> = {
   '034-sandboxes': sandboxes,
   '035-whole-authors': wholeAuthors,
   '037-who-acts': whoActs,
+  '038-bounded': bounded,
 };
 
 const migrationLock = 4_600_001;

@@ -11,12 +11,11 @@ import {
 } from '../domain/machines';
 import { sentences } from '../domain/sentences';
 import { releaseOr, type Observed, type Restorable } from '../domain/observed';
-import { recordAudit } from './audit';
 import { deliverItems, takeItemsBack } from './backlog/delivery';
 import type { Db, Tx } from './connect';
 import { deployed } from './change-requests';
 import { knownIncarnation, originOf } from './installation';
-import { bySignalbox, NotMoved, transition, tryTransition, type Move } from './transition';
+import { bySignalbox, movedBy, NotMoved, transition, tryTransition, type Move } from './transition';
 
 /**
  * The attempts of promotions, from the lane to their end. What is written here is written in one transaction and
@@ -249,7 +248,7 @@ export async function recordEnd(
       else if (itemsDone) await deliverItems(tx, row.promotion, row.target, move);
       // What was adopted was put there by no deployment.
       const put = byHand ? (row.restores ?? undefined) : id;
-      await setLive(tx, row.target, releaseOr(row.to_release), put);
+      await setLive(tx, row.target, releaseOr(row.to_release), move, put);
     }
     if (to === 'rolled-back') {
       if (!byHand) {
@@ -258,7 +257,7 @@ export async function recordEnd(
       }
       // What it returned to is what was found, which may be something else than the record believed.
       const now = live ?? row.drifted ?? row.observed;
-      if (now) await setLive(tx, row.target, now);
+      if (now) await setLive(tx, row.target, now, move);
     }
     await failpoint('record/middle');
     return { ...row, status: to, outcome };
@@ -297,13 +296,13 @@ export async function releasesInUse(tx: Tx, target: string): Promise<string[]> {
  * Records what a target runs.
  * @param deployment that put it there; left out: the one that the record knows for this release, if it knows one.
  */
-export const setLive = (tx: Tx, target: string, live: Observed, deployment?: number) =>
+export const setLive = (tx: Tx, target: string, live: Observed, move: Move, deployment?: number) =>
   tx('targets')
     .where({ name: target })
     .update({
       current_deployment:
         deployment ?? (live.kind === 'release' ? tx.raw('put_by(?, ?)', [target, live.release]) : null),
-      ...seen(tx, live),
+      ...seen(tx, live, move),
       version: tx.raw('version + 1'),
       updated_at: tx.fn.now(),
     });
@@ -312,8 +311,17 @@ export const setLive = (tx: Tx, target: string, live: Observed, deployment?: num
 export const noteSeen = (tx: Tx, target: string, live: Observed) =>
   tx('targets')
     .where({ name: target })
-    .update({ ...seen(tx, live), version: tx.raw('version + 1'), updated_at: tx.fn.now() });
-const seen = (tx: Tx, live: Observed) => ({ observed: JSON.stringify(live), observed_at: tx.fn.now() });
+    .update({
+      ...seen(tx, live, bySignalbox('it was looked at')),
+      version: tx.raw('version + 1'),
+      updated_at: tx.fn.now(),
+    });
+/** Columns of what was seen on a target. */
+export const seen = (tx: Tx, live: Observed, move: Move) => ({
+  observed: JSON.stringify(live),
+  observed_at: tx.fn.now(),
+  ...movedBy(move),
+});
 
 /**
  * Hands the attempt to another workflow (recovery): from now on its former owner's steps are refused.
@@ -324,17 +332,9 @@ export async function takeOver(db: Db, id: number, owner: string, runId: string,
   await db.transaction(async (tx) => {
     const before = (await tx('deployments').where({ id }).forNoKeyUpdate().first()) as DeploymentRow;
     if (from !== undefined && before.owner !== from) return;
-    await tx('deployments').where({ id }).update({ owner, run_id: runId });
-    if (before.owner !== owner)
-      await recordAudit(tx, {
-        actor: 'signalbox',
-        action: 'deployment.taken-over',
-        subject: rowKey(before),
-        why,
-        before: { workflow: before.owner },
-        after: { workflow: owner },
-        request: before.request_id,
-      });
+    await tx('deployments')
+      .where({ id })
+      .update({ owner, run_id: runId, ...movedBy(bySignalbox(why, before.request_id)) });
   });
   const steps = await db('deployment_steps').where({ deployment: id });
   return {

@@ -133,9 +133,11 @@ export async function takeStock(
     });
     // Who still acts under a number from before has lost, also if it has not shown itself at its target yet.
     const passed = tx.raw('fence + ?', [leap]);
-    const raised = (await tx('targets')
-      .update({ fence: passed, lost_fence: passed })
-      .returning(['name', 'fence'])) as { name: string; fence: number }[];
+    const moved = tx.raw(
+      `jsonb_build_object('by', 'signalbox', 'why', format('The database was restored or failed over, and may have given out fencing numbers that it has lost. Those of %s go on above %s; what still acts there under one from before is refused once a higher one has acted.', name, fence + ?))`,
+      [leap],
+    );
+    await tx('targets').update({ fence: passed, lost_fence: passed, moved });
     await tx('deliveries').where({ status: 'pending' }).update({ handed_over: false, incarnation });
     await tx('window_revision').update({ stamp: tx.raw('gen_random_uuid()') });
     await say(
@@ -145,15 +147,6 @@ export async function takeStock(
       sentences(`The database is not what it was: ${why}`, `From here on it is incarnation ${incarnation}`),
       { incarnation: found.incarnation, place: found.place },
     );
-    for (const { name, fence } of raised)
-      await recordAudit(tx, {
-        actor: 'signalbox',
-        action: 'target.fence-raised',
-        subject: name,
-        before: { fence: fence - leap },
-        after: { fence },
-        why: `The database was restored or failed over, and may have given out fencing numbers that it has lost. Those of ${name} go on above ${fence}; what still acts there under one from before is refused once a higher one has acted.`,
-      });
     await failpoint('restored/middle');
     return why;
   });

@@ -2,7 +2,8 @@ import { predecessorsOf, type DeploymentStatus } from '../domain/machines';
 import { predecessors } from '../domain/predecessors';
 import { believedOf, demandedOf, endsOf, NotDone, type Ends } from './believed';
 import type { Db, Tx } from './connect';
-import { deploymentById, type DeploymentRow } from './deployments';
+import { deploymentById, rowKey, seen, type DeploymentRow } from './deployments';
+import { bySignalbox } from './transition';
 import { raiseFence, type Held } from './fences';
 import { knownIncarnation, originOf } from './installation';
 import type { Attempt } from './journal';
@@ -171,7 +172,9 @@ export async function noteObserved(
       return undefined;
     await tx('targets')
       .where({ name: row.target })
-      .update({ observed: JSON.stringify(live), observed_at: tx.fn.now() });
+      .update(
+        seen(tx, live, bySignalbox(`${rowKey(row)} looked at it before its ${t.step}`, row.request_id)),
+      );
     if (when === 'meanwhile') {
       await tx('deployments')
         .where({ id: t.deployment })

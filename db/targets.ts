@@ -10,6 +10,7 @@ import { recordAudit } from './audit';
 import { usualDuration } from './conflicts';
 import { runnersOf, type RunnerRow } from './runners';
 import { ofRunners, ofWorkers } from './sandboxes';
+import { bySignalbox, movedBy } from './transition';
 import { viewWindowStatus } from './views';
 import type { Db, Tx } from './connect';
 import { rowKey, type DeploymentRow } from './deployments';
@@ -29,7 +30,7 @@ export async function noteRoots(db: Db, targets: Targets): Promise<void> {
     await db('targets')
       .where({ name })
       .whereRaw('root IS DISTINCT FROM ?', [driver.root])
-      .update({ root: driver.root });
+      .update({ root: driver.root, ...movedBy(bySignalbox('the targets file was read')) });
 }
 /** Where a target was deployed to by the targets file that named it last; undefined: nobody has noted it. */
 export async function rootOf(db: Db, name: string): Promise<string | undefined> {

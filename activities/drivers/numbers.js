@@ -66,6 +66,9 @@ function lock(room, fence, leads = false) {
   );
 }
 
+/** Nobody gives out such a number; it leaves room for those that go on above it. */
+const highestHeld = 999_000_000_000;
+
 /**
  * The highest number that acted in a room, and who used it ("CP-7.1 swap").
  * @param {string} room
@@ -92,6 +95,8 @@ function heldIn(room) {
   }
   if (!Number.isSafeInteger(held?.fence) || held.fence < 0)
     throw unreadable(file, journal, 'holds no number');
+  if (held.fence > highestHeld)
+    throw unreadable(file, journal, `holds ${held.fence}, a number that nobody gives out`);
   return { fence: held.fence, by: typeof held.by === 'string' ? held.by : null };
 }
 const unreadable = (file, journal, how) =>

@@ -7,6 +7,7 @@ import { edit, revise } from '../../db/change-content';
 import { decide, submit } from '../../db/change-requests';
 import { appendLog } from '../../db/log';
 import { addPerson, findPersonCalled, linkPerson, setGrants } from '../../db/people';
+import { raiseFence } from '../../db/fences';
 import { ship } from '../../db/promotions';
 import { callable } from '../../db/rights';
 import { registerTargets } from '../../db/targets';
@@ -232,6 +233,8 @@ const noted: Record<string, string[]> = {
     'risk_reasons',
   ],
   people: ['moved', 'updated_at'],
+  targets: ['moved', 'updated_at', 'version', 'observed_at'],
+  adoptions: ['live', 'ended_at'],
   tokens: ['moved', 'last_used_at'],
   sessions: ['moved', 'last_used_at'],
   backlog_items: ['moved', 'updated_at', 'version', 'rank', 'started_at', 'done_at'],
@@ -354,6 +357,8 @@ it('of all actions that are ever recorded, those alone are said by itself for wh
     'cancel.said',
     'resolve.done',
     'what.ever',
+    'target.adopted',
+    'target.fence-raised',
     'deployment.taken-over',
     'adoption.asked',
   ];
@@ -434,6 +439,123 @@ describe('who moved a row', () => {
     expect(JSON.parse(entry.entry).after).toEqual({ workflow: 'deploy/mine' });
     await raw("UPDATE deployments SET status = 'cancelled' WHERE promotion = ?", [id]);
   });
+});
+
+describe('what the record says of a target', () => {
+  const most = '9223372036854775807';
+  it('is bounded, and never goes back', async () => {
+    await registerTargets(database.db, ['bounded']);
+    for (const value of [most, '1000000000001', '-1'])
+      for (const column of ['fence', 'lost_fence'])
+        await expect(raw(`UPDATE targets SET ${column} = ${value} WHERE name = 'bounded'`)).rejects.toThrow(
+          /targets_fence|only rise/,
+        );
+    await raw("UPDATE targets SET fence = 7, lost_fence = 3 WHERE name = 'bounded'");
+    for (const sql of ['fence = 6', 'lost_fence = 2'])
+      await expect(raw(`UPDATE targets SET ${sql} WHERE name = 'bounded'`)).rejects.toThrow(/only rise/);
+    await expect(raw(`INSERT INTO targets (name, fence) VALUES ('new', 5)`)).rejects.toThrow(
+      /begins with no number/,
+    );
+    const id = await submitted();
+    const insert = (fence: string) =>
+      raw(
+        `INSERT INTO deployments (promotion, attempt, target, trigger, started_by, owner, run_id, fence)
+         VALUES (?, 1, 'shop', 'deploy', 'rosa', 'x', 'x', ${fence}) RETURNING id`,
+        [id],
+      );
+    await expect(insert(most)).rejects.toThrow(/deployments_fence/);
+    const attempt = (await insert('1')).rows[0].id as number;
+    await expect(
+      raw("UPDATE targets SET current_deployment = ? WHERE name = 'bounded'", [attempt]),
+    ).rejects.toThrow(/none of bounded/);
+    await raw("UPDATE deployments SET status = 'cancelled' WHERE id = ?", [attempt]);
+  });
+
+  it('has an entry for each change but the next number', async () => {
+    await registerTargets(database.db, ['told']);
+    const told = async () =>
+      (await database.db('audit').where({ subject: 'told' }).orderBy('id')).map(({ entry }) => {
+        const { action, actor, before, after } = JSON.parse(entry) as Record<string, unknown>;
+        return { action, actor, before, after };
+      });
+    await raw("UPDATE targets SET fence = fence + 1 WHERE name = 'told'");
+    expect(await told()).toEqual([]);
+    await raw("UPDATE targets SET fence = 900 WHERE name = 'told'");
+    await raw(`UPDATE targets SET observed = '{"kind": "nothing"}' WHERE name = 'told'`);
+    await raw("UPDATE targets SET root = '/first' WHERE name = 'told'");
+    const live = { kind: 'nothing' };
+    expect(await told()).toEqual([
+      { action: 'target.fence-raised', actor: 'unknown', before: { fence: 1 }, after: { fence: 900 } },
+      { action: 'target.changed', actor: 'unknown', before: { live: null }, after: { live } },
+      { action: 'target.changed', actor: 'unknown', before: { root: null }, after: { root: '/first' } },
+    ]);
+  });
+
+  it('is adopted with an entry of who asked, and under a number that was given out', async () => {
+    await registerTargets(database.db, ['adopted']);
+    const insert = (columns: string, values: string) =>
+      raw(
+        `INSERT INTO adoptions (id, target, adopted_by, reason, fence${columns})
+         VALUES (gen_random_uuid(), 'adopted', 'sven', 'why', ${values}) RETURNING id`,
+      );
+    for (const fence of ['1', most]) await expect(insert('', fence)).rejects.toThrow(/not given out/);
+    await raw("UPDATE targets SET fence = 1 WHERE name = 'adopted'");
+    await expect(insert(', adopted', '1, true')).rejects.toThrow(/only been asked for/);
+    const { id } = (await insert('', '1')).rows[0] as { id: string };
+    await raw("UPDATE adoptions SET adopted = true, outcome = 'x' WHERE id = ?", [id]);
+    await expect(raw("UPDATE adoptions SET outcome = 'y' WHERE id = ?", [id])).rejects.toThrow(/has ended/);
+    const entries = await database.db('audit').where({ subject: 'adopted' }).orderBy('id');
+    expect(entries.map(({ action, actor }) => [action, actor])).toEqual([
+      ['adoption.asked', 'sven'],
+      ['target.adopted', 'sven'],
+    ]);
+  });
+
+  it('says plainly that no number is left', async () => {
+    await registerTargets(database.db, ['full']);
+    await database.owner.transaction(async (tx) => {
+      await tx.raw('ALTER TABLE targets DROP CONSTRAINT targets_fence');
+      await tx('targets').where({ name: 'full' }).update({ fence: most });
+      await tx.raw(
+        'ALTER TABLE targets ADD CONSTRAINT targets_fence CHECK (fence <= 1000000000000) NOT VALID',
+      );
+    });
+    await expect(raiseFence(database.db, 'full')).rejects.toThrow(
+      /full has no fencing number left.*"signalbox doctor"/s,
+    );
+  });
+});
+
+it('no counter is put at its end', async () => {
+  const { rows } = await database.owner.raw(
+    `SELECT c.table_name AS tab, c.column_name AS col FROM information_schema.columns c
+      WHERE c.table_schema = 'public' AND c.column_name IN ('version', 'submission', 'round') AND c.data_type = 'integer'
+        AND has_column_privilege('signalbox_app', c.table_name, c.column_name, 'UPDATE')
+        AND c.table_name <> 'deployment_steps'`,
+  );
+  await submitted();
+  await raw(`INSERT INTO backlog_items (title) VALUES ('an item')`);
+  await raw(`INSERT INTO epics (title) VALUES ('an epic')`);
+  const put: string[] = [];
+  const counted = [...(rows as { tab: string; col: string }[]), { tab: 'window_revision', col: 'revision' }];
+  for (const { tab, col } of counted) {
+    const changed = await raw(`UPDATE ${tab} SET ${col} = 2147483647`).then(
+      ({ rowCount }: { rowCount: number }) => rowCount > 0,
+      () => false,
+    );
+    if (changed) put.push(`${tab}.${col}`);
+  }
+  expect(put).toEqual([]);
+  expect(counted.length).toBeGreaterThan(10);
+});
+
+it('the incarnation of the database does not change without an entry', async () => {
+  const undone = database.db.transaction(async (tx) => {
+    await tx('installation').update({ incarnation: '2-abc' });
+    expect(await tx('audit').where({ action: 'database.incarnation' })).toHaveLength(1);
+    throw new Error('undone');
+  });
+  await expect(undone).rejects.toThrow('undone');
 });
 
 it('numbers are given out by the database alone', async () => {

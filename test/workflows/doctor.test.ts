@@ -35,6 +35,7 @@ async function differences(targets = world.targets): Promise<Difference[]> {
     targets,
     places: { stateDir: world.deps.stateDir, headsFile: join(world.folder, 'no-heads.jsonl') },
     heads: [],
+    whyForged: (said) => world.keyring.whyForged('restored', 'audit', said),
     settledMs: 0,
   });
   for (const { what, todo } of found.differences) {
@@ -90,7 +91,40 @@ it('a fencing number above those of the record, and one that cannot be read', as
   expect(withoutSchedule(await differences())).toMatchObject([
     { kind: 'fence', subject: 'other', what: expect.stringContaining('holds no number') },
   ]);
+  writeFileSync(join(room, 'fence.json'), JSON.stringify({ fence: 999_000_000_001 }));
+  expect(withoutSchedule(await differences())).toMatchObject([
+    { kind: 'fence', subject: 'other', what: expect.stringContaining('a number that nobody gives out') },
+  ]);
   rmSync(room, { recursive: true });
+});
+
+it('a fencing number in the record that it never gave out', async () => {
+  const set = (fence: string) => force((tx) => tx('targets').where({ name: 'other' }).update({ fence }));
+  await set('5000');
+  expect(withoutSchedule(await differences())).toMatchObject([
+    { kind: 'fence', subject: 'other', what: expect.stringMatching(/number 5000 .*somebody wrote it/) },
+  ]);
+  await set('999999999999');
+  expect(withoutSchedule(await differences())).toMatchObject([
+    {
+      kind: 'fence',
+      subject: 'other',
+      what: expect.stringContaining('hardly a number left'),
+      todo: expect.stringContaining(
+        "UPDATE targets SET fence = 1000, lost_fence = least(lost_fence, 0) WHERE name = 'other'",
+      ),
+    },
+  ]);
+  await set('0');
+});
+
+it('an incarnation of the database that no worker signed', async () => {
+  const set = (incarnation: string) => force((tx) => tx('installation').update({ incarnation }));
+  await set('7-abc');
+  expect(withoutSchedule(await differences())).toMatchObject([
+    { kind: 'database', what: expect.stringContaining('incarnation 7-abc, and no worker signed') },
+  ]);
+  await set('');
 });
 
 it('another release is live than the record says', async () => {
@@ -340,7 +374,7 @@ it('a database that was restored, until a worker takes note of it', async () => 
 });
 
 it('an audit trail that was changed', async () => {
-  await recordAudit(world.db, { actor: 'rosa', action: 'test.wrote', subject: 'a' });
+  await recordAudit(world.db, { actor: 'rosa', action: 'workflow.ended', subject: 'a' });
   await sealAudit(world.db);
   await force((tx) =>
     tx('audit')

@@ -1,13 +1,18 @@
-import { verifyAudit } from '../../db/audit';
+import { restoresSaid, verifyAudit } from '../../db/audit';
 import { databaseNow } from '../../db/clock';
-import { compare } from '../../db/installation';
+import { compare, readInstallation } from '../../db/installation';
 import { sentences } from '../../domain/sentences';
 import { knownMark } from '../stocktaking';
 import type { Difference, Examined } from './difference';
 
 /** The record itself: whether it is the one that it was, whether its audit trail is whole, and what time it has. */
 export async function examineDatabase(examined: Examined): Promise<Difference[]> {
-  return [await moved(examined), await chain(examined), await clock(examined)].flat();
+  return [
+    await moved(examined),
+    await incarnation(examined),
+    await chain(examined),
+    await clock(examined),
+  ].flat();
 }
 
 async function moved({ db, temporal, places }: Examined): Promise<Difference[]> {
@@ -19,6 +24,24 @@ async function moved({ db, temporal, places }: Examined): Promise<Difference[]> 
       subject: 'database',
       what: sentences(`The database was restored or failed over, and nobody has taken note of it: ${why}`),
       todo: 'Start a worker and the API; whichever is there first goes on from what was restored, and says so in the audit trail.',
+    },
+  ];
+}
+
+/** Attempts of an incarnation before are not asked for signatures, so that one is begun by a worker alone. */
+async function incarnation({ db, whyForged }: Examined): Promise<Difference[]> {
+  const { incarnation: now } = await readInstallation(db);
+  if (!whyForged || now === '') return [];
+  const said = (await restoresSaid(db)).map(
+    ({ entry }) => (JSON.parse(entry) as { after: { incarnation: string } }).after,
+  );
+  if (said.some((after) => after.incarnation === now && whyForged(after) === undefined)) return [];
+  return [
+    {
+      kind: 'database',
+      subject: 'database',
+      what: `The database calls itself incarnation ${now}, and no worker signed that it was restored to that: what is under way since before is believed without signatures.`,
+      todo: 'Find out who wrote it ("signalbox audit list --subject database"), and cancel what is under way.',
     },
   ];
 }

@@ -6,6 +6,7 @@ import { unrecordedBackups } from '../../activities/backups/unrecorded';
 import { look } from '../../activities/look';
 import { laneHolder, listBackups } from '../../db/backups';
 import type { Db } from '../../db/connect';
+import { highestFence, leap } from '../../db/fences';
 import { currentOf, findDeployment, rowKey, type DeploymentRow } from '../../db/deployments';
 import { readInstallation } from '../../db/installation';
 import { recordedOn } from '../../db/targets';
@@ -26,6 +27,7 @@ export async function examineTargets(
   for (const target of examined.targets.values()) {
     differences.push(...(await undecided(examined, target)));
     if (target.runner) {
+      differences.push(...(await givenOut(examined.db, target.name, 0)));
       elsewhere.push(`${target.name} has runners: what it runs and its backups lie on their hosts.`);
       continue;
     }
@@ -47,7 +49,8 @@ async function fence(examined: Examined, target: TargetConfig): Promise<Differen
     const held = heldIn(createDriver(driver).room);
     const row = (await db('targets').where({ name }).first('fence')) as { fence: number } | undefined;
     const given = row?.fence ?? 0;
-    if (held.fence <= given) return await lost(examined, target);
+    if (held.fence <= given)
+      return [...(await givenOut(db, name, held.fence)), ...(await lost(examined, target))];
     return found(
       `${name} holds fencing number ${held.fence} (${held.by ?? 'by whom it does not say'}), and the record has only given out ${given}.`,
       `The next deployment goes on above it. If another Signalbox acts on ${name}, take the target out of one of them.`,
@@ -55,6 +58,34 @@ async function fence(examined: Examined, target: TargetConfig): Promise<Differen
   } catch (thrown) {
     return found(sentences(messageOf(thrown)), 'Do what it says; until then nothing is switched there.');
   }
+}
+
+/** Restores by hand take a number each, and have no row. */
+const withoutRow = 1_000;
+/** So few are left that somebody has to do something. */
+const fewLeft = 1_000_000_000;
+
+/** Whether the record itself says more than it gave out: somebody wrote it. */
+async function givenOut(db: Db, name: string, held: number): Promise<Difference[]> {
+  const { rows } = await db.raw(
+    `SELECT fence AS given, greatest(CASE WHEN lost_fence <= :most THEN lost_fence END, (SELECT max(fence) FROM deployments WHERE target = t.name AND fence <= :most),
+                     (SELECT max(fence) FROM adoptions WHERE target = t.name AND fence <= :most), 0) AS known
+       FROM targets t WHERE name = :name`,
+    { name, most: highestFence - fewLeft },
+  );
+  const [row] = rows as { given: number; known: number }[];
+  const given = row?.given ?? 0;
+  const known = Math.max(held, row?.known ?? 0);
+  if (given <= known + leap + withoutRow) return [];
+  const wrote = `The record says that fencing number ${given} was given out for ${name}, and nothing that acted there has one above ${known}: somebody wrote it past Signalbox.`;
+  const found = (what: string, todo: string): Difference[] => [{ kind: 'fence', subject: name, what, todo }];
+  const look = `Find out who wrote it ("signalbox audit list --subject ${name}").`;
+  return given > highestFence - fewLeft
+    ? found(
+        `${wrote} There is hardly a number left above it, so that nothing can begin there for long, or at all.`,
+        `${look} Then let the owner of the tables run: UPDATE targets SET fence = ${known + leap}, lost_fence = least(lost_fence, ${known}) WHERE name = '${name}'`,
+      )
+    : found(`${wrote} Nothing stands still by that.`, `${look} Deployments go on above it.`);
 }
 
 /** What acted last on a target and is not in the record: nobody looks after what it left there. */
