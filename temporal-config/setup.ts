@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ConnectionLike } from '@temporalio/client';
 import { temporal as proto } from '@temporalio/proto';
 import type { Temporal } from './connection';
 import { attributes } from './names';
@@ -59,22 +60,42 @@ async function setUpNamespace(
   return [`namespace ${namespace}: ended workflows are kept for ${retentionDays} days, before ${before}`];
 }
 
+const wanted = Object.values(attributes).map(({ name }) => name);
+
+type Namespaced = { connection: ConnectionLike; namespace: string };
+interface Lacking {
+  missing: string[];
+  /** With those nothing can be started, and nobody but an operator can change them. */
+  ofAnotherType: string[];
+}
+
+async function lacking({ connection, namespace }: Namespaced): Promise<Lacking> {
+  // A namespace that was just made is known to every part of the server a moment later.
+  const { customAttributes } = await connection.operatorService
+    .listSearchAttributes({ namespace })
+    .catch((thrown: unknown) => {
+      if (codeOf(thrown) === notFound) return { customAttributes: {} };
+      throw thrown;
+    });
+  const types = new Map(Object.entries(customAttributes ?? {}));
+  return {
+    missing: wanted.filter((name) => !types.has(name)),
+    ofAnotherType: wanted.filter((name) => types.has(name) && types.get(name) !== keyword),
+  };
+}
+
+/** Which search attributes are not as they have to be; none where the server does not let clients look. */
+export const attributesLacking = (temporal: Namespaced): Promise<Lacking> =>
+  lacking(temporal).catch((thrown: unknown) => {
+    if (denied.includes(codeOf(thrown) ?? -1)) return { missing: [], ofAnotherType: [] };
+    throw thrown;
+  });
+
 async function setUpAttributes({ connection, namespace }: Temporal): Promise<string[]> {
   const { operatorService } = connection;
-  const wanted = Object.values(attributes).map(({ name }) => name);
-  const missing = async () => {
-    // A namespace that was just made is known to every part of the server a moment later.
-    const { customAttributes } = await operatorService
-      .listSearchAttributes({ namespace })
-      .catch((thrown: unknown) => {
-        if (codeOf(thrown) === notFound) return { customAttributes: {} };
-        throw thrown;
-      });
-    return wanted.filter((name) => !(name in (customAttributes ?? {})));
-  };
   const made = new Set<string>();
   for (let tries = 0; ; tries++) {
-    const names = await missing();
+    const { missing: names } = await lacking({ connection, namespace });
     if (names.length === 0) {
       if (made.size > 0) await untilUsable(connection, namespace, wanted);
       return [...made].map((name) => `search attribute ${name}: made`);

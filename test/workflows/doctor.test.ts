@@ -1,10 +1,13 @@
 import { mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import pino from 'pino';
 import { recordAudit, sealAudit } from '../../db/audit';
 import { connectReadOnly, type Db } from '../../db/connect';
 import { takeStock } from '../../db/installation';
 import { examine, type Difference } from '../../worker/doctor';
-import { registerSchedules, reconcileSchedule } from '../../worker/schedules';
+import type { Temporal } from '../../temporal-config/connection';
+import { attributes } from '../../temporal-config/names';
+import { keepSchedules, registerSchedules, reconcileSchedule } from '../../worker/schedules';
 import { hold } from '../helpers/steer';
 import { makeWorld, type World } from '../helpers/world';
 
@@ -63,6 +66,91 @@ it('after deployments that went well everything fits', async () => {
 
 it('what it is given to read by refuses to write', async () => {
   await expect(db('targets').update({ fence: 1 })).rejects.toThrow('read-only transaction');
+});
+
+describe('what Signalbox sets up in Temporal', () => {
+  const client = () => world.client;
+  const handle = (id: string) => client().schedule.getHandle(id);
+  const ids = [reconcileSchedule, 'signalbox-prune-backups', 'signalbox-prune-record'];
+  const found = async () =>
+    (await differences()).map(({ kind, subject, what }) => [kind, subject, what] as const);
+  const temporal = () =>
+    ({
+      connection: client().connection,
+      client: client(),
+      namespace: client().options.namespace,
+    }) as Temporal;
+  /** Does something while a worker looks after it, until everything is as it was. */
+  async function putBack(harm: () => Promise<unknown>): Promise<void> {
+    const keeper = await keepSchedules(temporal(), pino({ level: 'silent' }), 100);
+    try {
+      await harm();
+      await world.until('it to be put back', async () => (await found()).length === 0);
+    } finally {
+      await keeper.stop();
+    }
+  }
+  const changes: Record<string, (old: any) => any> = {
+    'when it runs': (old) => ({ ...old, spec: { intervals: [{ every: '9 years' }] } }),
+    'what it starts': (old) => ({ ...old, action: { ...old.action, taskQueue: 'nowhere' } }),
+    'what becomes of runs': (old) => ({ ...old, policies: { ...old.policies, overlap: 'ALLOW_ALL' } }),
+    'how often it may still run': (old) => ({ ...old, state: { ...old.state, remainingActions: 1 } }),
+  };
+
+  it.each(ids)('%s is named when it is gone, paused or changed', async (id) => {
+    for (const [what, change] of Object.entries(changes)) {
+      await handle(id).update(change);
+      expect(await found()).toEqual([
+        ['schedule', id, expect.stringContaining(`changed in Temporal (${what}`)],
+      ]);
+      await registerSchedules(client());
+      expect(await found()).toEqual([]);
+    }
+    await handle(id).pause('an experiment');
+    expect(await found()).toEqual([['schedule', id, expect.stringContaining('paused (an experiment)')]]);
+    // Whoever paused it has a reason.
+    await registerSchedules(client());
+    expect(await found()).toHaveLength(1);
+    await handle(id).delete();
+    expect(await found()).toEqual([['schedule', id, expect.stringContaining('does not have the schedule')]]);
+    await registerSchedules(client());
+  });
+
+  it.each(ids)('%s is put back by a worker that runs', async (id) => {
+    await putBack(() => handle(id).delete());
+    for (const change of Object.values(changes)) await putBack(() => handle(id).update(change));
+  });
+
+  it('a search attribute that is gone, or of another type', async () => {
+    const { name } = attributes.actor;
+    const { operatorService } = client().connection;
+    const { namespace } = temporal();
+    const remove = () => operatorService.removeSearchAttributes({ namespace, searchAttributes: [name] });
+    await remove();
+    expect(await found()).toEqual([
+      ['search-attribute', name, expect.stringContaining('does not have the search attribute')],
+    ]);
+    // Text.
+    await operatorService.addSearchAttributes({ namespace, searchAttributes: { [name]: 1 } });
+    expect(await found()).toEqual([
+      ['search-attribute', name, expect.stringContaining('is not of type Keyword')],
+    ]);
+    await putBack(remove);
+  });
+
+  it('a namespace that forgets at once what has ended', async () => {
+    const { workflowService } = client();
+    const { namespace } = temporal();
+    const keep = (seconds: number) =>
+      workflowService.updateNamespace({
+        namespace,
+        config: { workflowExecutionRetentionTtl: { seconds: seconds as never } },
+      });
+    await keep(3_600);
+    expect(await found()).toEqual([['namespace', namespace, expect.stringContaining('3600 seconds')]]);
+    await keep(86_400);
+    expect(await found()).toEqual([]);
+  });
 });
 
 it('a schedule that is paused, and from here on nobody repairs', async () => {

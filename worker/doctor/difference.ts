@@ -13,6 +13,8 @@ export interface Difference {
     | 'clock'
     | 'worker'
     | 'schedule'
+    | 'search-attribute'
+    | 'namespace'
     | 'row-without-workflow'
     | 'workflow-without-row'
     | 'paused'

@@ -1,4 +1,3 @@
-import { ScheduleNotFoundError } from '@temporalio/client';
 import { lost, workflowNow } from '../../activities/lost';
 import { withoutRow } from '../../activities/strays';
 import { followedRequests } from '../../db/change-requests';
@@ -9,9 +8,8 @@ import { databaseNow } from '../../db/clock';
 import { windowRevision } from '../../db/windows';
 import { changeRequestKey } from '../../domain/keys';
 import { changeRequestWorkflowId, deliverWorkflowId } from '../../workflows/messages';
-import { reconcileEveryMs, reconcileSchedule } from '../schedules';
-import { inSeconds } from './database';
 import { isSettled, type Difference, type Examined } from './difference';
+import { examineTemporal } from './temporal';
 import { examineWorkers } from './workers';
 
 /** Record against Temporal, by the rules by which `reconcile` repairs. */
@@ -20,7 +18,7 @@ export async function examineWorkflows(examined: Examined): Promise<Difference[]
   const attempts = await attemptsToLookAt(examined.db, atOnce);
   return [
     await examineWorkers(examined, now),
-    await schedule(examined, now),
+    await examineTemporal(examined, now),
     await attemptsWithout(examined, attempts, now),
     ofTargetsGone(examined, attempts),
     await othersWithout(examined, now),
@@ -31,37 +29,6 @@ export async function examineWorkflows(examined: Examined): Promise<Difference[]
 
 const atOnce = 1_000;
 const byReconcile = 'Nothing, while a worker runs: within half a minute reconcile';
-
-const toleratedMs = 10_000;
-async function schedule({ temporal }: Examined, now: number): Promise<Difference[]> {
-  const subject = reconcileSchedule;
-  const found = (what: string, todo: string): Difference[] => [{ kind: 'schedule', subject, what, todo }];
-  try {
-    const { state, info } = await temporal.schedule.getHandle(subject).describe();
-    if (state.paused)
-      return found(
-        `The schedule that compares record and Temporal is paused${state.note ? ` (${state.note})` : ''}: nothing is repaired.`,
-        `temporal schedule toggle --unpause --schedule-id ${subject}`,
-      );
-    const [next] = info.nextActionTimes;
-    const until = next ? next.getTime() - now : 0;
-    if (until > -toleratedMs && until <= reconcileEveryMs + toleratedMs) return [];
-    return [
-      {
-        kind: 'clock',
-        subject: 'Temporal',
-        what: `Temporal plans the next comparison for ${next!.toISOString()}, ${inSeconds(until)} the database's now: its clock is another one, or its schedule stands still.`,
-        todo: 'Set both by NTP; if both are right, look into the log of the Temporal server.',
-      },
-    ];
-  } catch (thrown) {
-    if (!(thrown instanceof ScheduleNotFoundError)) throw thrown;
-    return found(
-      'Temporal does not have the schedule that compares it with the record: nothing is repaired.',
-      'Nothing, while a worker runs: it sets it up again within ten seconds. Else start one.',
-    );
-  }
-}
 
 async function attemptsWithout(
   examined: Examined,
