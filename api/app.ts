@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import compression from 'compression';
-import express, { Router, type Express } from 'express';
+import express, { Router, type Express, type NextFunction, type Request, type Response } from 'express';
 import helmet from 'helmet';
 import { absolutePath as swaggerPath } from 'swagger-ui-dist';
-import { notFound } from '../domain/errors';
+import { notFound, SignalboxError } from '../domain/errors';
 import { whyTooMuch } from '../domain/input';
 import { accessRoutes } from './access';
 import { auditRoutes } from './audit';
@@ -94,6 +94,7 @@ export function createApp(deps: ApiDeps): Express {
   app.get('/metrics', authenticate(deps, credentials), readers, metrics(deps));
 
   app.use(ownAddress(deps));
+  app.use('/api', demandJson);
 
   const routes = apiRoutes(deps, credentials.forget);
   const document = openApiDocument(routes);
@@ -155,6 +156,25 @@ export function createApp(deps: ApiDeps): Express {
   });
   app.use(problemHandler(deps));
   return app;
+}
+
+const jsonType = /^application\/json[ \t]*(;|$)/i;
+/**
+ * What is sent is JSON, and says so: whatever else a page of another site can have a browser send without asking is called
+ * otherwise. So that is refused where nothing is sent, too, unless it only reads.
+ */
+function demandJson(request: Request, _response: Response, next: NextFunction): void {
+  const type = request.get('content-type');
+  const sends =
+    request.get('transfer-encoding') !== undefined || Number(request.get('content-length') ?? 0) > 0;
+  const reads = ['GET', 'HEAD', 'OPTIONS'].includes(request.method);
+  const asked = type === undefined ? sends : sends || !reads;
+  if (asked && !jsonType.test(type ?? ''))
+    throw new SignalboxError(
+      'unsupported-media',
+      `Send JSON, and say so: Content-Type: application/json. This request says ${type ? `"${type.slice(0, 100)}"` : 'nothing'}.`,
+    );
+  next();
 }
 
 /** Before it is parsed. In another encoding its bytes would say nothing. */

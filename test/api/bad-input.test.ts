@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { makeWorld, type World } from '../helpers/world';
-import { personOf, serveWorld, type Served } from '../helpers/api';
+import { personOf, serveWorld, tokenOf, type Served } from '../helpers/api';
 import { apiRoutes } from '../../api/app';
 import { mintToken } from '../../db/tokens';
 import type { Role } from '../../domain/machines';
@@ -312,5 +312,79 @@ it('describes itself: OpenAPI with every route, its page, liveness and readiness
   expect((await api.call(undefined, 'GET', '/health/ready')).body).toEqual({
     database: 'ready',
     temporal: 'ready',
+  });
+});
+
+describe('a body that is not called JSON', () => {
+  const submit = async (type: string | undefined, body: string, more: Record<string, string> = {}) => {
+    // A Blob without a type has fetch send none.
+    const answer = await fetch(`${api.base}/api/promotions`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${tokenOf('contributor')}`,
+        ...(type === undefined ? {} : { 'content-type': type }),
+        ...more,
+      },
+      body: new Blob([body]),
+    });
+    return { status: answer.status, body: (await answer.json()) as { code: string; detail: string } };
+  };
+  const ship = JSON.stringify({ target: 'shop', revision: 'v1', title: 'by its type' });
+
+  it.each([
+    // What a form of any page can send, without asking.
+    'text/plain',
+    'text/plain;charset=UTF-8',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'application/merge-patch+json',
+    'application/json-patch+json',
+    'application/problem+json',
+    'application/jsonp',
+    'text/json',
+    'application/json, text/plain',
+    '',
+    undefined,
+  ])('%j is refused, and changes nothing', async (type) => {
+    const before = await everything();
+    for (const body of [ship, 'title=x&target=shop'])
+      expect(await submit(type, body)).toMatchObject({
+        status: 415,
+        body: {
+          code: 'unsupported-media',
+          detail: expect.stringContaining('Content-Type: application/json'),
+        },
+      });
+    expect(await everything()).toBe(before);
+  });
+
+  it('is refused before it is looked at, without a body too, and everywhere', async () => {
+    const types = { 'content-type': 'application/x-www-form-urlencoded' };
+    for (const [method, path] of [
+      ['POST', '/api/change-requests/RFC-1/submit'],
+      ['PATCH', '/api/change-requests/RFC-1'],
+      ['DELETE', '/api/session'],
+      ['PUT', '/api/wip-limits'],
+      ['POST', '/api/sign-in'],
+    ] as const)
+      expect((await api.call('contributor', method, path, undefined, types)).status).toBe(415);
+    expect((await api.call('contributor', 'GET', '/api/promotions', undefined, types)).status).toBe(200);
+  });
+
+  it.each([
+    'application/json',
+    'APPLICATION/JSON',
+    'application/json; charset=utf-8',
+    'application/json ;x=y',
+  ])('%j is taken', async (type) => {
+    expect((await submit(type, '{}')).status).toBe(400);
+  });
+
+  it('is not asked of a request that has none', async () => {
+    const answer = await fetch(`${api.base}/api/change-requests/RFC-99/submit`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${tokenOf('contributor')}` },
+    });
+    expect(answer.status).toBe(404);
   });
 });
