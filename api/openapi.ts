@@ -28,7 +28,15 @@ export function openApiDocument(routes: Route[]) {
               ]
             : []),
           ...(r.ifMatch
-            ? [{ name: 'If-Match', in: 'header', required: false, schema: { type: 'string' } }]
+            ? [
+                {
+                  name: 'If-Match',
+                  in: 'header',
+                  description: 'The ETag of the answer that you saw, or the version in it',
+                  required: false,
+                  schema: { type: 'string' },
+                },
+              ]
             : []),
         ],
         ...(r.query ? { requestParams: { query: r.query } } : {}),

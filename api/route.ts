@@ -9,6 +9,7 @@ import { whyUnfit } from '../domain/input';
 import { may, permissions, whyMayNot, type Permission } from '../domain/permissions';
 import { sentences } from '../domain/sentences';
 import { problemText, problemsOf } from '../domain/strict';
+import { etagOf, versionIn } from './etag';
 import type { Db, Tx } from '../db/connect';
 import { claim, release, remember, renew, renewEveryMs, type Remembered } from '../db/idempotency';
 import type { Person } from '../db/people';
@@ -119,7 +120,7 @@ export function register(router: Router, db: Db, definition: Route): void {
       params,
       body,
       query,
-      ifMatch: ifMatch(request),
+      ifMatch: versionIn(request.get('if-match')),
       plainText: request.accepts(['application/json', 'text/plain']) === 'text/plain',
     };
     const key = definition.method === 'get' || definition.readsOnly ? undefined : idempotencyKey(request);
@@ -230,7 +231,12 @@ async function send(
       if (!response.destroyed) throw thrown;
     });
   } else if (typeof body === 'string') response.type('text/plain').send(body);
-  else response.json(body);
+  else {
+    const text = JSON.stringify(body);
+    const etag = definition.method === 'delete' ? undefined : etagOf(body, text);
+    if (etag) response.set('ETag', etag);
+    response.type('json').send(text);
+  }
 }
 
 async function* withFirst(first: IteratorResult<string>, rest: AsyncIterator<string>): AsyncIterable<string> {
@@ -247,14 +253,6 @@ function parse(schema: z.ZodType | undefined, input: unknown, what: string): nev
   }
   const problems = problemsOf(parsed.error, input);
   throw badInput(`The ${what} is not valid. ${problemText(problems).replaceAll('\n', '; ')}`, { problems });
-}
-
-function ifMatch(request: Request): number | undefined {
-  const given = request.get('if-match');
-  if (given === undefined || given === '*') return undefined;
-  const version = /^(?:W\/)?"?([1-9][0-9]{0,8})"?$/.exec(given)?.[1];
-  if (!version) throw badInput('If-Match has to be the version of what is changed, such as "3".');
-  return Number(version);
 }
 
 function idempotencyKey(request: Request): string | undefined {

@@ -388,3 +388,84 @@ describe('a body that is not called JSON', () => {
     expect(answer.status).toBe(404);
   });
 });
+
+describe('the ETag of what is versioned', () => {
+  const made = async (path: string, body: object) =>
+    (await api.post('contributor', path, body)).body.key as string;
+  const window = async () =>
+    (await api.post('release-manager', '/api/deployment-windows', { ...evening, name: `w ${Math.random()}` }))
+      .body.id as number;
+  const item = () => made('/api/backlog-items', { title: 'an item' });
+  const rename = { title: 'another' };
+  /** Of each route that honours If-Match: what is read, who changes it, and how. */
+  const cases: Record<string, () => Promise<[read: string, role: Role, path: string, body: object]>> = {
+    'patch /change-requests/:key': async () => {
+      const cp = await made('/api/promotions', { target: 'shop', revision: 'v1', title: 't' });
+      const path = `/api/change-requests/${cp.replace('CP', 'RFC')}`;
+      return [path, 'contributor', path, rename];
+    },
+    'patch /backlog-items/:key': async () => {
+      const path = `/api/backlog-items/${await item()}`;
+      return [path, 'contributor', path, rename];
+    },
+    'delete /backlog-items/:key': async () => {
+      const path = `/api/backlog-items/${await item()}`;
+      return [path, 'contributor', path, {}];
+    },
+    'post /backlog-items/:key/rank': async () => {
+      const before = await item();
+      const path = `/api/backlog-items/${await item()}`;
+      return [path, 'contributor', `${path}/rank`, { before }];
+    },
+    'patch /epics/:key': async () => {
+      const path = `/api/epics/${await made('/api/epics', { title: 'an epic' })}`;
+      return [path, 'contributor', path, rename];
+    },
+    'delete /epics/:key': async () => {
+      const path = `/api/epics/${await made('/api/epics', { title: 'an epic' })}`;
+      return [path, 'contributor', path, {}];
+    },
+    'put /wip-limits': async () => ['/api/wip-limits', 'admin', '/api/wip-limits', { limits: [] }],
+    'patch /deployment-windows/:id': async () => {
+      const path = `/api/deployment-windows/${await window()}`;
+      return [path, 'release-manager', path, { durationMinutes: 90 }];
+    },
+    'delete /deployment-windows/:id': async () => {
+      const path = `/api/deployment-windows/${await window()}`;
+      return [path, 'release-manager', path, {}];
+    },
+  };
+
+  it('each route that honours If-Match is looked at', () => {
+    const honour = apiRoutes({} as never).filter(({ ifMatch }) => ifMatch);
+    expect(honour.map(({ method, path }) => `${method} ${path}`).sort()).toEqual(Object.keys(cases).sort());
+  });
+
+  it.each(Object.keys(cases))('%s: it is good as its If-Match, until it is changed', async (name) => {
+    const [read, role, path, body] = await cases[name]!();
+    const method = name.split(' ')[0]!.toUpperCase();
+    const seen = await api.get(read);
+    const etag = seen.headers.get('etag')!;
+    expect(etag).toMatch(new RegExp(`^"${seen.body.version}-`));
+    // As caches ask; fetch by itself would have none of them asked.
+    const cached = { 'if-none-match': etag, 'cache-control': 'max-age=0' };
+    expect((await api.call('sre', 'GET', read, undefined, cached)).status).toBe(304);
+    const change = (tag: string) => api.call(role, method, path, body, { 'if-match': tag });
+    await expectRefused(change(`"${seen.body.version + 1}-${'x'.repeat(16)}"`), 412, 'stale-version');
+    const changed = await change(etag);
+    expect(changed.status).toBe(200);
+    if (method === 'DELETE') return;
+    const next = changed.headers.get('etag')!;
+    expect(next).not.toBe(etag);
+    await expectRefused(change(etag), 412, 'stale-version');
+    expect((await change(`W/${next}`)).status).toBe(200);
+  });
+
+  it.each(['"x"', 'W/"51c-Rif07"', '"3-"', '"1", "2"', '""'])('%s is none', async (tag) => {
+    await expectRefused(
+      api.patch('contributor', '/api/change-requests/RFC-1', rename, { 'if-match': tag }),
+      400,
+      'invalid-input',
+    );
+  });
+});

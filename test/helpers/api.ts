@@ -88,9 +88,10 @@ export async function serveWorld(
     const type = response.headers.get('content-type') ?? '';
     return {
       status: response.status,
+      headers: response.headers,
       type,
       text,
-      body: (type.includes('json') ? JSON.parse(text) : text) as any,
+      body: (type.includes('json') && text ? JSON.parse(text) : text) as any,
     };
   };
   /** Somebody else, with a token of their own: what they send. */
