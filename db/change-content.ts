@@ -138,7 +138,7 @@ export const edit = (
     const revision = row.revision + 1;
     const why = voidedWhy(`changed: ${fields.join(', ')}`, voided);
     // Triggers write each change into the audit trail, and note who made it as an author.
-    const mine = { ...move, why: voided.length > 0 ? why : move.why, revision };
+    const mine = { ...move, why: voided.length > 0 ? why : move.why };
     const set = {
       type: next.type,
       risk: next.risk,
@@ -213,7 +213,7 @@ export async function rebind(
     digest: contentDigest(contentOf({ ...row, ...bound }, promotion), revision),
   };
   const why = voidedWhy(changedSince(promotion.target, target), voided);
-  const move = { ...bySignalbox(why, request), revision };
+  const move = bySignalbox(why, request);
   if (row.status === 'approved') await backToSubmitted(tx, id, move, set);
   else await touch(tx, id, move, { ...set, ...askedAnew(tx), outcome: why });
   return why;

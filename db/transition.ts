@@ -17,8 +17,6 @@ export interface Move {
   why?: string | null;
   /** Id of the HTTP request that it goes back to. */
   request?: string | null;
-  /** Of what a request says, which this move made: no two moves of it look the same. */
-  revision?: number;
 }
 /** Signalbox itself, when nobody asked for this very step. */
 export const bySignalbox = (why: string, request?: string | null): Move => ({

@@ -1097,8 +1097,8 @@ export const mutants: Mutant[] = [
     name: 'doctor-knows-fences',
     without: "comparing a target's fencing number with those that the record gave out",
     file: 'worker/doctor/targets.ts',
-    from: 'if (held.fence <= given) return await',
-    to: 'if (held.fence >= 0) return await',
+    from: 'if (held.fence <= given)',
+    to: 'if (held.fence >= 0)',
     killer: { test: 'test/workflows/doctor', named: 'a fencing number above those of the record' },
   },
   {
