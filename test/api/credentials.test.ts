@@ -45,7 +45,7 @@ it('a token is looked up once, and again when a change is announced', async () =
   await unheard(() => revoke(id));
   // Remembered: this shows that the other cases mean something.
   expect(await who(value)).toBe(person);
-  await database.db.raw("SELECT announce('access', 'ACCESS', 0)");
+  await database.owner.raw("SELECT announce('access', 'ACCESS', 0)");
   await until(async () => (await who(value)) === undefined);
 });
 
