@@ -59,6 +59,7 @@ export const createBuild =
         temporary,
         argv,
       });
+      if (inside.note) note(`build: ${inside.note}`);
       const command = { ...target.build, argv: inside.argv, shown: argv.join(' ') };
       await runTargetCommand(context, 'build', command, source, { SIGNALBOX_COMMIT: commit, ...inside.env });
 

@@ -7,10 +7,11 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { TargetConfig } from '../domain/config';
 import { messageOf } from '../domain/errors';
+import { sentences } from '../domain/sentences';
 import type { SandboxKind } from '../domain/sandbox';
 import { removeTree } from './archive';
 import { closeInherited } from './inherited';
-import { sandboxOf, type Sandbox, type SandboxSettings } from './sandbox';
+import { canKeepKeys, sandboxOf, type Sandbox, type SandboxSettings } from './sandbox';
 
 const run = promisify(execFile);
 
@@ -29,13 +30,22 @@ export async function findSandbox(settings: SandboxSettings): Promise<Sandbox> {
     why.push(`hooks: ${messageOf(thrown)}`);
   });
   const kinds: SandboxKind[] = process.getuid!() === 0 ? ['user'] : ['bubblewrap', 'namespaces'];
-  for (const kind of kinds)
+  const tries = kinds.flatMap((kind) =>
+    (canKeepKeys(kind) ? [true, false] : [false]).map((keeps) => ({ kind, keeps })),
+  );
+  const whyNotHidden = why.join('; ');
+  for (const { kind, keeps } of tries)
     try {
-      await demandHolds(settings, kind);
-      const hidden = hides ? '' : ` The state directory cannot be hidden from hooks (${why.join('; ')}).`;
-      return sandboxOf(kind, settings, `${inWords[kind]}.${hidden}`, undefined, hides);
+      await demandHolds(settings, kind, keeps);
+      const said = sentences(
+        inWords[kind],
+        !keeps &&
+          'The keys that the kernel keeps for users and sessions are not kept from them: install perl',
+        !hides && `The state directory cannot be hidden from hooks (${whyNotHidden})`,
+      );
+      return sandboxOf(kind, settings, said, undefined, hides, keeps);
     } catch (thrown) {
-      why.push(`${kind}: ${messageOf(thrown)}`);
+      why.push(`${kind}${keeps ? '' : ' without a filter of system calls'}: ${messageOf(thrown)}`);
     }
   return sandboxOf('none', settings, sayNone(why), undefined, hides);
 }
@@ -60,12 +70,17 @@ if [ "$4" = build ]; then
     (: >"$file") 2>/dev/null && echo "wrote $file"
   done
   (: >written) 2>/dev/null || echo "could not write its own checkout"
+  [ "$6" != filtered ] || grep -q '^Seccomp:[[:space:]]*2' /proc/self/status || echo "reached the kernel's keys"
 fi
 umount "$(dirname "$1")" 2>/dev/null && cat "$1" >/dev/null 2>&1 && echo "uncovered $1"
 echo tried`;
 
 /** @throws with what a try from inside could do, or why there was no inside. */
-async function demandHolds(settings: SandboxSettings, kind: SandboxKind | 'hook'): Promise<void> {
+async function demandHolds(
+  settings: SandboxSettings,
+  kind: SandboxKind | 'hook',
+  keepsKeys = false,
+): Promise<void> {
   const workspace = join(settings.stateDir, 'work', `sandbox-${process.pid}-${randomUUID().slice(0, 8)}`);
   const [source, temporary] = [join(workspace, 'source'), join(workspace, 'tmp')];
   const secret = join(settings.stateDir, `sandbox-probe-${randomUUID().slice(0, 8)}`);
@@ -74,8 +89,27 @@ async function demandHolds(settings: SandboxSettings, kind: SandboxKind | 'hook'
     await writeFile(secret, 'not for builds', { mode: 0o644 });
     const planted = `${secret}-planted`;
     const who = kind === 'hook' ? 'hook' : 'build';
-    const argv = ['sh', '-c', probe, 'sh', secret, String(process.pid), homedir(), who, planted];
-    const sandbox = sandboxOf(kind === 'hook' ? 'none' : kind, settings, '', undefined, true);
+    const argv = [
+      'sh',
+      '-c',
+      probe,
+      'sh',
+      secret,
+      String(process.pid),
+      homedir(),
+      who,
+      planted,
+      keepsKeys ? 'filtered' : '',
+    ];
+    const sandbox = sandboxOf(
+      kind === 'hook' ? 'none' : kind,
+      // It gets no number for good.
+      { ...settings, usersFolder: workspace },
+      '',
+      undefined,
+      true,
+      keepsKeys,
+    );
     const target = {
       name: 'probe',
       driver: { root: '/' },

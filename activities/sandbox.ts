@@ -1,14 +1,15 @@
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, realpathSync } from 'node:fs';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { TargetConfig, Targets } from '../domain/config';
 import type { SandboxKind } from '../domain/sandbox';
+import { userNumberOf, type Taken } from './build-users';
 import { verdict } from './causes';
 import { foreignSecrets, hookArgv, ownIn } from './sandbox-hooks';
 import { endsFirst, enterAsRoot } from './sandbox-scripts';
+import { keysFilter, loadFilter } from './sandbox-syscalls';
 import { bubblewrapOf, scriptOf, viewOf, type View } from './sandbox-view';
 
 /**
@@ -28,8 +29,8 @@ export interface Sandbox {
   said: string;
   /** Whether the state directory can be hidden from hooks. */
   hidesFromHooks: boolean;
-  /** Prepares a build. @returns the command that runs it in the sandbox, and what the build is told by its environment. */
-  build(order: BuildOrder): Promise<{ argv: string[]; env: Record<string, string> }>;
+  /** Prepares a build. @returns the command that runs it in the sandbox, what the build is told by its environment, and what people are told. */
+  build(order: BuildOrder): Promise<{ argv: string[]; env: Record<string, string>; note?: string }>;
   /** What stands before the argv of a hook, so that it runs without sight of the state directory; empty: nothing can. */
   hook(target: TargetConfig, cwd: string): string[];
 }
@@ -47,6 +48,8 @@ export interface SandboxSettings {
   targets(): Targets;
   /** Files with secrets of Signalbox itself that lie elsewhere. */
   secretFiles: string[];
+  /** Where this host remembers as which user each target's builds run; left out: in a folder of the system. */
+  usersFolder?: string;
 }
 /** Who Signalbox is on this host. */
 export interface Identity {
@@ -56,21 +59,17 @@ export interface Identity {
 
 const run = promisify(execFile);
 
-/** User numbers that systemd leaves to nobody. A target has one, so that a cache of its builds can belong to it. */
-const firstUser = 60_600;
-const users = 500;
-export function userOf(target: string): Identity {
-  const number = firstUser + (createHash('sha256').update(target).digest().readUInt32BE() % users);
-  return { uid: number, gid: number };
-}
-
-/** @param me whose sandbox it is: what runs it has to be started as this user. */
+/**
+ * @param me whose sandbox it is: what runs it has to be started as this user.
+ * @param keepsKeys whether builds are kept from the kernel's keys.
+ */
 export function sandboxOf(
   kind: SandboxKind,
   settings: SandboxSettings,
   said = '',
   me: Identity = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
   hidesFromHooks = kind !== 'none',
+  keepsKeys = canKeepKeys(kind),
 ): Sandbox {
   const stateDir = existsSync(settings.stateDir) ? realpathSync(settings.stateDir) : settings.stateDir;
 
@@ -83,7 +82,11 @@ export function sandboxOf(
       const env = { HOME: places.temporary, TMPDIR: places.temporary };
       if (kind === 'none') return { argv, env };
       demandNamed(target);
-      const as = kind === 'user' ? userOf(target.name) : me;
+      const user =
+        kind === 'user'
+          ? await userNumberOf({ stateDir, target: target.name }, settings.usersFolder)
+          : undefined;
+      const as = user ? { uid: user.number, gid: user.number } : me;
       await mkdir(places.temporary, { recursive: true });
       // A link on the way there leads to what is covered.
       const [source, temporary] = [realpathSync(places.source), realpathSync(places.temporary)];
@@ -98,8 +101,13 @@ export function sandboxOf(
           ...['-exec', 'chown', '-h', `${as.uid}:${as.gid}`, '{}', '+'],
         ]);
       const view = viewOf({ target, settings, rooms, source, temporary });
-      const inside = { HOME: temporary, TMPDIR: temporary };
-      return { argv: [...entering(kind, view, as, join(rooms, 'root')), ...argv], env: inside };
+      const filter = keepsKeys ? keysFilter() : undefined;
+      if (filter) await publish(join(rooms, 'filter'), filter);
+      return {
+        argv: [...entering(kind, view, as, rooms, filter), ...argv],
+        env: { HOME: temporary, TMPDIR: temporary },
+        ...(user?.taken ? { note: otherNumber(target.name, user.number, user.taken) } : {}),
+      };
     },
     hook(target, cwd) {
       if (!hidesFromHooks || target.sandbox === 'none') return [];
@@ -110,15 +118,28 @@ export function sandboxOf(
   };
 }
 
-function entering(kind: SandboxKind, view: View, as: Identity, root: string): string[] {
+const perl = ['/usr/bin/perl', '/usr/local/bin/perl'].find((path) => existsSync(path));
+/** Bubblewrap loads a filter itself; of the other kinds' programs only recent ones do. */
+export const canKeepKeys = (kind: SandboxKind): boolean =>
+  keysFilter() !== undefined && (kind === 'bubblewrap' || (kind !== 'none' && perl !== undefined));
+
+const otherNumber = (target: string, number: number, { number: wished, by }: Taken): string =>
+  `builds of ${target} run as user ${number}, because ${wished} is that of ${by.target}${by.target === target ? ` in ${by.stateDir}` : ''}; what they write to outside of the checkout has to be writable for ${number}`;
+
+function entering(kind: SandboxKind, view: View, as: Identity, rooms: string, filter?: Buffer): string[] {
+  const filtered = filter && perl ? loadFilter(perl, filter) : [];
   const limited = ['prlimit', ...view.limits, '--'];
   // Dies with Signalbox, and all in it with its first process.
-  if (kind === 'bubblewrap')
-    return ['bwrap', ...bubblewrapOf(view), '--', 'sh', '-c', endsFirst, 'sh', ...limited];
+  if (kind === 'bubblewrap') {
+    const bwrap = filter
+      ? ['sh', '-c', 'exec "$@" 9<"$0"', join(rooms, 'filter'), 'bwrap', '--seccomp', '9']
+      : ['bwrap'];
+    return [...bwrap, ...bubblewrapOf(view), '--', 'sh', '-c', endsFirst, 'sh', ...limited];
+  }
   const own = ['--mount', '--pid', '--ipc', ...(view.network ? [] : ['--net'])];
   const unshare = ['setpriv', '--pdeathsig=KILL', 'unshare', ...own, '--fork', '--kill-child'];
   const bare = ['--no-new-privs', '--inh-caps=-all', '--bounding-set=-all'];
-  const enter = ['sh', '-c', enterAsRoot, 'sh', ...scriptOf(view, root)];
+  const enter = ['sh', '-c', enterAsRoot, 'sh', ...scriptOf(view, join(rooms, 'root'))];
   if (kind === 'user')
     return [
       ...[
@@ -130,11 +151,13 @@ function entering(kind: SandboxKind, view: View, as: Identity, root: string): st
         '--clear-groups',
         ...bare,
       ],
+      ...filtered,
       ...limited,
     ];
   return [
     ...[...unshare, '--user', '--map-root-user', ...enter],
     ...['unshare', '--user', `--map-user=${as.uid}`, `--map-group=${as.gid}`, 'setpriv', '--no-new-privs'],
+    ...filtered,
     ...limited,
   ];
 }
@@ -151,7 +174,7 @@ function demandNamed({ name, sandbox }: TargetConfig): void {
 }
 
 /** Whatever the umask: it is read by another user. */
-async function publish(file: string, text: string): Promise<void> {
+async function publish(file: string, text: string | Buffer): Promise<void> {
   await writeFile(file, text);
   await chmod(file, 0o644);
 }

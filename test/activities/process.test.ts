@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   mkdirSync,
@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import { userNumberOf } from '../../activities/build-users';
 import { reap, releaseUmask, runCommand, type Command } from '../../activities/process';
 import { redactor } from '../../activities/redact';
 import { findSandbox } from '../../activities/find-sandbox';
@@ -180,6 +181,20 @@ it('keeps a secret out wherever its output is cut: between writes, between piece
   expect(all.match(/x\[secret KEY\]y/g)).toHaveLength(5);
 });
 
+/** The kernel's keys, of the session (-3) and of the user (-4): begins a session with a key, leaves keys, or looks for some. */
+const keys = `my ($add, $keyctl) = ${process.arch === 'x64' ? '(248, 250)' : '(217, 219)'};
+  my ($do, @names) = @ARGV; my $type = "user"; $| = 1;
+  sub leave { my ($name, $in) = @_; syscall($add, $type, $name, $name, length $name, $in) }
+  if ($do eq "session") {
+    my $name = shift @names; syscall($keyctl, 1, 0) > 0 && leave($name, -3) > 0 or die "no session: $!"; exec @names }
+  for my $name (@names) { for my $in (-3, -4) {
+    if ($do eq "leave") { leave($name, $in) }
+    else { print "found $name\n" if syscall($keyctl, 10, $in, $type, $name, 0) > 0 } } }`;
+const sockets = `use Socket; $| = 1; my ($do, $name, $for) = @ARGV; my $at = pack_sockaddr_un(chr(0) . $name);
+  socket(my $s, PF_UNIX, SOCK_STREAM, 0) or die;
+  if ($do eq "listen") { bind($s, $at) && listen($s, 1) or die; print "listening\n"; sleep($for || 0) }
+  else { print connect($s, $at) ? "connected\n" : "refused\n" }`;
+
 /** As people's scripts do. */
 const byName =
   'set -e; echo a >/dev/stdout; echo b >>/dev/stderr; echo c | tee /dev/stderr; echo d >>/proc/self/fd/2';
@@ -224,21 +239,29 @@ each('a sandbox of the kind %s', (kind) => {
     });
     return { end, lines, stop };
   };
-  const settings = { stateDir: link, targets: () => new Map(), secretFiles: [outside] };
+  const settings = {
+    ...{ stateDir: link, targets: () => new Map(), secretFiles: [outside] },
+    usersFolder: join(state, 'users'),
+  };
   let number = 0;
-  const build = async (argv: string[], sandbox: object = {}) => {
+  const prepared = async (argv: string[], sandbox: object = {}, name = 'shop') => {
     const workspace = join(link, 'work', String((number += 1)));
     const [source, temporary] = [join(workspace, 'source'), join(workspace, 'tmp')];
     mkdirSync(source, { recursive: true });
     const made = await sandboxOf(kind, settings, '', me).build({
       target: {
         ...target,
+        name,
         sandbox: { network: true, read: [], write: [], ...sandbox },
       } as unknown as TargetConfig,
       ...{ workspace, source, temporary, argv },
     });
     if (other) spawnSync('chown', ['-R', `${me.uid}:${me.gid}`, state]);
-    return start(made.argv, source, made.env);
+    return { ...made, source };
+  };
+  const build = async (argv: string[], sandbox?: object) => {
+    const made = await prepared(argv, sandbox);
+    return start(made.argv, made.source, made.env);
   };
   beforeAll(() => {
     mkdirSync(root, { recursive: true });
@@ -292,6 +315,47 @@ each('a sandbox of the kind %s', (kind) => {
     await end;
     expect(lines.map((line) => line.trim()).slice(0, 1)).toEqual(['lo']);
     expect(lines.join()).not.toContain('a key');
+  });
+
+  it('reaches nothing that the host, or another build, keeps in the kernel or in folders of all', async () => {
+    // Of a session in which Signalbox was started.
+    const session = ['perl', '-e', keys, '--', 'session', 'of the host'];
+    const run = async (argv: string[], network = true) => {
+      const made = await prepared(argv, { network });
+      const { end, lines } = start([...session, ...made.argv], made.source, made.env);
+      await end;
+      return lines;
+    };
+    const shared = 'for at in /tmp /var/tmp /dev/shm; do echo x >$at/left-$$; done; ipcmk -M 9 -Q -S 1';
+    const left = await run(['sh', '-c', `${shared}; perl -e '${keys}' -- leave left`]);
+    expect(left.join()).toMatch(/Shared memory.*Message queue.*Semaphore/);
+    const look = 'ls /tmp /var/tmp /dev/shm | grep left; ipcs | grep -c ^0x';
+    const found = await run(['sh', '-c', `${look}; perl -e '${keys}' -- look 'of the host' left`]);
+    expect(found).toEqual(['0']);
+    // Names without a file belong to the network.
+    const abstract = (act: string) => ['perl', '-e', sockets, '--', act, `left.${process.pid}`];
+    expect(await run(abstract('listen'), false)).toEqual(['listening']);
+    const listener = spawn('perl', ['-e', sockets, '--', 'listen', `left.${process.pid}`, '60']);
+    try {
+      await new Promise((resolve) => listener.stdout.once('data', resolve));
+      expect(await run(abstract('connect'), false)).toEqual(['refused']);
+    } finally {
+      listener.kill('SIGKILL');
+    }
+  });
+
+  (kind === 'user' ? it : it.skip)('has a user of its own for each target', async () => {
+    const numbers = new Map<string, string>();
+    for (const name of ['payments', 'payments-test', 'api', 'mail-prod']) {
+      const made = await prepared(['id', '-u'], {}, name);
+      const { end, lines } = start(made.argv, made.source, made.env);
+      await end;
+      numbers.set(lines.join(), name);
+      if (name === 'payments-test')
+        expect(made.note).toMatch(/run as user 60962, because 60961 is that of payments;/);
+    }
+    expect(numbers.size).toBe(4);
+    expect(numbers.get('60961')).toBe('payments');
   });
 
   it('finds no file with a secret, by whatever way Signalbox was told of it', async () => {
@@ -364,7 +428,7 @@ each('a sandbox of the kind %s', (kind) => {
       ...{ argv: ['--env-file', at('run.env')], systemSettings: at('etc') },
     });
     const look = ['grep', '-rlsE', 'secret|public', shown];
-    const sandbox = sandboxOf(kind, { stateDir: link, targets: () => all, secretFiles }, '', me);
+    const sandbox = sandboxOf(kind, { ...settings, targets: () => all, secretFiles }, '', me);
     const found = async (begun: ReturnType<typeof start>) => {
       await begun.end;
       return begun.lines.map((line) => line.slice(shown.length + 1)).sort();
@@ -417,6 +481,29 @@ each('a sandbox of the kind %s', (kind) => {
     const named = start([...hidden, 'sh', '-c', byName], root);
     expect(await named.end).toEqual({ kind: 'exited', code: 0 });
   });
+});
+
+it('no two targets of a host have one user number, whenever they come and go', async () => {
+  const at = (stateDir: string) => async (target: string) =>
+    (await userNumberOf({ stateDir: join(folder, stateDir), target }, join(folder, 'users'))).number;
+  for (const name of ['one', 'two']) mkdirSync(join(folder, name));
+  const names = Array.from({ length: 60 }, (_, n) => `target-${n}`);
+  // As two workers that begin at once.
+  const [one, two] = await Promise.all(['one', 'two'].map((state) => Promise.all(names.map(at(state)))));
+  expect(new Set([...one!, ...two!]).size).toBe(120);
+  expect(await Promise.all(names.toReversed().map(at('one')))).toEqual(one!.toReversed());
+  // What is gone leaves its numbers to others, when there are no others left.
+  const list = join(folder, 'users', 'build-users.json');
+  const known = JSON.parse(readFileSync(list, 'utf8')) as Record<string, object>;
+  for (let number = 60_600; number < 61_100; number++)
+    known[number] ??= { stateDir: join(folder, 'two'), target: `more-${number}` };
+  writeFileSync(list, JSON.stringify(known));
+  await expect(at('two')('last')).rejects.toThrow(/Each of the 500 user numbers.*from .*build-users\.json/);
+  rmSync(join(folder, 'one'), { recursive: true });
+  expect(one).toContain(await at('two')('last'));
+  // Numbers that folders belong to from before there was a list.
+  rmSync(list);
+  expect([await at('two')('shop'), await at('two')('payments')]).toEqual([60_707, 60_961]);
 });
 
 it('a hook that would become somebody else where it cannot is warned of at the start', async () => {

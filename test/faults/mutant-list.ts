@@ -1501,6 +1501,23 @@ export const mutants: Mutant[] = [
     needs: 'sandbox',
   },
   {
+    name: 'no-keys-of-the-kernel',
+    without: 'keeping builds from the keys of the session in which Signalbox was started',
+    file: 'activities/sandbox-syscalls.ts',
+    from: '[isAtLeast, first, 0, 2]',
+    to: '[isAtLeast, 0x3fff_ffff, 0, 2]',
+    killer: { test: 'test/activities/process', named: 'reaches nothing' },
+    needs: 'sandbox',
+  },
+  {
+    name: 'numbers-of-their-own',
+    without: 'giving each target of a host a user number of its own',
+    file: 'activities/build-users.ts',
+    from: 'inTurn.find((one) => !known.has(one)) ??',
+    to: 'inTurn[0] ??',
+    killer: { test: 'test/activities/process', named: 'one user number' },
+  },
+  {
     name: 'tried-from-inside',
     without: 'believing a sandbox only after a try from inside',
     file: 'activities/find-sandbox.ts',

@@ -124,7 +124,7 @@ export async function makeWorld(
   const stateDir = join(folder, 'state');
   const windows = createWindows(db);
   mkdirSync(stateDir);
-  const named = { stateDir, targets: () => targets as Targets, secretFiles: [] };
+  const named = { stateDir, targets: () => targets as Targets, secretFiles: [], usersFolder: stateDir };
   const sandbox = await findSandbox(named);
   const deps: Deps = {
     db,
