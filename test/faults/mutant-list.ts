@@ -481,7 +481,7 @@ export const mutants: Mutant[] = [
     file: 'activities/redact.ts',
     from: 'const redact = (text: string): string => without(text, found(text));',
     to: 'const redact = (text: string): string => text;',
-    killer: { test: 'test/unit/redact' },
+    killer: { test: 'test/unit/redact', named: 'leaves no secret standing' },
   },
   {
     name: 'signature',

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { redactor } from '../../activities/redact';
 
@@ -58,6 +60,30 @@ it.each([
   ['bash declare', String.raw`pa\"ss'w\ord/<é€😀>&\$x y(!~` + '\\`z)'],
 ])('knows what %s makes of one without a tab', (_program, printed) => {
   expect(redactor({ KEY: odd.replace('\t', '') })(`a ${printed} b`)).toBe('a [secret KEY] b');
+});
+
+/** What the documentation says is not known. One that becomes known is to be struck out there. */
+describe('what is not recognised', () => {
+  const text = 'Canary-0123456789-abcdefghijklmnop';
+  const bytes = [...Buffer.from(text)];
+  const hex = bytes.map((byte) => byte.toString(16).padStart(2, '0'));
+  const rot13 = (c: string) => String.fromCharCode(c.charCodeAt(0) + (c.toLowerCase() < 'n' ? 13 : -13));
+  it.each([
+    ['upper or lower case', text.toUpperCase()],
+    ['backwards', [...text].reverse().join('')],
+    ['characters in between', [...text].join(' ')],
+    ['hex with colons', hex.join(':')],
+    ['a piece of fewer than 16 characters', text.slice(3, 18)],
+    ['rot13', text.replace(/[a-z]/gi, rot13)],
+    ['decimal or octal numbers', bytes.join(' ')],
+    ['UTF-16', Buffer.from(text, 'utf16le').toString('latin1')],
+    ['base64 of base64', Buffer.from(Buffer.from(text).toString('base64')).toString('base64')],
+    ['compressed or encrypted', gzipSync(text).toString('base64')],
+    ['quoted-printable', hex.map((two) => `=${two.toUpperCase()}`).join('')],
+  ])('%s is said to be so', (name, form) => {
+    expect(readFileSync('docs/security.md', 'utf8').replace(/\s+/g, ' ')).toContain(name);
+    expect(redactor({ KEY: text })(form)).toBe(form);
+  });
 });
 
 describe('redaction', () => {
