@@ -114,7 +114,7 @@ it('ships a broken release, approves it, deploys it and shows how it rolled back
   await page.getByRole('region', { name: 'Targets' }).getByText('v1').waitFor();
   await page
     .getByRole('region', { name: 'Targets' })
-    .getByText(/Builds run (in|WITHOUT) a sandbox/)
+    .getByText(/^On .+: Builds run (in|WITHOUT) a sandbox.*\.$/)
     .waitFor();
   await accessible(page, 'rolled-back');
 });

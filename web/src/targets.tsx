@@ -94,7 +94,7 @@ const awayMs = 35_000;
 const Sandboxes = ({ of: sandboxes }: { of: TargetView['sandboxes'] }) =>
   sandboxes.map(({ host, kind, said }) => (
     <p key={host} className={kind === 'none' ? 'warning' : 'muted'}>
-      {said} ({host})
+      On {host}: {said}
     </p>
   ));
 
