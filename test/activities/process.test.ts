@@ -506,7 +506,7 @@ it('no two targets of a host have one user number, whenever they come and go', a
   expect([await at('two')('shop'), await at('two')('payments')]).toEqual([60_707, 60_961]);
 });
 
-it('a hook that would become somebody else where it cannot is warned of at the start', async () => {
+it('a secret that is not set, and a hook that would become somebody else where it cannot, are warned of at the start', async () => {
   const state = mkdtempSync(join(folder, 'state-'));
   const lines: string[] = [];
   const warned = async (
@@ -536,6 +536,10 @@ it('a hook that would become somebody else where it cannot is warned of at the s
   ]);
   expect(await warned(somebody, { sandbox: 'none' })).toEqual([]);
   expect(await warned({ uid: 0, gid: 0 })).toEqual([]);
+  const secrets = { TOKEN: { env: 'NO_SUCH_TOKEN' } };
+  expect(await warned({ uid: 0, gid: 0 }, { secrets })).toEqual([
+    expect.stringMatching(/TOKEN of shop: the variable NO_SUCH_TOKEN is not set\. Deployments to shop fail/),
+  ]);
   // And what demands a sandbox does not start without.
   const demanded = { requireSandbox: true };
   expect(await warned({ uid: 0, gid: 0 }, demanded)).toEqual([]);

@@ -1011,7 +1011,7 @@ export const mutants: Mutant[] = [
     file: 'cli/target-checks.ts',
     from: 'withoutSecrets(target));',
     to: 'withoutSecrets(target) && undefined);',
-    killer: { test: 'test/e2e/up', named: 'rereads the targets file', built: true },
+    killer: { test: 'test/activities/process', named: 'a secret that is not set' },
   },
   {
     name: 'no-hold-once-it-migrates',
