@@ -11,7 +11,7 @@ import {
   type Restored,
 } from './audit';
 import type { Db, Tx } from './connect';
-import { leap } from './fences';
+import { highestFence, leap } from './fences';
 import { sentences } from '../domain/sentences';
 
 /**
@@ -132,10 +132,10 @@ export async function takeStock(
       since: tx.fn.now(),
     });
     // Who still acts under a number from before has lost, also if it has not shown itself at its target yet.
-    const passed = tx.raw('fence + ?', [leap]);
+    const above = `least(greatest(fence, lost_fence) + ${leap}, ${highestFence})`;
+    const passed = tx.raw(above);
     const moved = tx.raw(
-      `jsonb_build_object('by', 'signalbox', 'why', format('The database was restored or failed over, and may have given out fencing numbers that it has lost. Those of %s go on above %s; what still acts there under one from before is refused once a higher one has acted.', name, fence + ?))`,
-      [leap],
+      `jsonb_build_object('by', 'signalbox', 'why', format('The database was restored or failed over, and may have given out fencing numbers that it has lost. Those of %s go on above %s; what still acts there under one from before is refused once a higher one has acted.', name, ${above}))`,
     );
     await tx('targets').update({ fence: passed, lost_fence: passed, moved });
     await tx('deliveries').where({ status: 'pending' }).update({ handed_over: false, incarnation });

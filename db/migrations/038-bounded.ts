@@ -6,10 +6,22 @@ import type { Knex } from 'knex';
  */
 export async function up(knex: Knex): Promise<void> {
   await knex.raw(`
-    -- Far beyond what is ever given out, and far below what a number can hold. Rows that are beyond it already are named by
-    -- "signalbox doctor".
+    -- Far beyond what is ever given out, and far below what a number can hold. What is beyond it was written past Signalbox,
+    -- and nothing could begin on that target.
+    DO $beyond$ DECLARE
+      t record;
+      next bigint;
+    BEGIN
+      FOR t IN SELECT name, fence FROM targets WHERE greatest(fence, lost_fence) > 1000000000000 LOOP
+        SELECT coalesce(max(fence), 0) + 1000 INTO next FROM deployments
+         WHERE target = t.name AND fence <= 999000000000;
+        UPDATE targets SET fence = next, lost_fence = least(lost_fence, next) WHERE name = t.name;
+        PERFORM write_audit('signalbox', 'target.fence-raised', t.name, jsonb_build_object('fence', t.fence),
+          jsonb_build_object('fence', next), 'The record said a number that nobody had given out.', NULL);
+      END LOOP;
+    END $beyond$;
     ALTER TABLE targets ADD CONSTRAINT targets_fence CHECK (fence BETWEEN 0 AND 1000000000000
-      AND lost_fence BETWEEN 0 AND 1000000000000) NOT VALID;
+      AND lost_fence BETWEEN 0 AND 1000000000000);
     ALTER TABLE deployments ADD CONSTRAINT deployments_fence CHECK (fence BETWEEN 0 AND 1000000000000) NOT VALID;
     ALTER TABLE deployment_steps ADD CONSTRAINT steps_fence CHECK (fence BETWEEN 0 AND 1000000000000) NOT VALID;
     ALTER TABLE adoptions ADD CONSTRAINT adoptions_fence CHECK (fence BETWEEN 0 AND 1000000000000) NOT VALID;

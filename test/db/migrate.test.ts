@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { connect, connectOwner, migrate, type Db } from '../../db/connect';
+import { grantRights } from '../../db/rights';
 
 /** Migrating from several processes at once, and after one was killed while it migrated. */
 let admin: Db;
@@ -35,6 +36,35 @@ it('starts on the schema of a later version, and leaves it as it is', async () =
   await pools[0]!('knex_migrations').insert({ name: '999-of-a-later-version', batch: 9 });
   await migrate(pools[1]!);
   expect(await pools[0]!('knex_migrations').where({ name: '999-of-a-later-version' })).toHaveLength(1);
+});
+
+it('says in the trail what it corrects of numbers that nobody gave out, and who moves a row from then on', async () => {
+  const owner = pools[0]!;
+  const files = readdirSync('db/migrations').sort();
+  const up = async (names: string[]) => {
+    for (const file of names) {
+      const { up: migration } = (await import(`../../db/migrations/${file}`)) as {
+        up(knex: Db): Promise<void>;
+      };
+      await migration(owner);
+    }
+    await grantRights(owner);
+  };
+  await up(files.filter((file) => file < '036'));
+  await owner('targets').insert([
+    { name: 'full', fence: '9223372036854775807' },
+    { name: 'well', fence: 7 },
+  ]);
+  await up(files.filter((file) => file >= '036'));
+  expect(await owner('targets').orderBy('name').select('name', 'fence', 'lost_fence')).toEqual([
+    { name: 'full', fence: 1_000, lost_fence: 0 },
+    { name: 'well', fence: 7, lost_fence: 0 },
+  ]);
+  expect(await owner('audit').where({ action: 'target.fence-raised' }).pluck('subject')).toEqual(['full']);
+  const { rows } = await owner.raw(
+    `SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosrc ~ 'NEW[.]moved ->> ''by'''`,
+  );
+  expect(rows).toEqual([]);
 });
 
 it('works once an administrator has granted what a first start was not allowed to', async () => {

@@ -7,6 +7,7 @@ import {
   takeStock,
   type Mark,
 } from '../../db/installation';
+import { highestFence } from '../../db/fences';
 import { registerTargets } from '../../db/targets';
 import { createWindows, addWindow } from '../../db/windows';
 import { keyring } from '../helpers/people';
@@ -102,6 +103,20 @@ it('made again elsewhere: nothing begins until it is noted; then numbers go on a
   } finally {
     await again.drop();
   }
+});
+
+it('is noted whatever somebody wrote as the numbers of a target', async () => {
+  const { db, owner } = database;
+  await registerTargets(db, ['shop', 'most']);
+  await takeStock(db, undefined, sign);
+  await owner.transaction(async (tx) => {
+    await tx.raw("SET LOCAL session_replication_role = 'replica'");
+    await tx('targets').where({ name: 'shop' }).update({ fence: 1, lost_fence: 1_009 });
+    await tx('targets').where({ name: 'most' }).update({ fence: highestFence });
+    await tx.raw(`UPDATE installation SET place = place || '{"timeline": "FFFFFFFF"}'`);
+  });
+  expect(await takeStock(db, undefined, sign)).toMatch(/another timeline/);
+  expect(await db('targets').orderBy('name').pluck('fence')).toEqual([highestFence, 2_009]);
 });
 
 it('cut back where it lay: what was exported says so, and the trail goes on from there', async () => {
