@@ -1,13 +1,15 @@
+import { isUtf8 } from 'node:buffer';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { chmod, lstat, mkdir, open, readdir, readlink, realpath, rename, rm } from 'node:fs/promises';
-import { dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
+import { dirname, isAbsolute, join, posix, relative, resolve, sep, win32 } from 'node:path';
 import { Transform, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { create, extract, list, type ReadEntry } from 'tar';
 import { verdict } from './causes';
+import { printable } from '../domain/printable';
 import { sentences } from '../domain/sentences';
 
 const run = promisify(execFile);
@@ -96,6 +98,11 @@ const modeOf = (mode: number, isFolder: boolean) => (mode | (isFolder ? 0o700 : 
 const setMode = (path: string, mode: number, found: number) =>
   mode === found ? undefined : chmod(path, mode);
 
+/** Archives leave out such a beginning on every system, so that it would be unpacked by another name, or not at all. */
+const leavesWindows = (path: string) => win32.parse(path).root !== '';
+const asWindowsDoes = 'begins as a path of Windows does (a letter and a colon, or a backslash)';
+const unfit = (why: string) => `has a name that ${why}; a release cannot keep it, so rename it`;
+
 /**
  * The names of all that a release holds, sorted.
  * @param root as `realpath` gives it.
@@ -108,10 +115,14 @@ export async function contentsOf(
 ): Promise<string[]> {
   const found: string[] = [];
   const walk = async (folder: string): Promise<void> => {
-    for (const name of await readdir(folder)) {
+    for (const raw of await readdir(folder, { encoding: 'buffer' })) {
+      const name = raw.toString();
       const path = join(folder, name);
+      // Read as text it would name another file.
+      if (!isUtf8(raw)) throw new Error(`${printable(relative(root, path))} ${unfit('is not UTF-8')}`);
       const stat = await lstat(path);
       const shown = relative(root, path);
+      if (leavesWindows(shown)) throw new Error(`${printable(shown)} ${unfit(asWindowsDoes)}`);
       found.push(shown.split(sep).join(posix.sep));
       if (stat.isSymbolicLink()) {
         const link = await readlink(path);
@@ -121,6 +132,10 @@ export async function contentsOf(
         if (!named || (to !== undefined && !isInside(root, to)))
           throw new Error(`${shown} is a link that leaves the release`);
         if (to === undefined) throw new Error(`${shown} is a link that leads nowhere`);
+        if (leavesWindows(link))
+          throw new Error(
+            `${printable(shown)} is a link to ${printable(link)}, which ${unfit(asWindowsDoes)}`,
+          );
       } else if (stat.isDirectory()) {
         await see(path, modeOf(stat.mode, true), stat.mode & 0o7777);
         await walk(path);

@@ -169,6 +169,35 @@ it('refuses a link that leaves by way of another, and one that leads nowhere', a
   );
 });
 
+it.each<[string, Buffer | string, string]>([
+  ['a drive', 'C:\\x', 'C:\\x has a name that begins as a path of Windows does'],
+  ['a drive alone', 'c:x', 'c:x has a name that begins as a path of Windows does'],
+  ['a backslash', '\\x', '\\x has a name that begins as a path of Windows does'],
+  ['no UTF-8', Buffer.from('sub/caf\xe9', 'latin1'), 'sub/caf\ufffd has a name that is not UTF-8'],
+  ['no UTF-8, a folder', Buffer.from('caf\xe9/', 'latin1'), 'caf\ufffd has a name that is not UTF-8'],
+])('refuses names by which it would not be unpacked, and says so: %s', async (_what, name, why) => {
+  const root = tree('one', ['a.txt']);
+  const path = Buffer.concat([Buffer.from(`${root}/`), Buffer.from(name)]);
+  if (path.at(-1) === 47) mkdirSync(path);
+  else writeFileSync(path, '');
+  await expect(packCanonical(root, join(folder, 'a.tar'))).rejects.toThrow(`${why}`);
+  rmSync(path, { recursive: true });
+  await packCanonical(root, join(folder, 'a.tar'));
+});
+
+it('keeps names that only look so, and refuses a link by which one would not be', async () => {
+  const root = tree('one', ['a.txt', 'sub/c:x', 'ab:c', '\ufffd', 'a\\b', '@x', ' a', 'a\nb', '-rf']);
+  const { sha256 } = await packCanonical(root, join(folder, 'a.tar'));
+  const out = join(folder, 'kept');
+  mkdirSync(out);
+  await unpack(join(folder, 'a.tar'), out);
+  expect((await packCanonical(out, join(folder, 'b.tar'))).sha256).toBe(sha256);
+  symlinkSync('c:x', join(root, 'sub', 'link'));
+  await expect(packCanonical(root, join(folder, 'a.tar'))).rejects.toThrow(
+    'sub/link is a link to c:x, which',
+  );
+});
+
 it('refuses what is larger than it may be', async () => {
   const root = tree('one', ['a.txt']);
   writeFileSync(join(root, 'large'), Buffer.alloc(1_000_000));
