@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { copyFile, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { copyLimitMs, git, withoutUserinfo, type GitOptions } from './git-command';
@@ -58,21 +58,33 @@ async function complete(
 }
 
 async function forgetPasswords(gitFolder: string): Promise<void> {
-  for (const name of await readdir(gitFolder, { recursive: true }))
-    if (name === 'config' || /^modules\/.*\/config$/.test(name)) {
-      const file = join(gitFolder, name);
-      await writeFile(file, withoutUserinfo(await readFile(file, 'utf8')));
-    }
+  // Names of branches, which may be anything, are no settings.
+  const settings = [
+    '-name',
+    'config',
+    '-type',
+    'f',
+    '-not',
+    '-path',
+    '*/refs/*',
+    '-not',
+    '-path',
+    '*/logs/*',
+  ];
+  for (const file of await found(gitFolder, settings))
+    await writeFile(file, withoutUserinfo(await readFile(file, 'utf8')));
 }
 
 /** git-lfs gives files that it finds on this host a second name, by which a build could write to the first. */
 async function breakLinks(folder: string): Promise<void> {
-  const { stdout } = await run('find', [folder, '-type', 'f', '-links', '+1', '-print0'], {
-    maxBuffer: 67_108_864,
-  });
-  for (const file of stdout.split('\0').filter(Boolean)) {
+  for (const file of await found(folder, ['-type', 'f', '-links', '+1'])) {
     const copy = `${file}.copy`;
     await copyFile(file, copy);
     await rename(copy, file);
   }
+}
+
+async function found(folder: string, what: string[]): Promise<string[]> {
+  const { stdout } = await run('find', [folder, ...what, '-print0'], { maxBuffer: 67_108_864 });
+  return stdout.split('\0').filter(Boolean);
 }

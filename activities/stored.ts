@@ -59,7 +59,11 @@ async function stillPointers(names: string[], into: string): Promise<string[]> {
   const found: string[] = [];
   for (const name of names) {
     // A link may lead to whatever this host has, and what is no file may never answer.
-    const file = await open(join(into, name), noLink).catch(() => undefined);
+    const file = await open(join(into, name), noLink).catch((thrown: NodeJS.ErrnoException) => {
+      // By this name, which need not be text, there is none: nobody can say that it has its content.
+      if (thrown.code === 'ENOENT') found.push(name);
+      return undefined;
+    });
     if (!file) continue;
     try {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(pointer.length), 0, pointer.length, 0);

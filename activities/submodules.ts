@@ -44,13 +44,14 @@ export async function takeSubmodules(
       'not-whole',
       `It has more than ${mostSubmodules} submodules, among them ${named}.`,
     );
-  const found = await readSubmodules(links, at).catch((thrown: unknown) => {
+  const unusable = (thrown: unknown) => {
     if (!(thrown instanceof GitError)) throw thrown;
     throw new SignalboxError(
       'not-whole',
       `What .gitmodules says of ${named} cannot be used. git says: ${thrown.stderr.trim()}`,
     );
-  });
+  };
+  const found = await readSubmodules(links, at).catch(unusable);
   // All are looked at before anything is fetched.
   const all: (Submodule & Fetched)[] = [];
   for (const { url, ...module } of found)
@@ -66,7 +67,7 @@ export async function takeSubmodules(
       throw unreachable(join(under, module.path), module, thrown);
     });
   }
-  await at('submodule', '--quiet', 'update', '--force', '--checkout', '--no-fetch');
+  await at('submodule', '--quiet', 'update', '--force', '--checkout', '--no-fetch').catch(unusable);
   for (const { path } of all)
     if ((await realpath(join(into, path))) !== join(await realpath(into), path))
       throw new SignalboxError('not-whole', `Submodule ${join(under, path)} lies behind a link.`);

@@ -27,6 +27,9 @@ beforeAll(async () => {
   library = await makeRepository(join(folder, 'library'));
   library.write('lib.txt', 'of the library');
   await library.commit('one', 'v1');
+  // A branch whose name is no text becomes a folder of that name.
+  const branch = `git -C ${library.folder} update-ref "$(printf 'refs/heads/caf\\351/x')" v1`;
+  execFileSync('sh', ['-c', branch]);
   shop = await makeRepository(join(folder, 'shop'));
   shop.write('a.txt', 'one');
   await shop.commit('one', 'plain');
