@@ -42,8 +42,9 @@ export const createBuild =
       await mkdir(temporary, { recursive: true });
       note(`build: checking out ${commit}`);
       try {
-        const others = [...targets().values()].filter(({ name }) => name !== target.name);
-        const origin = { ...target, closed: [stateDir], others };
+        const all = [...targets().values()];
+        const others = all.filter(({ name }) => name !== target.name);
+        const origin = { ...target, closed: [stateDir], made: all.flatMap(madeOf), others };
         await repositories.checkout(origin, commit, source, context.signal);
       } catch (thrown) {
         if (context.signal.aborted) throw cancelled();
@@ -134,6 +135,13 @@ export const whyRefused = ({ name, requireSandbox }: TargetConfig, sandbox: Sand
         sandbox.said,
       )
     : undefined;
+
+/** Folders of a target in which builds, or what they made, write. */
+const madeOf = ({ driver, backup, sandbox }: TargetConfig): string[] => [
+  driver.root,
+  ...(backup.kind === 'files' ? backup.paths : []),
+  ...(typeof sandbox === 'object' ? sandbox.write : []),
+];
 
 const runFenced = join(__dirname, 'drivers', 'run-fenced.js');
 /** Exit code by which it says that a higher number has acted; a command may end with it too. */

@@ -1,14 +1,11 @@
-import { execFile } from 'node:child_process';
 import { copyFile, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { copyLimitMs, git, withoutUserinfo, type GitOptions } from './git-command';
+import { filesIn } from './local-repositories';
 import { originsOf, type Origin, type Origins } from './origins';
 import { releaseUmask } from './process';
 import { fetchStored } from './stored';
 import { newBudget, takeSubmodules, type Budget } from './submodules';
-
-const run = promisify(execFile);
 
 /**
  * Checks a commit out into a folder of its own, whole: with its submodules, and with what Git LFS keeps elsewhere. What
@@ -30,7 +27,7 @@ export async function checkOut(
 
   await at('config', 'remote.origin.url', from.origin.repository);
   try {
-    const origins = originsOf(from.origin, at);
+    const origins = originsOf(from.origin, from.mirror, options);
     await complete(into, origins, { ...options, under: '', budget: newBudget() });
   } finally {
     // An address may carry a password: what builds the release does not find it here.
@@ -71,20 +68,15 @@ async function forgetPasswords(gitFolder: string): Promise<void> {
     '-path',
     '*/logs/*',
   ];
-  for (const file of await found(gitFolder, settings))
+  for (const file of await filesIn(gitFolder, [...settings, '-print0']))
     await writeFile(file, withoutUserinfo(await readFile(file, 'utf8')));
 }
 
 /** git-lfs gives files that it finds on this host a second name, by which a build could write to the first. */
 async function breakLinks(folder: string): Promise<void> {
-  for (const file of await found(folder, ['-type', 'f', '-links', '+1'])) {
+  for (const file of await filesIn(folder, ['-type', 'f', '-links', '+1', '-print0'])) {
     const copy = `${file}.copy`;
     await copyFile(file, copy);
     await rename(copy, file);
   }
-}
-
-async function found(folder: string, what: string[]): Promise<string[]> {
-  const { stdout } = await run('find', [folder, ...what, '-print0'], { maxBuffer: 67_108_864 });
-  return stdout.split('\0').filter(Boolean);
 }

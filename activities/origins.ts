@@ -1,11 +1,10 @@
-import { existsSync } from 'node:fs';
-import { realpath } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { SignalboxError } from '../domain/errors';
 import { addressOf, addressText, isSameRepository, liesBelow, type GitAddress } from '../domain/git-address';
 import { printable } from '../domain/printable';
 import { isInside } from './archive';
-import { GitError, withoutUserinfo } from './git-command';
+import { git, GitError, withoutUserinfo, type GitOptions } from './git-command';
+import { real, repositoryAt, whyNotItself } from './local-repositories';
 
 /**
  * From where a checkout may take what its repository names: submodules, and what Git LFS keeps. Whoever can ship writes
@@ -18,8 +17,10 @@ export interface Origin {
   repository: string;
   /** Addresses that others have to begin with; left out: the place of the repository. */
   submodules?: readonly string[];
-  /** Folders of which nothing is ever taken. */
+  /** Folders of Signalbox, of which nothing is ever taken. */
   closed?: readonly string[];
+  /** Folders in which builds write, or lies what they made: what looks like a repository there has to be listed by itself. */
+  made?: readonly string[];
   /** Repositories of other targets: each has to be listed by itself. */
   others?: readonly { name: string; repository: string }[];
 }
@@ -29,17 +30,22 @@ export interface Fetched {
   protocol: string;
   /** What relative addresses in it count against. */
   base: string;
+  /** Whether the target lists it. */
+  listed: boolean;
 }
 export interface Origins {
   /** @param what names it. @returns how it is fetched. @throws not-whole, with what to write into the targets file. */
   allow(what: string, url: string): Promise<Fetched>;
 }
 
-/** @param ask runs git where the checkout is. */
+/** @param mirror of the target: git's configuration counts as for the repository itself, which is fetched there. */
 export function originsOf(
-  { name, repository, submodules, closed = [], others = [] }: Origin,
-  ask: (...args: string[]) => Promise<string>,
+  { name, repository, submodules, closed = [], made = [], others = [] }: Origin,
+  mirror: string,
+  options: GitOptions,
 ): Origins {
+  const listed = submodules !== undefined;
+  const ask = (...args: string[]) => git(['--git-dir', mirror, ...args], options);
   /** After `url.insteadOf` of the operator's configuration. */
   const asGitSees = async (url: string) =>
     (await ask('ls-remote', '--get-url', '--', url)).replace(/\r?\n$/, '');
@@ -74,8 +80,8 @@ export function originsOf(
     // A password may also stand where others have a name.
     const text = (address: GitAddress) =>
       addressText(address.scheme !== 'ssh' && address.user === login ? { ...address, user: '' } : address);
-    const listed = submodules?.map((entry) => entry.replace(/(https?:\/\/)[^/@]*@/, '$1...@'));
-    const list = listing && JSON.stringify([...(listed ?? (await places()).map(text)), text(listing)]);
+    const entries = submodules?.map((entry) => entry.replace(/(https?:\/\/)[^/@]*@/, '$1...@'));
+    const list = listing && JSON.stringify([...(entries ?? (await places()).map(text)), text(listing)]);
     return new SignalboxError(
       'not-whole',
       `${what} of ${name} comes from ${shown}, ${why}. Nothing was fetched from there. ${
@@ -93,8 +99,8 @@ export function originsOf(
         ? isInside(of.path, address.path)
         : isSameRepository(of, address),
     );
-    const listed = submodules && (await places()).some((place) => isSameRepository(place, address));
-    return whose && !listed ? whose.target : undefined;
+    const itself = listed && (await places()).some((place) => isSameRepository(place, address));
+    return whose && !itself ? whose.target : undefined;
   };
 
   async function allowFolder(what: string, url: string, given: GitAddress): Promise<Fetched> {
@@ -109,9 +115,18 @@ export function originsOf(
       throw await refusal(what, url, 'a folder of this host that the target does not name', found);
     const whose = await whoseElse(found);
     if (whose) throw await refusal(what, url, `which is the repository of the target ${whose}`, found);
-    if (heldByAnother(path) && !all.some((place) => place.path === path))
-      throw await refusal(what, url, 'which is made of files that another repository holds', found);
-    return { url: path, protocol: 'file', base: given.path };
+    const itself = all.some((place) => place.path === path);
+    for (const folder of itself ? [] : made)
+      if (isInside(await real(folder), path))
+        throw await refusal(
+          what,
+          url,
+          `which lies in ${folder}, where builds or their releases write`,
+          found,
+        );
+    const why = itself ? undefined : await whyNotItself(path, options);
+    if (why) throw await refusal(what, url, why, found);
+    return { url: path, protocol: 'file', base: given.path, listed };
   }
 
   async function allowRemote(what: string, url: string, seen: string, given: GitAddress): Promise<Fetched> {
@@ -131,14 +146,14 @@ export function originsOf(
     const fetched = login ? withLogin(seen, login) : url;
     if (login && (await asGitSees(fetched)) !== fetched)
       throw await refusal(what, url, "which git's configuration leads elsewhere for another login", given);
-    if (!submodules && !(await areAlike(await asGitSees(repository), login ? fetched : seen)))
+    if (!listed && !(await areAlike(await asGitSees(repository), login ? fetched : seen)))
       throw await refusal(
         what,
         url,
         "for which git's configuration has other credentials or settings than for the repository",
         given,
       );
-    return { url: fetched, protocol: given.scheme, base: fetched };
+    return { url: fetched, protocol: given.scheme, base: fetched, listed };
   }
 
   /** Whether git's configuration says the same for both: credentials, headers, proxies. */
@@ -171,28 +186,6 @@ export function originsOf(
 function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => (made ??= make());
-}
-
-const real = (path: string) => realpath(path).catch(() => path);
-
-/** As git looks for it: with and without its ending. */
-async function repositoryAt(path: string): Promise<string | undefined> {
-  const at = [path, `${path}.git`].find((folder) =>
-    ['.git', 'HEAD'].some((part) => existsSync(join(folder, part))),
-  );
-  return at === undefined ? undefined : realpath(at);
-}
-
-/**
- * A bare repository below a folder in which another one is checked out may be made of files that somebody committed there, and
- * lead wherever they like. No commit can hold what is called `.git`.
- */
-function heldByAnother(path: string): boolean {
-  if (existsSync(join(path, '.git')) || path.split('/').includes('.git')) return false;
-  for (let above = dirname(path); ; above = dirname(above)) {
-    if (existsSync(join(above, '.git'))) return true;
-    if (basename(above) === '') return false;
-  }
 }
 
 const withLogin = (url: string, login: string) => {

@@ -118,7 +118,9 @@ async function fetchInto(folder: string, { commit, shallow, ...from }: Submodule
   const at = (...args: string[]) => git(['--git-dir', folder, ...args], options);
   await git(['init', '--quiet', '--bare', '--template=', folder], options);
   await at('config', 'core.bare', 'false');
-  await at('config', 'remote.origin.url', from.base);
+  // Before it is fetched it is the remote only of what is listed: git's configuration may give a remote of its address more
+  // than the repository has.
+  if (from.listed) await at('config', 'remote.origin.url', from.base);
   const take = async (refs: string[], ...how: string[]) => {
     const args = ['fetch', '--quiet', '--progress', '--no-tags', '--no-recurse-submodules', ...how, '--'];
     const fetch = (url: string) => at(...nowhereElse, ...args, url, ...refs);
@@ -137,6 +139,7 @@ async function fetchInto(folder: string, { commit, shallow, ...from }: Submodule
     },
   );
   if (!there) await take([commit], ...(shallow ? ['--depth=1'] : []));
+  await at('config', 'remote.origin.url', from.base);
 }
 const redirected = /returned error: 30[1-8]/;
 

@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -99,6 +100,12 @@ describe('what a commit names elsewhere', () => {
     execFileSync('git', ['init', '-q', '--bare', join(shop.folder, 'held')]);
     const borrowed = join(folder, 'mirrors/library.git/objects\n');
     writeFileSync(join(shop.folder, 'held/objects/info/alternates'), borrowed);
+    const borrowing = join(folder, 'borrowing.git');
+    execFileSync('git', ['clone', '-q', '--bare', '--shared', library.folder, borrowing]);
+    execFileSync('git', ['clone', '-q', '--bare', library.folder, join(folder, 'linking.git')]);
+    renameSync(join(folder, 'linking.git/objects'), join(outside, 'objects'));
+    symlinkSync(join(outside, 'objects'), join(folder, 'linking.git/objects'));
+    execFileSync('git', ['clone', '-q', library.folder, join(folder, 'released/library')]);
     other = await httpRemote(folder);
     home = mkdtempSync(join(outside, 'home-'));
     process.env.HOME = home;
@@ -116,8 +123,8 @@ describe('what a commit names elsewhere', () => {
     const commit = await source.resolve('shop', shop.folder, tag);
     const into = join(folder, tag);
     const others = [{ name: 'vault', repository: join(folder, 'secret') }];
-    const closed = [join(folder, 'mirrors')];
-    const from = { name: 'shop', repository: shop.folder, closed, others, ...origin };
+    const [closed, made] = [[join(folder, 'mirrors')], [join(folder, 'released')]];
+    const from = { name: 'shop', repository: shop.folder, closed, made, others, ...origin };
     await source.checkout(from, commit, into);
     expect(shared(into)).toBe('');
     return readFileSync(join(into, 'lib/lib.txt'), 'utf8');
@@ -140,6 +147,9 @@ describe('what a commit names elsewhere', () => {
     ['the same, relative', () => `../../${basename(outside)}/library`, 'a folder', 'listing opens it'],
     ['of another target', () => '../secret', 'the repository of the target vault', 'listing opens it'],
     ['files that are committed', () => './held', 'files that another repository holds', 'listing opens it'],
+    ['borrowed objects', () => '../borrowing', 'borrows objects from another', 'listing opens it'],
+    ['a link in it', () => '../linking', 'is a link', 'listing opens it'],
+    ['what a build made', () => '../released/library', 'where builds', 'listing opens it'],
     ['another host', () => `${other.url}/library`, 'which the target does not name', 'listing opens it'],
     ['one that is not there', () => '../nothing', 'is no repository', 'nothing opens it'],
     ['a command', () => 'ext::sh -c "touch /tmp/owned"', 'no address', 'nothing opens it'],
@@ -266,6 +276,16 @@ describe('what a commit names elsewhere', () => {
         message: expect.stringContaining(why),
       });
       expect([other.asked.length, remote.asked]).toEqual([before, []]);
+    });
+
+    it('gets nothing that the configuration has for a remote of its address', async () => {
+      writeFileSync(join(home, 'more'), '[http]\n\textraHeader = Authorization: Basic Ym9i\n');
+      config(
+        `[includeIf "hasconfig:remote.*.url:${remote.url}/library/**"]\n\tpath = ${join(home, 'more')}\n`,
+      );
+      remote.asked.length = 0;
+      expect(await taken(`${remote.url}/library/.git`, by())).toBe('of the library');
+      expect(remote.asked.filter(({ login }) => login !== undefined)).toEqual([]);
     });
 
     it('follows a server nowhere', async () => {
