@@ -135,7 +135,8 @@ describe('an approval sent straight to the workflow', () => {
     expect(await decisions(first.id)).toHaveLength(1);
   });
 
-  it.each([
+  const deep = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
+  it.each<[string, string[] | (() => string[])]>([
     ['nothing at all', []],
     ['a number', ['--input', '7']],
     ['null', ['--input', 'null']],
@@ -143,9 +144,18 @@ describe('an approval sent straight to the workflow', () => {
     ['an encoding nobody knows', ['--input', '"x"', '--input-meta', 'encoding=binary/strange']],
     ['a protobuf message that is none', ['--input', '"x"', '--input-meta', 'encoding=json/protobuf']],
     ['an encrypted payload', ['--input', '"x"', '--input-meta', 'encoding=binary/encrypted']],
-    ['lists in lists', ['--input', '['.repeat(6_000) + ']'.repeat(6_000)]],
+    ['lists in lists', ['--input', deep(6_000)]],
+    [
+      // Not longer than what is passed on, and deeper than a signature can be looked at: 2,500 levels is where that ends.
+      'a signature over lists in lists',
+      () => {
+        const { key } = world.keyring.sign('start', 'any', {}).signature;
+        return ['--input', `{"signature":{"key":"${key}","mac":"x"},"said":${deep(3_500)}}`];
+      },
+    ],
     ['numbers that are longer written out', ['--input-file', inFile(`[${Array(100_000).fill('1e20')}]`)]],
-  ])('as %s stalls nothing', async (_what, input) => {
+  ])('as %s stalls nothing', async (_what, sent) => {
+    const input = typeof sent === 'function' ? sent() : sent;
     const { id, key, rfc, workflow } = await submitted();
     await signal(workflow, 'approvalDecision', ...input);
     await signal(workflow, 'noSuchSignal', ...input);
