@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import { SignalboxError } from '../domain/errors';
 import { addressOf, addressText, isSameRepository, liesBelow, type GitAddress } from '../domain/git-address';
 import { printable } from '../domain/printable';
+import { sentences } from '../domain/sentences';
 import { isInside } from './archive';
 import { git, GitError, withoutUserinfo, type GitOptions } from './git-command';
 import { real, repositoryAt, whyNotItself } from './local-repositories';
@@ -84,11 +85,13 @@ export function originsOf(
     const list = listing && JSON.stringify([...(entries ?? (await places()).map(text)), text(listing)]);
     return new SignalboxError(
       'not-whole',
-      `${what} of ${name} comes from ${shown}, ${why}. Nothing was fetched from there. ${
+      sentences(
+        `${what} of ${name} comes from ${shown}, ${why}`,
+        'Nothing was fetched from there',
         list
           ? `To allow it, write under ${name} in the targets file: submodules: ${list}`
-          : 'Give it another address in the repository'
-      }.`,
+          : 'Give it another address in the repository',
+      ),
     );
   };
 
