@@ -4,7 +4,7 @@ import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { isInside } from './archive';
-import { git, type GitOptions } from './git-command';
+import { git, GitError, type GitOptions } from './git-command';
 
 /** Repositories in folders of this host, which can be more than what lies there. */
 
@@ -22,7 +22,11 @@ export async function repositoryAt(path: string): Promise<string | undefined> {
 /** Why a repository may be more than what lies in its folder, which could be anything of this host; undefined: it is not. */
 export async function whyNotItself(path: string, options: GitOptions): Promise<string | undefined> {
   if (heldByAnother(path)) return 'which is made of files that another repository holds';
-  const said = await git(['-C', path, 'rev-parse', '--git-common-dir'], options);
+  const said = await git(['-C', path, 'rev-parse', '--git-common-dir'], options).catch((thrown: unknown) => {
+    if (!(thrown instanceof GitError) || thrown.code === null) throw thrown;
+    return undefined;
+  });
+  if (said === undefined) return 'which git cannot read';
   const folder = await realpath(resolve(path, said.replace(/\n$/, '')));
   if (!isInside(path, folder)) return `whose files lie in ${folder}`;
   if (existsSync(join(folder, 'objects/info/alternates')))

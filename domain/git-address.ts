@@ -59,13 +59,14 @@ export const liesBelow = (address: GitAddress, place: GitAddress): boolean =>
   address.port === place.port &&
   `${trimmed(address.path)}/`.startsWith(`${trimmed(place.path)}/`);
 
-/** The same repository, however one logs in and whether or not its name has its ending. */
+/** The same repository, however one logs in, and whichever of its names and services is asked for. */
 export const isSameRepository = (one: GitAddress, other: GitAddress): boolean =>
   one.host === other.host && nameOf(one) === nameOf(other);
 const nameOf = ({ path }: GitAddress) =>
-  trimmed(path.replace(/^\/~\//, '/').replaceAll(/\/{2,}/g, '/'))
-    .replace(/\.git$/, '')
-    .toLowerCase();
+  trimmed((decoded(path) ?? path).replace(/^\/~\//, '/').replaceAll(/\/{2,}/g, '/'))
+    .toLowerCase()
+    .replace(/\/info\/lfs$/, '')
+    .replace(/\/?\.git$/, '');
 
 /** For people: without a password, and as it can be written into the targets file. */
 export function addressText({ scheme, user, host: at, port, path }: GitAddress): string {

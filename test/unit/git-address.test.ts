@@ -39,7 +39,10 @@ it.each([
 ])('is no address that everybody reads alike: %j', (url) => expect(addressOf(url)).toBeUndefined());
 
 it('is the same repository however one logs in', () => {
-  const same = ['https://bob@a.example/x/lib.git', 'git@A.example:x/lib', 'ssh://a.example:2222//x/Lib/'];
+  const same = [
+    ...['https://bob@a.example/x/lib.git', 'git@A.example:x/lib', 'ssh://a.example:2222//x/Lib/'],
+    ...['https://a.example/x/l%69b', 'http://a.example/x/lib/.git', 'https://a.example/x/lib.git/info/lfs'],
+  ];
   for (const one of same)
     for (const other of same) expect(isSameRepository(addressOf(one)!, addressOf(other)!)).toBe(true);
   expect(isSameRepository(addressOf(same[0]!)!, addressOf('https://a.example/x/library')!)).toBe(false);
