@@ -108,10 +108,10 @@ async function withoutRepository(
     await git(['ls-remote', '--quiet', repository, 'HEAD'], { signal, limitMs: gitLimitMs });
     return undefined;
   } catch (thrown) {
-    const advice = isPath(repository) ? whoseAdvice(messageOf(thrown)) : '';
-    const why = `${withoutUserinfo(messageOf(thrown)).replaceAll(/\s+/g, ' ')}.${advice}`;
+    const why = withoutUserinfo(messageOf(thrown)).replaceAll(/\s+/g, ' ');
     return sentences(
       `The repository of ${name} cannot be read from this host: ${why}`,
+      isPath(repository) && whoseAdvice(messageOf(thrown)),
       `Nothing can be shipped or built for ${name} until it can`,
     );
   }

@@ -87,7 +87,7 @@ describe('what a commit names elsewhere', () => {
   let outside: string;
   let other: HttpRemote;
   let home: string;
-  const ownHome = process.env.HOME;
+  const before = { HOME: process.env.HOME, no_proxy: process.env.no_proxy ?? '' };
   const config = (text: string) => writeFileSync(join(home, '.gitconfig'), text);
   beforeAll(async () => {
     outside = mkdtempSync(join(tmpdir(), 'signalbox-outside-'));
@@ -109,10 +109,11 @@ describe('what a commit names elsewhere', () => {
     other = await httpRemote(folder);
     home = mkdtempSync(join(outside, 'home-'));
     process.env.HOME = home;
+    process.env.no_proxy = '127.0.0.1';
   });
   afterEach(() => config(''));
   afterAll(async () => {
-    process.env.HOME = ownHome;
+    Object.assign(process.env, before);
     await other.stop();
     rmSync(outside, { recursive: true, force: true });
   });
