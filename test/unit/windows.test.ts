@@ -274,7 +274,14 @@ const ruleText = fc
     days: fc.option(some(signed(31), 8), { nil: undefined }),
     weekdays: fc.option(some(names), { nil: undefined }),
     numbered: fc.option(some(['1MO', '2TU', '-1FR', '-2SU', '5TH', '3SA']), { nil: undefined }),
-    weeks: fc.option(some(signed(53), 6), { nil: undefined }),
+    // Where one of the last two is a year's first week, the library misses its days before New Year.
+    weeks: fc.option(
+      some(
+        signed(53).filter((week) => week > -52),
+        6,
+      ),
+      { nil: undefined },
+    ),
     yearDays: fc.option(some(signed(366), 10), { nil: undefined }),
     // The library wants them in order.
     hours: fc.option(fc.subarray([0, 6, 12, 18, 23], { minLength: 1 }).map(String), { nil: undefined }),
@@ -347,6 +354,16 @@ it('finds what a library finds that walks each rule from its start', () => {
     { numRuns: Number(process.env.RULES ?? 200) },
   );
   expect(met).toBeGreaterThan(200);
+});
+
+it('a week that is counted from the end of its year may begin in the year before', () => {
+  // 2004 and 2009 have 53 weeks by ISO 8601, and begin on a Thursday.
+  const from = Date.UTC(2000, 9, 13, 20, 30);
+  const { rule } = parseRule('FREQ=YEARLY;BYDAY=MO;BYWEEKNO=-53');
+  expect(recurrenceOf(rule, from).between(from, Date.UTC(2012, 0, 1))).toEqual([
+    Date.UTC(2003, 11, 29, 20, 30),
+    Date.UTC(2008, 11, 29, 20, 30),
+  ]);
 });
 
 const everyHour = `BYHOUR=${Array.from({ length: 24 }, (_, n) => n).join(',')}`;
