@@ -8,7 +8,8 @@ import { tryLock } from 'fs-native-extensions';
 /**
  * Where Signalbox is root, builds of each target run as a user number of its own, so that a cache can belong to them. The numbers
  * are chosen by the target's name, or the next that is free, and remembered for the whole host: another worker or runner may have
- * targets, too. One stays its target's as long as the state directory is there, also while the targets file does not name it.
+ * targets, too. A target keeps its own as long as its state directory is there, also while the targets file does not name it, and
+ * when that directory is moved.
  */
 const firstUser = 60_600;
 /** User numbers that systemd leaves to nobody. */
@@ -43,10 +44,13 @@ export async function userNumberOf(
     const isOurs = ({ stateDir, target }: Holder) => stateDir === holder.stateDir && target === holder.target;
     const [own] = [...known].find(([, one]) => isOurs(one)) ?? [];
     const inTurn = Array.from({ length: users }, (_, n) => firstUser + ((wish - firstUser + n) % users));
+    const isGone = (one: number) => known.has(one) && !existsSync(known.get(one)!.stateDir);
     const number =
       own ??
+      // Its state directory was moved, or begun anew elsewhere.
+      inTurn.find((one) => known.get(one)?.target === holder.target && isGone(one)) ??
       inTurn.find((one) => !known.has(one)) ??
-      inTurn.find((one) => !existsSync(known.get(one)!.stateDir));
+      inTurn.find(isGone);
     if (number === undefined)
       throw new Error(
         `Each of the ${users} user numbers for builds belongs to a target of this host; remove from ${file} those that are gone.`,

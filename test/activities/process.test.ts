@@ -6,6 +6,7 @@ import {
   rmSync,
   readFileSync,
   readdirSync,
+  renameSync,
   existsSync,
   statSync,
   symlinkSync,
@@ -496,6 +497,10 @@ it('no two targets of a host have one user number, whenever they come and go', a
   const [one, two] = await Promise.all(['one', 'two'].map((state) => Promise.all(names.map(at(state)))));
   expect(new Set([...one!, ...two!]).size).toBe(120);
   expect(await Promise.all(names.toReversed().map(at('one')))).toEqual(one!.toReversed());
+  mkdirSync(join(folder, 'old'));
+  const before = await at('old')('target-5');
+  renameSync(join(folder, 'old'), join(folder, 'new'));
+  expect(await at('new')('target-5')).toBe(before);
   // What is gone leaves its numbers to others, when there are no others left.
   const list = join(folder, 'users', 'build-users.json');
   const known = JSON.parse(readFileSync(list, 'utf8')) as Record<string, object>;
