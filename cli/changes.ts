@@ -1,5 +1,5 @@
 import { changeOf, type ChangeOptions } from './change-options';
-import { table, rfcOf, type Context } from './commands';
+import { heard, table, rfcOf, type Context } from './commands';
 import { exitCodes } from './exit-codes';
 
 /** The commands of a change request besides its decision: change it, revise it, take back an approval, review it. */
@@ -40,7 +40,10 @@ export async function withdrawApproval(
   options: { reason?: string },
 ): Promise<number> {
   await as('approver');
-  const request = await client.withdrawDecision(rfcOf(key), options.reason ? { reason: options.reason } : {});
+  const request = await heard(
+    client,
+    await client.withdrawDecision(rfcOf(key), options.reason ? { reason: options.reason } : {}),
+  );
   show(request, request.accepted ?? `Your approval is withdrawn; ${request.key} is ${request.status}.`);
   return exitCodes.done;
 }

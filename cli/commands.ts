@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import Table from 'cli-table3';
 import picocolors from 'picocolors';
 import type { Role } from '../domain/machines';
@@ -119,6 +120,19 @@ export async function submit({ client, show, as }: Context, key: string): Promis
   return exitCodes.done;
 }
 
+/** The next command may depend on what was decided, which a busy worker records a little later. */
+const heardWithinMs = 20_000;
+/** Waits until a decision was recorded. What takes longer goes on by itself, as the answer says. */
+export async function heard(client: Client, request: ChangeRequestView): Promise<ChangeRequestView> {
+  const until = performance.now() + heardWithinMs;
+  while (request.accepted && performance.now() < until) {
+    await sleep(500);
+    const now = await client.changeRequest(request.key);
+    if (now.unheard.length === 0) return now;
+  }
+  return request;
+}
+
 async function decide(
   { client, show, as }: Context,
   key: string,
@@ -126,7 +140,10 @@ async function decide(
   comment?: string,
 ) {
   await as('approver');
-  const request = await client.decide(rfcOf(key), { decision, ...(comment ? { comment } : {}) });
+  const request = await heard(
+    client,
+    await client.decide(rfcOf(key), { decision, ...(comment ? { comment } : {}) }),
+  );
   const next =
     request.status === 'approved' ? ` Deploy it with "npx signalbox deploy ${request.promotion}".` : '';
   show(request, request.accepted ?? `${request.key} is ${request.status}.${next}${missing(request)}`);

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createServer, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { join } from 'node:path';
@@ -53,15 +54,28 @@ export const openLog = (destination?: string): Logger =>
     destination ? pino.destination({ dest: destination, sync: true, mkdir: true }) : pino.destination(1),
   );
 
+/** A host that is busy, or a server that is just starting, answers late: that is waited for, once it was found. */
+const answersWithinMs = 60_000;
+const isLate = (thrown: unknown): boolean =>
+  (thrown as { code?: string }).code === '57P03' || /timeout expired/.test((thrown as Error).message);
+
 /** Opens the database and brings its schema up to date. @throws naming DATABASE_URL when it is not reached. */
 export async function openDatabase(url: string, log: Logger, ownerUrl?: string): Promise<Db> {
   const db = connect(url, 10, (message) => log.warn(`PostgreSQL: ${message.split('\n', 1)[0]}`));
+  const shown = url.replace(/:\/\/[^@]*@/, '://...@');
+  const deadline = performance.now() + answersWithinMs;
   try {
-    await migrateAsOwner(url, ownerUrl);
-    return db;
+    for (;;)
+      try {
+        await migrateAsOwner(url, ownerUrl);
+        return db;
+      } catch (thrown) {
+        if (!isLate(thrown) || performance.now() > deadline) throw thrown;
+        log.warn(`The database ${shown} does not answer yet; it is asked again.`);
+        await sleep(1_000);
+      }
   } catch (thrown) {
     await db.destroy();
-    const shown = url.replace(/:\/\/[^@]*@/, '://...@');
     throw new Error(`The database ${shown} could not be opened; correct DATABASE_URL or start the server.`, {
       cause: thrown,
     });
