@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ScheduleAlreadyRunning,
   ScheduleNotFoundError,
@@ -6,6 +7,7 @@ import {
   type ScheduleDescription,
   type ScheduleUpdateOptions,
 } from '@temporalio/client';
+import { NamespaceNotFoundError } from '@temporalio/common';
 import type { Logger } from 'pino';
 import { canonical } from '../domain/canonical';
 import type { Temporal } from '../temporal-config/connection';
@@ -124,7 +126,7 @@ export async function keepSchedules(
   everyMs = lookEveryMs,
 ): Promise<Repeated> {
   const { client } = temporal;
-  await registerSchedules(client);
+  await whenKnown(() => registerSchedules(client));
   return repeat({
     everyMs,
     log,
@@ -144,6 +146,17 @@ export async function keepSchedules(
         await client.schedule.getHandle(reconcileSchedule).trigger();
     },
   });
+}
+
+/** A namespace that was just made is known to every part of a busy server some seconds later. */
+async function whenKnown(act: () => Promise<void>): Promise<void> {
+  for (let tries = 0; ; tries++)
+    try {
+      return await act();
+    } catch (thrown) {
+      if (!(thrown instanceof NamespaceNotFoundError) || tries === 600) throw thrown;
+      await sleep(100);
+    }
 }
 
 /** Registers the schedules that the worker owns, or brings them up to date. */
