@@ -77,7 +77,7 @@ export function createMirrors(folder: string, stallMs: number): Mirrors {
     await mkdir(folder, { recursive: true });
     if (!tidy.has(mirror)) await tidyUp(mirror);
     tidy.delete(mirror);
-    await git(['init', '--quiet', '--bare', '--template=', mirror], options);
+    await git(['init', '--quiet', '--bare', '--template=', mirror], { signal, mark: mirror });
     try {
       await git(
         [
