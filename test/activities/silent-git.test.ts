@@ -15,7 +15,7 @@ let silent: Server;
 let sockets: Socket[];
 let remote: string;
 let source: Source;
-const stallMs = 1_500;
+const stallMs = 3_000;
 /** For hangs only: what is tested takes a second or two. */
 const hangMs = 60_000;
 

@@ -51,7 +51,8 @@ export function createUsers(api: () => string, tokens: Record<string, string>): 
         const text = await answer.text();
         const seconds = Number(answer.headers.get('retry-after'));
         if (answer.ok && seconds === 0) return JSON.parse(text) as T;
-        if (answer.status < 500 && answer.status !== 429) throw new Refused(answer.status, text);
+        if (!answer.ok && answer.status < 500 && answer.status !== 429)
+          throw new Refused(answer.status, text);
         throw new Error(`${answer.status}: ${text}`);
       } catch (thrown) {
         if (thrown instanceof Refused) throw thrown;
