@@ -54,7 +54,7 @@ export async function review(
   options: { comment: string },
 ): Promise<number> {
   await as('approver');
-  const request = await client.review(rfcOf(key), options);
+  const request = await client.review(rfcOf(key), { comment: options.comment });
   show(request, request.accepted ?? `${request.key} is ${request.status}.`);
   return exitCodes.done;
 }
