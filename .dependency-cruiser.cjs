@@ -37,7 +37,7 @@ module.exports = {
       to: {
         dependencyTypes: ['core', 'npm'],
         pathNot:
-          '^(node_modules/)?(zod|yaml|luxon|picomatch|fractional-indexing|csv-parse|csv-stringify|markdown-it|@types/(luxon|picomatch|markdown-it))(/|$)',
+          '^(node_modules/)?(zod|yaml|luxon|picomatch|fractional-indexing|csv-parse|csv-stringify|fastest-levenshtein|markdown-it|@types/(luxon|picomatch|markdown-it))(/|$)',
       },
     },
     {

@@ -1,8 +1,8 @@
-import { distance } from 'fastest-levenshtein';
 import { printable } from '../domain/printable';
 import { mostCommits, type Comparison } from '../domain/comparison';
 import { badInput, SignalboxError } from '../domain/errors';
 import { fit } from '../domain/input';
+import { nearestOf } from '../domain/nearest';
 import { progressText, type MirrorProgress } from '../domain/mirror';
 import { isHash, isWholeHash, revisionForm, whyNoRevision } from '../domain/revision';
 import { sentences } from '../domain/sentences';
@@ -130,11 +130,7 @@ export function createSource(folder: string, limits: { stallMs?: number } = {}):
       if (commit) return commit;
       const newest = ['--sort=-creatordate', `--count=${mostNames}`, '--format=%(refname:short)'];
       const names = (await git(['--git-dir', mirror, 'for-each-ref', ...newest])).split('\n').filter(Boolean);
-      const nearest = names
-        .map((name) => ({ name, far: distance(name, revision) }))
-        .sort((a, b) => a.far - b.far || a.name.localeCompare(b.name))
-        .slice(0, 5)
-        .map(({ name }) => name);
+      const nearest = nearestOf(names, revision, 5);
       throw new SignalboxError(
         'unknown-revision',
         `The repository of ${target} has no revision "${revision}". ${nearest.length > 0 ? `Nearest: ${nearest.join(', ')}.` : 'It has no branch and no tag yet.'}`,

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { ownChange } from '../domain/admission';
 import { badInput, notFound, SignalboxError } from '../domain/errors';
 import { parseNumber, parsePromotionKey, promotionKey } from '../domain/keys';
+import { insteadOf } from '../domain/nearest';
 import { may, whyMayNot } from '../domain/permissions';
 import { samePerson } from '../domain/person';
 import {
@@ -91,11 +92,11 @@ export function windowRoutes(deps: ApiDeps): Route[] {
     const targets = [...deps.targets().values()];
     if (target !== undefined && !deps.targets().has(target))
       throw badInput(
-        `scope: there is no target "${target}"; the targets file has: ${targets.map(({ name }) => name).join(', ')}.`,
+        `scope: the targets file has no target "${target}". ${insteadOf(target, [...deps.targets().keys()])}`,
       );
     if (environment !== undefined && !targets.some((t) => t.environment === environment))
       throw badInput(
-        `scope: no target is in environment "${environment}"; there are: ${[...new Set(targets.map((t) => t.environment))].join(', ')}.`,
+        `scope: no target is in environment "${environment}". ${insteadOf(environment, [...new Set(targets.map((t) => t.environment))])}`,
       );
   };
   const view = async (id: number) => ({ body: viewWindow((await findWindow(db, id))!) });

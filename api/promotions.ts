@@ -1,6 +1,7 @@
 import { badInput, notFound } from '../domain/errors';
 import { parsePromotionKey } from '../domain/keys';
 import { progressText, type MirrorProgress } from '../domain/mirror';
+import { insteadOf } from '../domain/nearest';
 import {
   changesView,
   type CopyingView,
@@ -68,7 +69,7 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
         const config = deps.targets().get(name);
         if (!config)
           throw badInput(
-            `There is no target "${name}"; the targets file has: ${[...deps.targets().keys()].join(', ') || 'none'}.`,
+            `The targets file has no target "${name}". ${insteadOf(name, [...deps.targets().keys()])}`,
           );
         // The repository is read before anything is written: a transaction waits for nobody.
         const found =

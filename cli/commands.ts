@@ -74,7 +74,7 @@ function placeOf(state: string): Place {
   return endpoints;
 }
 
-export const rfcOf = (key: string) => key.replace(/^CP-/, 'RFC-');
+export const rfcOf = (key: string) => key.replace(/^CP-/i, 'RFC-');
 /** `CP-7` means its latest attempt. */
 async function attemptOf(client: Client, key: string): Promise<string> {
   if (key.includes('.')) return key;

@@ -1,4 +1,5 @@
 import { badInput } from '../domain/errors';
+import { insteadOf } from '../domain/nearest';
 import { promotionReadsAs } from '../domain/reads-as';
 import type { ChangeRequestView, DeploymentView, PromotionView } from '../domain/schemas';
 import { troubleInWords } from '../domain/trouble';
@@ -8,17 +9,17 @@ import { exitCodes } from './exit-codes';
 
 /** `signalbox status`: the targets and recent promotions, those of one target, or one promotion, deployment or change request, in words. */
 export async function status({ client, json, show, say }: Context, key?: string): Promise<number> {
-  if (key?.startsWith('RFC-')) {
+  if (key && /^RFC-/i.test(key)) {
     const request = await client.changeRequest(key);
     show(request, requestInWords(request).join('\n'));
     return exitCodes.done;
   }
-  if (key && /^CP-.*\./.test(key)) {
+  if (key && /^CP-.*\./i.test(key)) {
     const attempt = await client.deployment(key);
     show(attempt, attemptInWords(attempt).join('\n'));
     return exitCodes.done;
   }
-  if (key && /^CP-[0-9]/.test(key)) {
+  if (key && /^CP-[0-9]/i.test(key)) {
     const promotion = await client.promotion(key);
     show(promotion, promotionInWords(promotion).join('\n'));
     return exitCodes.done;
@@ -27,7 +28,10 @@ export async function status({ client, json, show, say }: Context, key?: string)
   const targets = { items: all.items.filter(({ name }) => key === undefined || name === key) };
   if (key && targets.items.length === 0)
     throw badInput(
-      `"${key}" is no promotion (CP-7), deployment (CP-7.1) or change request (RFC-7), and no target. There are: ${all.items.map(({ name }) => name).join(', ')}.`,
+      `"${key}" is no promotion (CP-7), deployment (CP-7.1) or change request (RFC-7), and no target. ${insteadOf(
+        key,
+        all.items.map(({ name }) => name),
+      )}`,
     );
   if (json) {
     console.log(JSON.stringify({ targets: targets.items, promotions: promotions.items }));

@@ -1,3 +1,4 @@
+import { insteadOf } from '../domain/nearest';
 import type { WindowView } from '../domain/schemas';
 import type { Client } from './client';
 import { table, type Context } from './commands';
@@ -51,7 +52,10 @@ async function find(client: Client, which: string): Promise<WindowView> {
   const found = items.find(({ id, name }) => String(id) === which || name === which);
   if (!found)
     throw new Error(
-      `There is no window "${which}"; there are: ${items.map(({ id, name }) => `${id} ${name}`).join(', ') || 'none'}.`,
+      `There is no window "${which}". ${insteadOf(
+        which,
+        items.map(({ id, name }) => `${id} ${name}`),
+      )}`,
     );
   return found;
 }
@@ -123,7 +127,7 @@ export async function windowStatus(
   options: { at?: string },
 ): Promise<number> {
   const status = await client.windowStatus({
-    ...(/^CP-/.test(which) ? { promotion: which } : { target: which }),
+    ...(/^CP-/i.test(which) ? { promotion: which } : { target: which }),
     ...(options.at ? { at: options.at } : {}),
   });
   const next = status.open

@@ -15,7 +15,8 @@ export const recoverWorkflowId = (promotion: number, attempt: number, incarnatio
 // Nine digits stay inside PostgreSQL's integer, so a long number is a 400 and never a database error.
 const number = '([1-9][0-9]{0,8})';
 const parse = (pattern: string, kind: string, example: string) => {
-  const form = new RegExp(`^${pattern}$`);
+  // As people type it.
+  const form = new RegExp(`^${pattern}$`, 'i');
   return (key: string): number[] => {
     const found = form.exec(key);
     if (!found)
@@ -42,6 +43,9 @@ export function parseDeploymentKey(key: string): { promotion: number; attempt: n
   const [promotion, attempt] = deploymentParts(key);
   return { promotion: promotion!, attempt: attempt! };
 }
+/** A key as it is written in the record, however it was typed; anything else as it is. */
+export const asRecorded = (text: string): string =>
+  /^(CP|RFC|ITEM|EPIC)-[0-9]/i.test(text) ? text.toUpperCase() : text;
 /** A number as it stands in an address. @param kind what it numbers. @throws invalid-input when it is none. */
 export function parseNumber(text: string, kind: string): number {
   if (!/^[1-9][0-9]{0,8}$/.test(text))

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { targetName } from './config';
 import { measureNames } from './delivery-metrics';
+import { asRecorded } from './keys';
 import {
   instant,
   line,
@@ -24,7 +25,12 @@ const permissionNames = Object.keys(permissions) as [Permission, ...Permission[]
 /** What the API takes and answers. One source for validation, types and the OpenAPI document. */
 
 const backlogItems = z
-  .array(z.string().regex(/^ITEM-[1-9][0-9]{0,8}$/, 'allowed: keys such as ITEM-12'))
+  .array(
+    z
+      .string()
+      .toUpperCase()
+      .regex(/^ITEM-[1-9][0-9]{0,8}$/, 'allowed: keys such as ITEM-12'),
+  )
   .max(200)
   .describe('besides those that the commits name');
 const planned = strict({
@@ -697,7 +703,7 @@ export const auditQuery = strict({
   cursor: z.string().max(200).optional(),
   actor: line(200).optional(),
   action: line(100).optional().describe('an action or how it begins, such as "deployment."'),
-  subject: line(200).optional().describe('a key, such as CP-7.1'),
+  subject: line(200).overwrite(asRecorded).optional().describe('a key, such as CP-7.1'),
   request: line(100).optional(),
   from: instant.optional(),
   to: instant.optional(),

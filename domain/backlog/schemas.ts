@@ -7,7 +7,10 @@ import { strict } from '../strict';
 
 /** What the API takes and answers of the backlog. */
 const key = (prefix: 'ITEM' | 'EPIC', example: string) =>
-  z.string().regex(new RegExp(`^${prefix}-[1-9][0-9]{0,8}$`), `allowed: keys such as ${example}`);
+  z
+    .string()
+    .toUpperCase()
+    .regex(new RegExp(`^${prefix}-[1-9][0-9]{0,8}$`), `allowed: keys such as ${example}`);
 const itemKey = key('ITEM', 'ITEM-12');
 const epicKey = key('EPIC', 'EPIC-3');
 const label = line(60).refine((value) => !/[,;]/.test(value), 'must not contain comma or semicolon');

@@ -107,11 +107,11 @@ describe('keeping windows', () => {
     ['a zone', { timeZone: 'Berlin' }, /"Berlin" is no IANA zone; one looks like Europe\/Berlin/],
     ['a start', { start: '2026-02-30T10:00' }, /not in the calendar/],
     ['a rule', { rrule: 'FREQ=HOURLY' }, /DAILY, WEEKLY, MONTHLY or YEARLY/],
-    ['a target', { scope: { target: 'shp' } }, /no target "shp"; the targets file has: shop, kiosk/],
+    ['a target', { scope: { target: 'shp' } }, /no target "shp"\. There are: shop, kiosk/],
     [
       'an environment',
       { scope: { environment: 'moon' } },
-      /no target is in environment "moon"; there are: production/,
+      /no target is in environment "moon"\. There are: production/,
     ],
     ['two scopes', { scope: { target: 'shop', environment: 'production' } }, /a target or an environment/],
     ['no length', { durationMinutes: 0 }, /durationMinutes/],
