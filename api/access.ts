@@ -14,7 +14,7 @@ import type { Voided } from '../db/approvals';
 import { mintToken, revokeToken, type TokenRow } from '../db/tokens';
 import { tellMoved } from './change-requests';
 import type { ApiDeps } from './deps';
-import { page, pageView } from './page';
+import { page, pageView, whole } from './page';
 import { route, type Route } from './route';
 
 /** Tokens and people: who has access. A change counts at the next request, and voids approvals that rested on it. */
@@ -59,7 +59,7 @@ export function accessRoutes(deps: ApiDeps, accessChanged: () => void): Route[] 
       query: listQuery,
       answers: { status: 200, schema: pageView(tokenView) },
       handle: async ({ query }) => ({
-        body: await page(db('tokens'), 'id', query, (rows: TokenRow[]) =>
+        body: await page(db, db('tokens'), 'id', query, (rows: TokenRow[]) =>
           Promise.resolve(rows.map(viewToken)),
         ),
       }),
@@ -120,7 +120,7 @@ export function accessRoutes(deps: ApiDeps, accessChanged: () => void): Route[] 
       summary: 'People that are known, and what they hold beside their tokens',
       permission: 'manage-access',
       answers: { status: 200, schema: pageView(personView) },
-      handle: async () => ({ body: { items: (await listPeople(db)).map(viewPerson), nextCursor: null } }),
+      handle: async () => ({ body: whole((await listPeople(db)).map(viewPerson)) }),
     }),
     disabling(true),
     disabling(false),

@@ -23,6 +23,7 @@ import { deploymentRoutes } from './deployments';
 import { eventStream } from './events';
 import { readiness } from './health';
 import { metrics } from './metrics';
+import { needsRoutes } from './needs';
 import { observe } from './observe';
 import { openApiDocument } from './openapi';
 import { problemHandler } from './problem';
@@ -46,6 +47,7 @@ export const apiRoutes = (deps: ApiDeps, accessChanged: () => void = () => undef
   ...changeRequestRoutes(deps),
   ...windowRoutes(deps),
   ...calendarRoutes(deps),
+  ...needsRoutes(deps),
   ...deliveryMetricsRoutes(deps),
   ...webhookRoutes(deps),
   ...accessRoutes(deps, accessChanged),

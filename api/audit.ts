@@ -15,6 +15,7 @@ export const auditRoutes = ({ db }: ApiDeps): Route[] => [
     answers: { status: 200, schema: pageView(auditEntry) },
     handle: async ({ query }) => ({
       body: await page(
+        db,
         db('audit').modify((q) => {
           if (query.actor) void q.where({ actor: query.actor });
           if (query.action) void q.where('action', 'like', `${query.action.replace(/[\\%_]/g, '\\$&')}%`);

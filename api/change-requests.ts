@@ -71,6 +71,7 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
       answers: { status: 200, schema: pageView(changeRequestView) },
       handle: async ({ query }) => ({
         body: await page(
+          db,
           db('change_requests')
             .join('promotions', 'promotions.id', 'change_requests.id')
             .select('change_requests.*')

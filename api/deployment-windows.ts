@@ -127,7 +127,7 @@ export function windowRoutes(deps: ApiDeps): Route[] {
       query: listQuery.omit({ target: true }),
       answers: { status: 200, schema: pageView(windowView) },
       handle: async ({ query }) => ({
-        body: await page(liveWindows(db), 'id', query, (rows: WindowRow[]) =>
+        body: await page(db, liveWindows(db), 'id', query, (rows: WindowRow[]) =>
           Promise.resolve(rows.map(viewWindow)),
         ),
       }),

@@ -2,14 +2,23 @@ import { z } from 'zod';
 import { notFound, SignalboxError } from '../domain/errors';
 import { parseDeploymentKey } from '../domain/keys';
 import { printable } from '../domain/printable';
-import { deploymentView, logLine, logQuery, reasonBody, resolveBody, type LogLine } from '../domain/schemas';
-import { deploymentById, findDeployment } from '../db/deployments';
+import {
+  deploymentsQuery,
+  deploymentView,
+  logLine,
+  logQuery,
+  reasonBody,
+  resolveBody,
+  type LogLine,
+} from '../domain/schemas';
+import { deploymentById, findDeployment, type DeploymentRow } from '../db/deployments';
 import { readLog } from '../db/log';
-import { viewDeployment } from '../db/views';
+import { viewDeployment, viewDeployments } from '../db/views';
 import { say, wordById, type WordRow } from '../db/words';
 import { cancelDeployment, resolveRollback } from '../workflows/messages';
 import type { ApiDeps } from './deps';
 import { historyRoutes } from './history';
+import { page, pageView } from './page';
 import { route, TextStream, type Answer, type Call, type Route } from './route';
 
 const textOf = (lines: LogLine[]) =>
@@ -78,6 +87,26 @@ export function deploymentRoutes(deps: ApiDeps): Route[] {
     }
   }
   return [
+    route({
+      method: 'get',
+      path: '/deployments',
+      summary: 'Attempts, newest first',
+      permission: 'read',
+      query: deploymentsQuery,
+      answers: { status: 200, schema: pageView(deploymentView) },
+      handle: async ({ query }) => ({
+        body: await page(
+          db,
+          db('deployments').modify((q) => {
+            if (query.target) void q.where({ target: query.target });
+            if (query.status) void q.whereIn('status', query.status);
+          }),
+          'id',
+          query,
+          (rows: DeploymentRow[]) => viewDeployments(db, rows, runUrl),
+        ),
+      }),
+    }),
     route({
       method: 'get',
       path: '/deployments/:key',

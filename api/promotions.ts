@@ -46,6 +46,7 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
       answers: { status: 200, schema: pageView(promotionView) },
       handle: async ({ query }) => ({
         body: await page(
+          db,
           db('promotions').modify((q) => {
             if (query.target) void q.where({ target: query.target });
             if (query.status) void q.whereIn('status', query.status);

@@ -2,10 +2,11 @@ import { whyClosed, whyNotNow, type No } from '../domain/admission';
 import { SignalboxError, type ErrorCode } from '../domain/errors';
 import { failpoint } from '../domain/failpoint';
 import { changeRequestKey, deploymentKey, promotionKey } from '../domain/keys';
-import type { Trigger } from '../domain/machines';
+import type { ChangeType, Trigger } from '../domain/machines';
 import type { DeploymentView } from '../domain/schemas';
 import { recordRefused } from '../db/audit';
 import { rebind } from '../db/change-content';
+import { findChangeRequest } from '../db/change-requests';
 import { attemptThatDeployed, findDeployment } from '../db/deployments';
 import { knownIncarnation } from '../db/installation';
 import type { PromotionRow } from '../db/promotions';
@@ -77,9 +78,10 @@ export async function startDeployment(
   if (!row) {
     const why = await whyNotBegun(deps, workflowId, key);
     if (why) throw why;
+    const { type } = (await findChangeRequest(db, id))!;
     return {
       status: 202,
-      body: unanswered(promotion, request, { workflowId, runId: '', url: runUrl(workflowId, '') }),
+      body: unanswered(promotion, type, request, { workflowId, runId: '', url: runUrl(workflowId, '') }),
     };
   }
   if (row.status === 'refused')
@@ -146,6 +148,7 @@ async function start(
 /** The attempt as it stands when Temporal has taken it but no worker has admitted it yet. */
 function unanswered(
   promotion: PromotionRow,
+  type: ChangeType,
   request: DeploymentRequest,
   temporal: DeploymentView['temporal'],
 ): DeploymentView {
@@ -153,6 +156,8 @@ function unanswered(
   return {
     key: deploymentKey(request.promotion, request.attempt),
     promotion: promotionKey(promotion.id),
+    title: promotion.title,
+    emergency: type === 'emergency',
     target: promotion.target,
     attempt: request.attempt,
     fence: null,

@@ -7,7 +7,7 @@ import { viewTarget } from '../db/targets';
 import { permissionsOf } from '../domain/permissions';
 import { adopt } from './adopt';
 import type { ApiDeps } from './deps';
-import { pageView } from './page';
+import { pageView, whole } from './page';
 import { route, type Route } from './route';
 
 /** Targets as the operator's file declares them, with what they run; and who is asking. */
@@ -25,10 +25,7 @@ export function targetRoutes(deps: ApiDeps): Route[] {
       permission: 'read',
       answers: { status: 200, schema: pageView(targetView) },
       handle: async () => ({
-        body: {
-          items: await viewAll(),
-          nextCursor: null,
-        },
+        body: whole(await viewAll()),
       }),
     }),
     route({

@@ -3,7 +3,7 @@ import { deliveriesQuery, deliveryView, emptyBody, webhookView, type DeliveryVie
 import { recordAudit } from '../db/audit';
 import { findDelivery, resend, type DeliveryRow, type WebhookRow } from '../db/deliveries';
 import type { ApiDeps } from './deps';
-import { page, pageView } from './page';
+import { page, pageView, whole } from './page';
 import { route, type Route } from './route';
 
 /** Whom Signalbox tells, as the operator's file says, and what became of it. */
@@ -15,12 +15,14 @@ export const webhookRoutes = ({ db }: ApiDeps): Route[] => [
     permission: 'read',
     answers: { status: 200, schema: pageView(webhookView) },
     handle: async () => ({
-      body: {
-        items: ((await db('webhooks').orderBy('name')) as WebhookRow[]).map(
-          ({ name, url, events, active }) => ({ name, url, events, active }),
-        ),
-        nextCursor: null,
-      },
+      body: whole(
+        ((await db('webhooks').orderBy('name')) as WebhookRow[]).map(({ name, url, events, active }) => ({
+          name,
+          url,
+          events,
+          active,
+        })),
+      ),
     }),
   }),
   route({
@@ -32,6 +34,7 @@ export const webhookRoutes = ({ db }: ApiDeps): Route[] => [
     answers: { status: 200, schema: pageView(deliveryView) },
     handle: async ({ query }) => ({
       body: await page(
+        db,
         db('deliveries').modify((q) => void (query.status && q.where({ status: query.status }))),
         'id',
         query,

@@ -56,6 +56,17 @@ export async function viewDeployments(
     (word) => word.deployment,
   );
   const backups = grouped(await tx('backups').whereIn('deployment', ids), (b) => b.deployment as number);
+  const about = new Map(
+    (
+      (await tx('promotions')
+        .join('change_requests', 'change_requests.id', 'promotions.id')
+        .whereIn(
+          'promotions.id',
+          rows.map(({ promotion }) => promotion),
+        )
+        .select('promotions.id', 'title', 'type')) as { id: number; title: string; type: string }[]
+    ).map((row) => [row.id, row]),
+  );
   const queue = grouped(
     (await tx('deployments')
       .where({ status: 'queued' })
@@ -70,6 +81,8 @@ export async function viewDeployments(
     return {
       key: deploymentKey(row.promotion, row.attempt),
       promotion: promotionKey(row.promotion),
+      title: about.get(row.promotion)!.title,
+      emergency: about.get(row.promotion)!.type === 'emergency',
       target: row.target,
       attempt: row.attempt,
       fence: row.fence,

@@ -15,6 +15,7 @@ import {
 } from './input';
 import { maxDurationMinutes } from './windows/window';
 import { changeTypes, risks, roles, statesOf, triggers } from './machines';
+import { needKinds } from './needs';
 import { parseGrant, permissions, type Permission } from './permissions';
 import { sandboxKinds } from './sandbox';
 import { strict } from './strict';
@@ -263,6 +264,8 @@ export const deploymentView = z
   .object({
     key: z.string().meta({ example: 'CP-7.1' }),
     promotion: z.string(),
+    title: z.string(),
+    emergency: z.boolean(),
     target: z.string(),
     attempt: z.number().int(),
     fence: z.number().int().nullable(),
@@ -578,6 +581,41 @@ export const changeRequestView = z
     ...versioned,
   })
   .meta({ id: 'ChangeRequest' });
+
+export const needsQuery = strict({ limit: wholeNumberText(1, 200).default(50) });
+const needView = z.object({
+  kind: z.enum(needKinds),
+  key: z.string().describe('what it is about: CP-7.1, RFC-7, or the number of an override'),
+  promotion: z.string(),
+  changeRequest: z.string(),
+  target: z.string(),
+  title: z.string(),
+  emergency: z.boolean(),
+  by: z.string().describe('who shipped, asked or started it'),
+  since: at,
+  dueAt: maybeAt,
+  asks: z
+    .string()
+    .nullable()
+    .describe('of a decision, what its level still needs; of an override, the window; else null'),
+});
+export const needsView = z
+  .object({
+    items: z.array(needView).describe('the most urgent first; emergencies first, then what waits longest'),
+    counts: z.record(z.enum(needKinds), z.number().int()).describe('how many there are of each'),
+    total: z.number().int(),
+  })
+  .meta({ id: 'Needs' });
+export type NeedsView = z.infer<typeof needsView>;
+const deploymentStatus = z.enum(statesOf('deployment'));
+export const deploymentsQuery = strict({
+  ...listQuery.shape,
+  status: z
+    .union([deploymentStatus, z.array(deploymentStatus)])
+    .transform((value) => (Array.isArray(value) ? value : [value]))
+    .optional()
+    .describe('several: any of them'),
+});
 
 export const targetView = z
   .object({

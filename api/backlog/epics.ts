@@ -33,6 +33,7 @@ export function epicRoutes({ db }: ApiDeps): Route[] {
       answers: { status: 200, schema: pageView(epicView) },
       handle: async ({ query }) => ({
         body: await page(
+          db,
           epics(db).modify((q) => {
             if (query.status) void q.where({ status: query.status });
             if (query.owner) void q.where({ owner: query.owner });

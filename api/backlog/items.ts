@@ -18,7 +18,7 @@ import { addItem, changeItems, isPlain, removeItem } from '../../db/backlog/item
 import { itemById, listItems, totalsOf } from '../../db/backlog/list';
 import { moveItem } from '../../db/backlog/ranks';
 import type { ApiDeps } from '../deps';
-import { pageView } from '../page';
+import { partView } from '../page';
 import { route, type Route } from '../route';
 
 /** Backlog items: listed, counted, added, changed, moved in the order, removed. */
@@ -40,7 +40,7 @@ export function itemRoutes({ db }: ApiDeps): Route[] {
       summary: 'Backlog items by a filter, in the order of rank, priority, due date or the last change',
       permission: 'read',
       query: itemsQuery,
-      answers: { status: 200, schema: pageView(itemView) },
+      answers: { status: 200, schema: partView(itemView) },
       handle: async ({ query: { sort, limit, cursor, skip, ...filter } }) => ({
         body: await listItems(db, filter, sort, limit, cursor, skip),
       }),

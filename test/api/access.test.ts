@@ -56,6 +56,8 @@ const table: [string, string, Role[]][] = [
   ['post', '/promotions/:key/retry', ['release-manager']],
   ['post', '/promotions/:key/rollback', ['release-manager']],
   ['post', '/promotions/:key/withdraw', ['contributor', 'release-manager']],
+  ['get', '/needs', everyRole],
+  ['get', '/deployments', everyRole],
   ['get', '/deployments/:key', everyRole],
   ['get', '/deployments/:key/log', everyRole],
   ['get', '/deployments/:key/log.txt', everyRole],

@@ -1,15 +1,18 @@
 import { createContext, useContext, useEffect, useState } from 'react';
 import { useQuery, useQueryClient, type UseQueryResult } from '@tanstack/react-query';
 import { EventSource } from 'eventsource';
+import { openAttempt } from '../../domain/machines';
 import type { BlockedView, EpicView, WipLimitsView } from '../../domain/backlog/schemas';
 import type {
   CalendarView,
   ChangeRequestView,
   ChangesView,
   CopyingView,
+  DeploymentView,
   HistoryView,
   LogLine,
   MeView,
+  NeedsView,
   PromotionView,
   TargetView,
   WindowStatusView,
@@ -29,6 +32,8 @@ export class Problem extends Error {
 export interface Page<T> {
   items: T[];
   nextCursor: string | null;
+  /** How many there are on all pages; null: more than are counted. Items of the backlog are counted elsewhere. */
+  total?: number | null;
 }
 /** How often is read again while there is no stream. */
 export const pollMs = 5_000;
@@ -169,6 +174,7 @@ export function useEventStream(api: Api): boolean {
     source.addEventListener('change', ({ data }) => {
       const { entity, key } = JSON.parse(data as string) as Change;
       if (entity === 'log') return reread('log', key);
+      if (entity !== 'backlog-item' && entity !== 'epic') reread('needs');
       if (entity === 'change-request') {
         reread('change-requests');
         reread('calendar');
@@ -189,7 +195,10 @@ export function useEventStream(api: Api): boolean {
       reread('targets');
       reread('window');
       reread('calendar');
-      if (entity === 'deployment') reread('delivery-metrics');
+      if (entity === 'deployment') {
+        reread('delivery-metrics');
+        reread('deployments');
+      }
       if (entity === 'window') return reread('deployment-window');
       if (entity === 'target') return;
       reread('promotions');
@@ -237,6 +246,14 @@ export const useOpenPromotions = () =>
     ['promotions', 'open'],
     '/promotions?limit=200&status=pending&status=approved&status=executing&status=rolled-back',
   );
+/** What waits for somebody, complete; more than a hundred are counted. */
+export const useNeeds = () => usePolled<NeedsView>(['needs'], '/needs?limit=100');
+/** Attempts that run, wait, or could not be rolled back. */
+export const useOpenDeployments = () =>
+  usePolled<Page<DeploymentView>>(
+    ['deployments', 'open'],
+    `/deployments?limit=200&${openAttempt.map((status) => `status=${status}`).join('&')}`,
+  );
 export const usePromotion = (key: string) =>
   usePolled<PromotionView>(['promotion', key], `/promotions/${key}`);
 /** What deploying it would change of what its target runs. @param live digest of what that is. */
@@ -254,12 +271,6 @@ export const useWindow = (key: string) =>
   usePolled<WindowStatusView>(['window', key], `/deployment-windows/status?promotion=${key}`);
 export const useChangeRequest = (key: string) =>
   usePolled<ChangeRequestView>(['change-request', key], `/change-requests/${key}`);
-/** @param status empty: any. */
-export const useChangeRequests = (status: string) =>
-  usePolled<Page<ChangeRequestView>>(
-    ['change-requests', status],
-    `/change-requests?limit=100${status && `&status=${status}`}`,
-  );
 export interface LogWindow {
   lines: LogLine[];
   /** Whether lines before the first one shown are left out. */

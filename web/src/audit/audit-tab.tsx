@@ -1,27 +1,19 @@
-import { useInfiniteQuery } from '@tanstack/react-query';
 import type { AuditEntry } from '../../../domain/schemas';
 import { useAddress } from '../address';
-import { useApi, type Page } from '../api';
 import { changed } from '../changed';
 import { Keyed } from '../keyed';
+import { More, useList } from '../list';
 import { Time } from '../time';
 
 /** Who did what, newest first; what is looked for stands in the address. */
 const filters = ['actor', 'action', 'subject'] as const;
 
 export function AuditTab() {
-  const api = useApi();
   const [search, set] = useAddress();
   const query = new URLSearchParams({ limit: '100' });
   for (const name of filters) if (search.get(name)) query.set(name, search.get(name)!);
-  const entries = useInfiniteQuery({
-    queryKey: ['audit', query.toString()],
-    initialPageParam: '',
-    queryFn: ({ pageParam }) =>
-      api.read<Page<AuditEntry>>(`/audit?${query}${pageParam && `&cursor=${pageParam}`}`),
-    getNextPageParam: (page) => page.nextCursor ?? undefined,
-  });
-  const items = entries.data?.pages.flatMap((page) => page.items) ?? [];
+  const entries = useList<AuditEntry>('audit', `/audit?${query}`);
+  const { items } = entries;
   return (
     <section aria-label="Audit" className="card">
       <form className="row filters" role="search" onSubmit={(event) => event.preventDefault()}>
@@ -74,15 +66,7 @@ export function AuditTab() {
           </tbody>
         </table>
       </div>
-      {entries.hasNextPage && (
-        <button
-          type="button"
-          disabled={entries.isFetchingNextPage}
-          onClick={() => void entries.fetchNextPage()}
-        >
-          {entries.isFetchingNextPage ? 'Reading more ...' : 'Show earlier ones'}
-        </button>
-      )}
+      <More list={entries} />
     </section>
   );
 }

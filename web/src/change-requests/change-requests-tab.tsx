@@ -3,10 +3,11 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Link, useParams, useSearchParams } from 'wouter';
 import { isOpenAttempt, risks, statesOf } from '../../../domain/machines';
 import type { ChangeRequestView } from '../../../domain/schemas';
-import { useApi, useChangeRequest, useChangeRequests, usePromotion, useTargets, useWindow } from '../api';
+import { useApi, useChangeRequest, usePromotion, useTargets, useWindow } from '../api';
 import { Badge } from '../badge';
 import { labelOf } from '../format';
 import { FormEnd, Opens } from '../forms';
+import { More, useList } from '../list';
 import { standFor, useMe } from '../shell/me';
 import { Actions } from '../promotions/actions';
 import { ChangeFacts } from '../promotions/change';
@@ -17,8 +18,11 @@ export function ChangeRequestsTab() {
   const { key } = useParams<{ key?: string }>();
   const [search, setSearch] = useSearchParams();
   const status = search.get('status') ?? '';
-  const requests = useChangeRequests(status);
-  const items = requests.data?.items ?? [];
+  const requests = useList<ChangeRequestView>(
+    'change-requests',
+    `/change-requests?limit=50${status && `&status=${status}`}`,
+  );
+  const { items } = requests;
   const chosen = key ?? items[0]?.key;
   return (
     <div className={key ? 'columns opened' : 'columns'}>
@@ -72,6 +76,7 @@ export function ChangeRequestsTab() {
             </li>
           ))}
         </ul>
+        <More list={requests} />
       </section>
       {chosen ? (
         <ChangeRequest key={chosen} requestKey={chosen} />

@@ -1,10 +1,9 @@
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
-import { isOpenAttempt } from '../../../domain/machines';
 import type { Permission } from '../../../domain/permissions';
 import type { TotalsView } from '../../../domain/backlog/schemas';
-import type { PromotionView } from '../../../domain/schemas';
-import { useBlocked, useChangeRequests, useEpics, usePolled, useWipLimits } from '../api';
+import type { NeedsView } from '../../../domain/schemas';
+import { useBlocked, useEpics, useNeeds, usePolled, useWipLimits } from '../api';
 import { number } from '../format';
 import { standFor, useMe } from '../shell/me';
 import { Time } from '../time';
@@ -16,8 +15,8 @@ interface Need {
 }
 
 /** What waits for somebody, the most urgent first; it says where that is the reader. */
-export function Needs({ promotions }: { promotions: PromotionView[] }) {
-  const needs = [...useDeliveryNeeds(promotions), ...useBacklogNeeds()];
+export function Needs() {
+  const needs = [...useDeliveryNeeds(), ...useBacklogNeeds()];
   return (
     <section aria-labelledby="needs-title" className="card">
       <h2 id="needs-title">Needs somebody now</h2>
@@ -38,110 +37,100 @@ export function Needs({ promotions }: { promotions: PromotionView[] }) {
   );
 }
 
-function useDeliveryNeeds(promotions: PromotionView[]): Need[] {
+function useDeliveryNeeds(): Need[] {
   const me = useMe();
-  const submitted = useChangeRequests('submitted').data?.items ?? [];
-  const inProgress = useChangeRequests('in-progress').data?.items ?? [];
-  const ready = useChangeRequests('approved').data?.items ?? [];
-  const drafts = useChangeRequests('draft').data?.items ?? [];
-  const can = (permission: Permission, target: string | undefined) => {
+  const { data } = useNeeds();
+  if (!data) return [];
+  const can = (permission: Permission, target: string) => {
     const stand = standFor(me, permission, target);
     return stand.can && stand.as === undefined;
   };
-  const failed = promotions.flatMap((p) =>
-    p.deployments
-      .filter(({ status }) => status === 'rollback-failed')
-      .map((d): Need => ({
-        key: d.key,
-        urgent: true,
-        says: (
-          <>
-            The rollback of <Link href={`/promotions/${p.key}`}>{d.key}</Link> failed; {d.target} waits for{' '}
-            {can('resolve', d.target) ? 'you' : 'an SRE'}.
-          </>
-        ),
-      })),
-  );
-  const reviews = inProgress
-    .filter(({ review }) => review !== null)
-    .map(({ key, title, review }): Need => ({
-      key: `${key} review`,
-      urgent: review!.overdue,
-      says: (
+  const needs = data.items.map((need): Need => ({
+    key: `${need.kind} ${need.key}`,
+    urgent: need.kind === 'rollback-failed' || need.kind === 'rolled-back' || need.kind === 'review-overdue',
+    says: (
+      <>
+        {need.emergency && <strong>Emergency </strong>}
+        {inWords(need, can, me?.person)}
+      </>
+    ),
+  }));
+  const left = data.total - data.items.length;
+  const more: Need = {
+    key: 'more',
+    says: (
+      <>
+        And {number(left)} more: {left === 1 ? 'it waits' : 'they wait'} for less, or since later. All are in{' '}
+        <Link href="/change-requests">Change requests</Link> and <Link href="/promotions">Promotions</Link>.
+      </>
+    ),
+  };
+  return left > 0 ? [...needs, more] : needs;
+}
+
+type Item = NeedsView['items'][number];
+function inWords(
+  { kind, key, promotion, changeRequest, target, title, by, since, dueAt, asks }: Item,
+  can: (permission: Permission, target: string) => boolean,
+  person: string | undefined,
+): ReactNode {
+  const request = <Link href={`/change-requests/${changeRequest}`}>{changeRequest}</Link>;
+  const shipped = <Link href={`/promotions/${promotion}`}>{promotion}</Link>;
+  switch (kind) {
+    case 'rollback-failed':
+      return (
         <>
-          <Link href={`/change-requests/${key}`}>{key}</Link> {title}: its review is{' '}
-          {review!.overdue ? 'overdue since ' : 'due until '}
-          <Time at={review!.dueAt} />.
+          The rollback of <Link href={`/promotions/${promotion}`}>{key}</Link> failed; {target} waits for{' '}
+          {can('resolve', target) ? 'you' : 'an SRE'}.
         </>
-      ),
-    }));
-  const decisions = submitted.map((request): Need => {
-    const target = promotions.find(({ key }) => key === request.promotion)?.target;
-    const mine = can('decide', target) && request.requester !== me?.person;
-    const level = request.approvals.levels.find(({ missing }) => missing.length > 0);
-    return {
-      key: request.key,
-      says: (
+      );
+    case 'rolled-back':
+      return (
         <>
-          <Link href={`/change-requests/${request.key}`}>{request.key}</Link> {request.title} waits for{' '}
-          {mine ? <strong>your decision</strong> : 'a decision'}
-          {level && ` (${level.name}: ${level.missing.join(' and ')})`}.
+          {shipped} {title} was rolled back on {target}; its approval still stands
+          {can('deploy', target) ? ': it is yours to retry' : ', so that it may be retried'}.
         </>
-      ),
-    };
-  });
-  const approved = promotions
-    .filter((p) => p.status === 'approved' && !p.deployments.some(isOpenAttempt))
-    .map((p): Need => ({
-      key: p.key,
-      says: (
+      );
+    case 'review-overdue':
+      return (
         <>
-          <Link href={`/promotions/${p.key}`}>{p.key}</Link> {p.title} is approved for {p.target}
-          {can('deploy', p.target) && ': it is yours to deploy'}.
+          {request} {title}: its review is overdue since <Time at={since} />.
         </>
-      ),
-    }));
-  const stillApproved = new Set(ready.map(({ promotion }) => promotion));
-  const rolledBack = promotions
-    .filter(
-      (p) => p.status === 'rolled-back' && stillApproved.has(p.key) && !p.deployments.some(isOpenAttempt),
-    )
-    .map((p): Need => ({
-      key: p.key,
-      urgent: true,
-      says: (
+      );
+    case 'review':
+      return (
         <>
-          <Link href={`/promotions/${p.key}`}>{p.key}</Link> {p.title} was rolled back on {p.target}; its
-          approval still stands
-          {can('deploy', p.target) ? ': it is yours to retry' : ', so that it may be retried'}.
+          {request} {title}: its review is due until <Time at={dueAt!} />.
         </>
-      ),
-    }));
-  const own = drafts
-    .filter(({ requester }) => requester === me?.person)
-    .map(({ key, title }): Need => ({
-      key,
-      says: (
+      );
+    case 'override':
+      return (
         <>
-          <Link href={`/change-requests/${key}`}>{key}</Link> {title} is <strong>your draft</strong>: submit
-          it, or withdraw it.
+          {shipped} {title}: {by} asks to pass "{asks}" with it; a second release manager has to agree.
         </>
-      ),
-    }));
-  const overrides = [...submitted, ...ready].flatMap((request) =>
-    request.overrides
-      .filter(({ status, requestedBy }) => status === 'asked' && requestedBy !== me?.person)
-      .map((o): Need => ({
-        key: `override ${o.id}`,
-        says: (
-          <>
-            <Link href={`/promotions/${o.promotion}`}>{o.promotion}</Link> {request.title}: {o.requestedBy}{' '}
-            asks to pass "{o.window.name}" with it; a second release manager has to agree.
-          </>
-        ),
-      })),
-  );
-  return [...failed, ...rolledBack, ...overrides, ...reviews, ...decisions, ...approved, ...own];
+      );
+    case 'decision':
+      return (
+        <>
+          {request} {title} waits for{' '}
+          {can('decide', target) && by !== person ? <strong>your decision</strong> : 'a decision'}
+          {asks && ` (${asks})`}.
+        </>
+      );
+    case 'deploy':
+      return (
+        <>
+          {shipped} {title} is approved for {target}
+          {can('deploy', target) && ': it is yours to deploy'}.
+        </>
+      );
+    case 'draft':
+      return (
+        <>
+          {request} {title} is <strong>your draft</strong>: submit it, or withdraw it.
+        </>
+      );
+  }
 }
 
 function useBacklogNeeds(): Need[] {

@@ -1,20 +1,17 @@
-import { isOpenAttempt } from '../../../domain/machines';
-import type { PromotionView } from '../../../domain/schemas';
 import { Link } from 'wouter';
-import { useOpenPromotions } from '../api';
+import { useOpenDeployments } from '../api';
 import { Badge } from '../badge';
-import { elapsed } from '../format';
+import { elapsed, number } from '../format';
 import { Targets } from '../targets';
 import { Figures } from './figures';
 import { Needs } from './needs';
 
 /** What needs somebody now, what runs now, and what each target has. */
 export function OverviewTab() {
-  const promotions = useOpenPromotions().data?.items ?? [];
   return (
     <div className="overview">
-      <Needs promotions={promotions} />
-      <RunsNow promotions={promotions} />
+      <Needs />
+      <RunsNow />
       <Figures />
       <div>
         <h2>Targets</h2>
@@ -24,17 +21,20 @@ export function OverviewTab() {
   );
 }
 
-function RunsNow({ promotions }: { promotions: PromotionView[] }) {
-  const open = promotions.flatMap((p) => p.deployments.filter(isOpenAttempt).map((d) => ({ p, d })));
+function RunsNow() {
+  const { data } = useOpenDeployments();
+  const open = data?.items ?? [];
+  const left = (data?.total ?? open.length) - open.length;
   return (
     <section aria-labelledby="runs-title" className="card">
       <h2 id="runs-title">Runs now</h2>
       {open.length === 0 && <p className="muted">No deployment is running or waiting.</p>}
       <ul className="needs">
-        {open.map(({ p, d }) => (
+        {open.map((d) => (
           <li key={d.key}>
-            <Link href={`/promotions/${p.key}`}>{d.key}</Link> {p.title} to {d.target}{' '}
-            <Badge machine="deployment" state={d.status} />{' '}
+            <Link href={`/promotions/${d.promotion}`}>{d.key}</Link>{' '}
+            {d.emergency && <strong>Emergency </strong>}
+            {d.title} to {d.target} <Badge machine="deployment" state={d.status} />{' '}
             <span className="muted">
               {d.waitingFor
                 ? `waits for ${d.waitingFor}`
@@ -43,6 +43,7 @@ function RunsNow({ promotions }: { promotions: PromotionView[] }) {
           </li>
         ))}
       </ul>
+      {left > 0 && <p className="muted">And {number(left)} more.</p>}
     </section>
   );
 }

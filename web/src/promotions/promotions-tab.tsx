@@ -1,10 +1,10 @@
-import { useInfiniteQuery } from '@tanstack/react-query';
 import { Link, useLocation, useParams, useSearch, useSearchParams } from 'wouter';
 import { statesOf } from '../../../domain/machines';
 import type { PromotionView } from '../../../domain/schemas';
 import { useAddress } from '../address';
-import { again, pollMs, useApi, useLive, useTargets, type Page } from '../api';
+import { useTargets } from '../api';
 import { labelOf } from '../format';
+import { More, useList } from '../list';
 import { Targets } from '../targets';
 import { Promotion } from './promotion';
 import { PromotionList } from './promotion-list';
@@ -16,8 +16,8 @@ export function PromotionsTab() {
   const [, go] = useLocation();
   const search = useSearch();
   const asked = useAsked();
-  const promotions = useList(asked.toString());
-  const items = promotions.data?.pages.flatMap((page) => page.items) ?? [];
+  const promotions = useList<PromotionView>('promotions', `/promotions?limit=50&${asked}`);
+  const { items } = promotions;
   const chosen = key ?? items[0]?.key;
   const choose = (promotion: string) => go(`/promotions/${promotion}${search && `?${search}`}`);
   return (
@@ -37,15 +37,7 @@ export function PromotionsTab() {
             <p className="muted">{asked.size > 0 ? 'No promotion is like this.' : 'No promotions yet.'}</p>
           )}
           <PromotionList items={items} chosen={chosen} choose={choose} />
-          {promotions.hasNextPage && (
-            <button
-              type="button"
-              disabled={promotions.isFetchingNextPage}
-              onClick={() => void promotions.fetchNextPage()}
-            >
-              {promotions.isFetchingNextPage ? 'Reading more ...' : 'Show earlier ones'}
-            </button>
-          )}
+          <More list={promotions} />
         </section>
         {chosen ? (
           <Promotion key={chosen} promotionKey={chosen} />
@@ -69,19 +61,6 @@ function useAsked(): URLSearchParams {
   return new URLSearchParams(
     [...search].filter(([name, value]) => value !== '' && (name === 'target' || name === 'status')),
   );
-}
-
-function useList(asked: string) {
-  const api = useApi();
-  const live = useLive();
-  return useInfiniteQuery({
-    queryKey: ['promotions', 'list', asked],
-    initialPageParam: '',
-    queryFn: ({ pageParam }) =>
-      api.read<Page<PromotionView>>(`/promotions?limit=50&${asked}${pageParam && `&cursor=${pageParam}`}`),
-    getNextPageParam: (page) => page.nextCursor ?? undefined,
-    refetchInterval: again(live ? false : pollMs),
-  });
 }
 
 function Filter() {
