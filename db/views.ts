@@ -341,7 +341,7 @@ export const viewWindowStatus = (
   open: status.open,
   reason: status.reason,
   windows: status.windows,
-  nextOpen: isoOf(status.nextOpen),
+  nextOpen: status.open ? null : isoOf(status.nextOpen),
   nextClose: isoOf(status.nextClose),
   warning:
     status.open && status.nextClose !== null && usualMs !== undefined && status.nextClose - at < usualMs

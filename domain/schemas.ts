@@ -343,7 +343,7 @@ export const windowStatusView = z
     open: z.boolean(),
     reason: z.string(),
     windows: z.array(z.string()),
-    nextOpen: maybeAt.describe('null: not within a year'),
+    nextOpen: maybeAt.describe('null: not within a year, or open already'),
     nextClose: maybeAt.describe('null: not within a year, or closed'),
     warning: z.string().nullable().describe('that the usual duration does not fit before it closes'),
   })
