@@ -31,6 +31,7 @@ import type { Voided } from '../db/approvals';
 import { sayDecision } from '../db/words';
 import { knownIncarnation } from '../db/installation';
 import { findPromotion, withdraw } from '../db/promotions';
+import { changesWith } from '../db/search';
 import type { Move } from '../db/transition';
 import { plannedConflicts, viewChangeRequest } from '../db/views';
 import { attributes, controlQueue } from '../temporal-config/names';
@@ -78,6 +79,7 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
             .modify((q) => {
               if (query.target) void q.where('promotions.target', query.target);
               if (query.status) void q.where('change_requests.status', query.status);
+              if (query.q) void q.whereIn('change_requests.id', changesWith(db, query.q));
             }),
           'change_requests.id',
           query,

@@ -17,6 +17,7 @@ import { carriedItems } from '../db/backlog/delivery';
 import { findChangeRequest } from '../db/change-requests';
 import { chosenRisk } from '../db/change-content';
 import { findPromotion, ship, type PromotionRow } from '../db/promotions';
+import { changesWith } from '../db/search';
 import { liveOn } from '../db/targets';
 import { viewPromotion, viewPromotions } from '../db/views';
 import { submitChangeRequest, tellMoved, withdrawPromotion } from './change-requests';
@@ -50,6 +51,7 @@ export function promotionRoutes(deps: ApiDeps): Route[] {
           db('promotions').modify((q) => {
             if (query.target) void q.where({ target: query.target });
             if (query.status) void q.whereIn('status', query.status);
+            if (query.q) void q.whereIn('id', changesWith(db, query.q));
           }),
           'id',
           query,

@@ -29,6 +29,7 @@ import * as endedStays from './migrations/031-ended-stays';
 import * as sandboxes from './migrations/034-sandboxes';
 import * as whoActs from './migrations/037-who-acts';
 import * as bounded from './migrations/038-bounded';
+import * as words from './migrations/040-words';
 import { applicationRole, closeDatabase, grantRights } from './rights';
 
 export type Db = Knex;
@@ -139,6 +140,7 @@ const migrations: Record<string, Knex.Migration> = {
   '035-whole-authors': wholeAuthors,
   '037-who-acts': whoActs,
   '038-bounded': bounded,
+  '040-words': words,
 };
 
 const migrationLock = 4_600_001;

@@ -18,7 +18,7 @@ const appendOnly = [
   'renewed_ranks',
 ];
 /** Written by triggers alone. */
-const byTriggers = ['audit', 'authors'];
+const byTriggers = ['audit', 'authors', 'change_words'];
 const migrated = ['knex_migrations', 'knex_migrations_lock'];
 /** The database's own clock says when. */
 const stamped = [
@@ -88,6 +88,8 @@ export const callable = [
   'tell_change_request',
   'authors_of',
   'tell',
+  'words_of',
+  'joined',
 ];
 
 const list = (names: readonly string[]) => `ARRAY[${names.map((name) => `'${name}'`).join(', ')}]::text[]`;

@@ -34,6 +34,10 @@ const unless =
 
 export const line = (max: number) =>
   z.string().trim().min(1, 'must not be empty').max(max).check(unless(whyNoLine));
+/** What is looked for in a list. */
+export const sought = line(200)
+  .optional()
+  .describe('words by their beginnings, "a phrase", -without, one or another; or a key');
 export const reason = line(2000);
 export const paragraph = line(20_000);
 /** A tag, a branch or a commit. */

@@ -10,6 +10,7 @@ import {
   paragraph,
   reason,
   revision,
+  sought,
   wholeNumber,
   wholeNumberText,
 } from './input';
@@ -185,11 +186,13 @@ export const listQuery = strict({
 });
 export const changeRequestsQuery = strict({
   ...listQuery.shape,
+  q: sought,
   status: z.enum(statesOf('changeRequest')).optional(),
 });
 const promotionStatus = z.enum(statesOf('promotion'));
 export const promotionsQuery = strict({
   ...listQuery.shape,
+  q: sought,
   status: z
     .union([promotionStatus, z.array(promotionStatus)])
     .transform((value) => (Array.isArray(value) ? value : [value]))

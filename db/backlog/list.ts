@@ -6,6 +6,7 @@ import { badInput } from '../../domain/errors';
 import { parseEpicKey, parseItemKey } from '../../domain/keys';
 import { priorities, statesOf } from '../../domain/machines';
 import type { Tx } from '../connect';
+import { queryOf } from '../search';
 import { full, viewItem, type FullRow } from './view';
 
 /**
@@ -44,9 +45,8 @@ function filterOf(f: ItemFilter): Sql {
   if (f.label) parts.push(['i.labels @> ?', f.label]);
   if (f.q) {
     const key = /^ITEM-[1-9][0-9]{0,8}$/i.test(f.q) ? parseItemKey(f.q.toUpperCase()) : undefined;
-    parts.push(
-      key === undefined ? ["i.search @@ websearch_to_tsquery('english', ?)", f.q] : ['i.id = ?', key],
-    );
+    const { text, values } = queryOf(f.q);
+    parts.push(key === undefined ? [`i.search @@ (${text})`, ...values] : ['i.id = ?', key]);
   }
   return {
     text: parts.map(([text]) => text).join(' AND '),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { priorities, statesOf } from '../machines';
-import { day, line, paragraph, reason, wholeNumber, wholeNumberText } from '../input';
+import { day, line, paragraph, reason, sought, wholeNumber, wholeNumberText } from '../input';
 import { at, versioned } from '../schemas';
 import { sorts } from './item';
 import { strict } from '../strict';
@@ -100,7 +100,7 @@ const filter = {
   overdue: flag,
   dueBefore: day.optional(),
   label: several(label).describe('several: all of them'),
-  q: line(200).optional().describe('words in title and description, or a key'),
+  q: sought,
 };
 export const filterQuery = strict(filter);
 export const itemsQuery = strict({

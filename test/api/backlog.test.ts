@@ -206,6 +206,13 @@ describe('the list', () => {
     ['label=a&label=b', [0]],
     ['q=invoice', [0, 1]],
     ['q=printing+invoices', [0]],
+    ['q=invo', [0, 1]],
+    ['q=re', [2, 3]],
+    ['q=LEN', [0, 3]],
+    ['q=invoice+len', [0]],
+    ['q=the+invoices+are', [0]],
+    ['q=cart+or+refu', [1, 2]],
+    ['q=receipts+%27%5C%3A*%26%21%28', [3]],
     ['q=-invoices', [2, 3]],
     ['q=%22jams+nothing%22', []],
     ['owner=lena&status=open&label=b&q=print&overdue=true&blocked=false&priority=medium', [0]],
@@ -594,6 +601,25 @@ describe('what is shipped', () => {
     ]);
     const removed = await api.remove('contributor', `${items}/${given.key}`);
     expect([codeOf(removed), removed.body.promotion]).toEqual([[422, 'still-used'], body.key]);
+  });
+
+  it('is found, and so is its request, by the beginnings of words, as they are now', async () => {
+    const { key: item } = await add({ title: 'Payments by giro' });
+    const { body } = await ship({ title: 'Paymaster', submit: false, backlogItems: [item] });
+    const request = body.key.replace('CP', 'RFC');
+    const found = async (q: string) => [
+      (await api.get(`/api/promotions?q=${q}`)).body.items.map(({ key }: any) => key),
+      (await api.get(`/api/change-requests?q=${q}`)).body.items.map(({ key }: any) => key),
+    ];
+    const both = [[body.key], [request]];
+    for (const q of ['paym', body.key.toLowerCase(), request, `paymas+${item}`, 'paymaster+-kiosk'])
+      expect([q, await found(q)]).toEqual([q, both]);
+    expect(await found('paymaster+kiosk')).toEqual([[], []]);
+    const changed = await api.patch('contributor', `/api/change-requests/${request}`, {
+      description: 'The quarrel about the *ledger*.',
+    });
+    expect(changed.status).toBe(200);
+    expect(await found('quarr+ledg')).toEqual(both);
   });
 
   it('is refused with a blocked item: shipped, submitted, edited, deployed', async () => {

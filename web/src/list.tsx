@@ -11,6 +11,8 @@ export function useList<T>(name: string, path: string) {
     initialPageParam: '',
     queryFn: ({ pageParam }) => api.read<Page<T>>(`${path}${pageParam && `&cursor=${pageParam}`}`),
     getNextPageParam: (page) => page.nextCursor ?? undefined,
+    // While a word is typed, what was found stays until more is known.
+    placeholderData: (before) => before,
     refetchInterval: again(live ? false : pollMs),
   });
   const pages = list.data?.pages ?? [];

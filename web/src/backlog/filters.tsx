@@ -2,6 +2,7 @@ import { sorts } from '../../../domain/backlog/item';
 import { priorities, statesOf } from '../../../domain/machines';
 import { useAddress } from '../address';
 import { useEpics } from '../api';
+import { SearchField } from '../search-field';
 import { labelOf } from '../format';
 
 /** What is looked for stands in the address, so that a link and the back button work. */
@@ -62,7 +63,7 @@ export function Filters() {
   const any: [string, string] = ['', 'any'];
   return (
     <form className="row filters" role="search" onSubmit={(event) => event.preventDefault()}>
-      {text('q', 'Search', 'words, or ITEM-12')}
+      <SearchField placeholder="words, or ITEM-12" />
       <details open={wide}>
         <summary>Filter</summary>
         <div className="row">

@@ -1,13 +1,15 @@
 import { useState } from 'react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { Link, useParams, useSearchParams } from 'wouter';
+import { Link, useParams } from 'wouter';
 import { isOpenAttempt, risks, statesOf } from '../../../domain/machines';
 import type { ChangeRequestView } from '../../../domain/schemas';
+import { useAddress } from '../address';
 import { useApi, useChangeRequest, usePromotion, useTargets, useWindow } from '../api';
 import { Badge } from '../badge';
 import { labelOf } from '../format';
 import { FormEnd, Opens } from '../forms';
 import { More, useList } from '../list';
+import { SearchField } from '../search-field';
 import { standFor, useMe } from '../shell/me';
 import { Actions } from '../promotions/actions';
 import { ChangeFacts } from '../promotions/change';
@@ -16,28 +18,26 @@ import { Time } from '../time';
 /** Change requests: by status on the left, the chosen one, or the newest, with its whole course on the right. */
 export function ChangeRequestsTab() {
   const { key } = useParams<{ key?: string }>();
-  const [search, setSearch] = useSearchParams();
+  const [search, set] = useAddress();
   const status = search.get('status') ?? '';
-  const requests = useList<ChangeRequestView>(
-    'change-requests',
-    `/change-requests?limit=50${status && `&status=${status}`}`,
-  );
+  const asked = new URLSearchParams(
+    [...search].filter(([name, value]) => value !== '' && ['q', 'status'].includes(name)),
+  ).toString();
+  const requests = useList<ChangeRequestView>('change-requests', `/change-requests?limit=50&${asked}`);
   const { items } = requests;
   const chosen = key ?? items[0]?.key;
   return (
     <div className={key ? 'columns opened' : 'columns'}>
       {key && (
-        <Link href={`/change-requests${status && `?status=${status}`}`} className="back">
+        <Link href={`/change-requests${asked && `?${asked}`}`} className="back">
           All change requests
         </Link>
       )}
       <section aria-label="Change requests" className="list">
+        <SearchField placeholder="words, or RFC-12" />
         <label>
           Status
-          <select
-            value={status}
-            onChange={(event) => setSearch(event.target.value ? { status: event.target.value } : {})}
-          >
+          <select value={status} onChange={(event) => set({ status: event.target.value })}>
             <option value="">any</option>
             {statesOf('changeRequest').map((state) => (
               <option key={state} value={state}>
@@ -48,8 +48,8 @@ export function ChangeRequestsTab() {
         </label>
         {requests.isSuccess && items.length === 0 && (
           <p className="muted">
-            {status
-              ? 'No request is in this state.'
+            {asked
+              ? 'No change request is like this.'
               : 'There is none yet: shipping a revision makes one, under Promotions or with "npx signalbox ship <target> <revision>".'}
           </p>
         )}
@@ -57,7 +57,7 @@ export function ChangeRequestsTab() {
           {items.map((request) => (
             <li key={request.key}>
               <Link
-                href={`/change-requests/${request.key}${status && `?status=${status}`}`}
+                href={`/change-requests/${request.key}${asked && `?${asked}`}`}
                 className="choice"
                 data-row
                 aria-current={request.key === chosen ? 'true' : undefined}

@@ -5,6 +5,7 @@ import { useAddress } from '../address';
 import { useTargets } from '../api';
 import { labelOf } from '../format';
 import { More, useList } from '../list';
+import { SearchField } from '../search-field';
 import { Targets } from '../targets';
 import { Promotion } from './promotion';
 import { PromotionList } from './promotion-list';
@@ -59,7 +60,7 @@ export function PromotionsTab() {
 function useAsked(): URLSearchParams {
   const [search] = useSearchParams();
   return new URLSearchParams(
-    [...search].filter(([name, value]) => value !== '' && (name === 'target' || name === 'status')),
+    [...search].filter(([name, value]) => value !== '' && ['q', 'target', 'status'].includes(name)),
   );
 }
 
@@ -68,6 +69,7 @@ function Filter() {
   const targets = useTargets().data?.items ?? [];
   return (
     <form className="row narrow" role="search" onSubmit={(event) => event.preventDefault()}>
+      <SearchField placeholder="words, or CP-12" />
       <label>
         Target
         <select value={search.get('target') ?? ''} onChange={(event) => set({ target: event.target.value })}>
