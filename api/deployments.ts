@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { notFound, SignalboxError } from '../domain/errors';
 import { parseDeploymentKey } from '../domain/keys';
-import { printable } from '../domain/printable';
+import { uncoloured } from '../domain/ansi';
 import {
   deploymentsQuery,
   deploymentView,
@@ -22,7 +22,7 @@ import { page, pageView } from './page';
 import { route, TextStream, type Answer, type Call, type Route } from './route';
 
 const textOf = (lines: LogLine[]) =>
-  lines.map((l) => `${l.seq} ${l.at} ${l.step} ${l.stream} ${printable(l.text)}\n`).join('');
+  lines.map((l) => `${l.seq} ${l.at} ${l.step} ${l.stream} ${uncoloured(l.text)}\n`).join('');
 
 /** Attempts: read, followed by their log, cancelled, and resolved after a failed rollback. */
 export function deploymentRoutes(deps: ApiDeps): Route[] {

@@ -10,6 +10,7 @@ import { exitCodes } from './exit-codes';
 import { patience, type Patiently } from './patience';
 import { readEndpoints } from './state-dir';
 import { printable } from '../domain/printable';
+import { forTerminal } from './terminal';
 import { sentences } from '../domain/sentences';
 import { watch } from './watch';
 
@@ -40,7 +41,7 @@ export async function runClientCommand(
   const place = placeOf(shared.state);
   const client = createClient(place);
   const say = (line: string) =>
-    void (shared.json ? process.stderr : process.stdout).write(`${printable(line)}\n`);
+    void (shared.json ? process.stderr : process.stdout).write(`${forTerminal(line)}\n`);
   return command({
     client,
     json: shared.json,

@@ -4,7 +4,6 @@ import type { DeploymentView } from '../domain/schemas';
 import { ApiProblem, type Client } from './client';
 import { patience, type Patiently } from './patience';
 import { troubleInWords } from '../domain/trouble';
-import { printable } from '../domain/printable';
 
 const everyMs = 300;
 
@@ -12,7 +11,7 @@ const everyMs = 300;
 export async function watch(
   client: Client,
   key: string,
-  sayRaw: (line: string) => void,
+  say: (line: string) => void,
   options: {
     log: boolean;
     until?: (seen: DeploymentView) => boolean;
@@ -21,7 +20,6 @@ export async function watch(
     accepted?: string;
   },
 ): Promise<DeploymentView> {
-  const say = (line: string) => sayRaw(printable(line));
   const told = new Set<string>();
   /** @param once what it is told once of, where its words change meanwhile. */
   const tell = (line: string, once = line) => {

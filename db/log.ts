@@ -43,6 +43,9 @@ export interface LogPart {
   /** Lines with this text alone, whatever its case. */
   contains?: string;
 }
+/** Colours stand between letters that are sought together. */
+const uncoloured =
+  "CASE WHEN strpos(text, chr(27)) = 0 THEN text ELSE regexp_replace(text, '\\x1b\\[[0-9;:]*m', '', 'g') END";
 /** Text of one part of a log, in bytes; a part has at least one line. */
 const maxPartBytes = 1_048_576;
 
@@ -57,7 +60,7 @@ export async function readLog(
   // `seq` has no gaps, so that which lines are meant is known before any is read: however long the log is, no more are.
   const [range, ...bounds] = sought
     ? [
-        `seq > ? AND ? IN (stream, '') AND ? IN (step, '') AND strpos(lower(text), lower(?)) > 0`,
+        `seq > ? AND ? IN (stream, '') AND ? IN (step, '') AND strpos(lower(${uncoloured}), lower(?)) > 0`,
         after,
         stream ?? '',
         step ?? '',

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Client } from '../client';
+import { forTerminal } from '../terminal';
 import { watch } from '../watch';
 
 /** Ships, approves and deploys `v1` of the sample in front of the reader, once; then says what to try next. */
@@ -35,7 +36,7 @@ export async function deploySample(
     promotion = await client.promotion(key);
   }
   if (promotion.current && unfinished)
-    await watch(client, promotion.current, (line) => say(`  ${line}`), {
+    await watch(client, promotion.current, (line) => say(`  ${forTerminal(line)}`), {
       log: false,
       until: ({ status }) => status === 'rollback-failed',
     });

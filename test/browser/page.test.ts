@@ -122,7 +122,13 @@ it('ships a broken release, approves it, deploys it and shows how it rolled back
 it('says which step failed with its last lines, what was undone, and how what runs now was checked', async () => {
   const happened = promotion().getByRole('region', { name: 'What happened' });
   await happened.getByText('Health check', { exact: true }).waitFor();
-  await happened.getByLabel('Last lines of Health check').getByText('Unhealthy').waitFor();
+  await happened.getByText(/^Unhealthy: .* Last: status 500\.$/).waitFor();
+  await happened.getByText('What it answered').click();
+  await happened.getByText('"version": "broken"').waitFor();
+  await happened.getByText('What it answered').click();
+  // Besides the log, it stands there alone.
+  const card = await promotion().innerText();
+  expect(card.slice(0, card.indexOf('Jump to the first error'))).not.toContain('catalogue.json');
   await happened.getByText(/Undo swap, done/).waitFor();
   await happened.getByText(/Checked and healthy/).waitFor();
 });

@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'react';
+import { answerIn } from '../../../domain/excerpt';
 import { isTerminal } from '../../../domain/machines';
 import type { DeploymentView } from '../../../domain/schemas';
 import { troubleInWords } from '../../../domain/trouble';
@@ -23,6 +24,9 @@ export function Attempt({
 }) {
   const running = !isTerminal('deployment', a.status);
   useTick(running);
+  /** What was answered stands once, under what happened. */
+  const shortened = (text: string) =>
+    a.steps.reduce((all, { detail }) => (detail ? all.replaceAll(detail, answerIn(detail).said) : all), text);
   const begun = a.steps.map(({ name }) => name);
   const toCome =
     a.status === 'running' || a.status === 'queued'
@@ -78,7 +82,7 @@ export function Attempt({
       ))}
       {a.outcome && (
         <p className={`outcome ${a.status === 'succeeded' ? 'good' : 'bad'}`} role="status">
-          <Keyed text={a.outcome} />
+          <Keyed text={shortened(a.outcome)} />
         </p>
       )}
       <ol className="steps">
@@ -91,7 +95,7 @@ export function Attempt({
               {elapsed(step.startedAt, step.finishedAt)}
               {about(expectedMs[step.name])}
             </span>
-            <span className="detail">{step.detail}</span>
+            <span className="detail">{answerIn(step.detail).said}</span>
             {step.trouble && (
               <span className="trouble" role="status">
                 {troubleInWords(step.trouble, new Date().toISOString())}

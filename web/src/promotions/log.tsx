@@ -1,5 +1,6 @@
 import { useDeferredValue, useEffect, useRef, useState } from 'react';
 import { errorIn, findFirstError, useApi, useLog, useLogFrom, useLogWith } from '../api';
+import { Coloured } from '../coloured';
 import { time } from '../format';
 
 /** Lines shown before the one that was jumped to. */
@@ -136,7 +137,9 @@ export function Log({ deployment, running }: { deployment: string; running: bool
               {time(line.at)}
             </time>
             <span className="step-name">{line.step}</span>
-            <span className="text">{line.text}</span>
+            <span className="text">
+              <Coloured line={line.text} />
+            </span>
           </div>
         ))}
       </div>

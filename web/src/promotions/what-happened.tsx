@@ -1,7 +1,14 @@
 import { useQuery } from '@tanstack/react-query';
 import type { DeploymentView, LogLine } from '../../../domain/schemas';
 import { useApi, type Page } from '../api';
+import { answerIn, excerpt } from '../../../domain/excerpt';
+import { Coloured } from '../coloured';
+import { count } from '../format';
 import { Time } from '../time';
+import { Answer } from './answer';
+
+/** Lines of the failed step. */
+const quoted = 6;
 
 /** Why an attempt was undone: which step failed, its last lines, what was undone, how what runs now was checked. */
 export function WhatHappened({ attempt: a }: { attempt: DeploymentView }) {
@@ -10,9 +17,10 @@ export function WhatHappened({ attempt: a }: { attempt: DeploymentView }) {
   const lines = useQuery({
     queryKey: ['last-lines', a.key, failed?.name, failed?.finishedAt],
     queryFn: () =>
-      api.read<Page<LogLine>>(`/deployments/${a.key}/log?step=${failed!.name}&tail=true&limit=6`),
+      api.read<Page<LogLine>>(`/deployments/${a.key}/log?step=${failed!.name}&tail=true&limit=300`),
     enabled: failed !== undefined,
   }).data?.items;
+  const { said, answer } = answerIn(failed?.detail ?? '');
   const undone = a.steps.filter(({ name }) => name.startsWith('undo-'));
   const check = a.steps.find(({ name }) => name === 'verify-rollback');
   return (
@@ -23,11 +31,25 @@ export function WhatHappened({ attempt: a }: { attempt: DeploymentView }) {
             <dt>Failed</dt>
             <dd>
               <strong>{stepTitle(failed.name)}</strong> at <Time at={failed.finishedAt!} />
-              {/* Its last line says what its detail says. */}
-              {lines?.length === 0 && `: ${failed.detail}`}
-              {lines && lines.length > 0 && (
+              {/* The last line says what the detail says. */}
+              {(answer !== undefined || lines?.length === 0) && <p>{said}</p>}
+              {answer !== undefined && <Answer text={answer} />}
+              {answer === undefined && lines && lines.length > 0 && (
                 <pre tabIndex={0} aria-label={`Last lines of ${stepTitle(failed.name)}`}>
-                  {lines.map(({ text }) => text).join('\n')}
+                  {excerpt(
+                    lines.map(({ text }) => text),
+                    quoted,
+                  ).map((line, n) =>
+                    typeof line === 'string' ? (
+                      <div key={n}>
+                        <Coloured line={line} />
+                      </div>
+                    ) : (
+                      <div key={n} className="muted">
+                        {count(line.leftOut, 'line')} left out
+                      </div>
+                    ),
+                  )}
                 </pre>
               )}
             </dd>
