@@ -337,12 +337,33 @@ it('outside of its window Deploy Now says why, and deploys when it opens', async
   await promotion().getByText('open', { exact: true }).waitFor();
 });
 
-it('fits a phone, light and dark', async () => {
-  for (const colorScheme of ['light', 'dark'] as const) {
-    await page.emulateMedia({ colorScheme });
-    await page.setViewportSize({ width: 390, height: 844 });
-    const wide = await page.evaluate('document.documentElement.scrollWidth');
-    expect(wide).toBeLessThanOrEqual(390);
+it('fits a phone, light and dark, whatever is written', async () => {
+  const long = 'w'.repeat(190);
+  const shipped = JSON.parse(
+    (
+      await cli(
+        up,
+        'ship',
+        'shop',
+        'v1',
+        '--title',
+        long,
+        '--description',
+        `${long}${long} ${'x '.repeat(200)}`,
+        '--json',
+      )
+    ).out,
+  );
+  const [promotionKey, request] = [shipped.key as string, shipped.changeRequest as string];
+  await page.setViewportSize({ width: 390, height: 844 });
+  for (const path of ['overview', `promotions/${promotionKey}`, `change-requests/${request}`, 'audit']) {
+    await page.goto(`${up.endpoints().page}${path}`);
+    await page.getByText(long.slice(0, 100)).locator('visible=true').first().waitFor();
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      const wide = await page.evaluate('document.documentElement.scrollWidth');
+      expect([path, colorScheme, wide]).toEqual([path, colorScheme, 390]);
+    }
   }
   await page.setViewportSize({ width: 1280, height: 900 });
 });
