@@ -14,7 +14,8 @@ export const real = (path: string) => realpath(path).catch(() => path);
 /** As git looks for it: with and without its ending. */
 export async function repositoryAt(path: string): Promise<string | undefined> {
   const at = [path, `${path}.git`].find((folder) =>
-    ['.git', 'HEAD'].some((part) => existsSync(join(folder, part))),
+    // As it is written: what is left out of `x/..` may not be there.
+    ['.git', 'HEAD'].some((part) => existsSync(`${folder}/${part}`)),
   );
   return at === undefined ? undefined : realpath(at);
 }

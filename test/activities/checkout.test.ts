@@ -153,6 +153,7 @@ describe('what a commit names elsewhere', () => {
     ['what a build made', () => '../released/library', 'where builds', 'listing opens it'],
     ['another host', () => `${other.url}/library`, 'which the target does not name', 'listing opens it'],
     ['one that is not there', () => '../nothing', 'is no repository', 'nothing opens it'],
+    ['behind what is not there', () => '../nothing/../library', 'is no repository', 'nothing opens it'],
     ['a command', () => 'ext::sh -c "touch /tmp/owned"', 'no address', 'nothing opens it'],
     ['a helper', () => 'http::http://127.0.0.1/library', 'no address', 'nothing opens it'],
     ['an option', () => '--upload-pack=touch', 'cannot be used', 'nothing opens it'],
