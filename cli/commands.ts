@@ -128,8 +128,9 @@ export async function heard(client: Client, request: ChangeRequestView): Promise
   const until = performance.now() + heardWithinMs;
   while (request.accepted && performance.now() < until) {
     await sleep(500);
-    const now = await client.changeRequest(request.key);
-    if (now.unheard.length === 0) return now;
+    // It is taken down, whether or not it can be looked at now.
+    const now = await client.changeRequest(request.key).catch(() => undefined);
+    if (now?.unheard.length === 0) return now;
   }
   return request;
 }
