@@ -124,11 +124,22 @@ async function untilUsable(
   names: string[],
 ): Promise<void> {
   const query = names.map((name) => `${name} = 'none'`).join(' OR ');
+  await onceKnown(
+    () => workflowService.countWorkflowExecutions({ namespace, query }),
+    (thrown) => [invalidArgument, notFound].includes(codeOf(thrown) ?? -1),
+  );
+}
+
+/** What one part of a server has taken another one knows some seconds later: it is asked again, for a minute. */
+export async function onceKnown(
+  ask: () => Promise<unknown>,
+  unknownYet: (thrown: unknown) => boolean,
+): Promise<void> {
   for (let tries = 0; ; tries++)
     try {
-      return void (await workflowService.countWorkflowExecutions({ namespace, query }));
+      return void (await ask());
     } catch (thrown) {
-      if (![invalidArgument, notFound].includes(codeOf(thrown) ?? -1) || tries === 600) throw thrown;
+      if (!unknownYet(thrown) || tries === 600) throw thrown;
       await sleep(100);
     }
 }

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ScheduleAlreadyRunning,
   ScheduleNotFoundError,
@@ -12,7 +11,7 @@ import type { Logger } from 'pino';
 import { canonical } from '../domain/canonical';
 import type { Temporal } from '../temporal-config/connection';
 import { controlQueue } from '../temporal-config/names';
-import { attributesLacking, setUpTemporal } from '../temporal-config/setup';
+import { attributesLacking, onceKnown, setUpTemporal } from '../temporal-config/setup';
 import { repeat, type Repeated } from './repeat';
 
 export const reconcileEveryMs = 30_000;
@@ -126,7 +125,10 @@ export async function keepSchedules(
   everyMs = lookEveryMs,
 ): Promise<Repeated> {
   const { client } = temporal;
-  await whenKnown(() => registerSchedules(client));
+  await onceKnown(
+    () => registerSchedules(client),
+    (thrown) => thrown instanceof NamespaceNotFoundError,
+  );
   return repeat({
     everyMs,
     log,
@@ -146,17 +148,6 @@ export async function keepSchedules(
         await client.schedule.getHandle(reconcileSchedule).trigger();
     },
   });
-}
-
-/** A namespace that was just made is known to every part of a busy server some seconds later. */
-async function whenKnown(act: () => Promise<void>): Promise<void> {
-  for (let tries = 0; ; tries++)
-    try {
-      return await act();
-    } catch (thrown) {
-      if (!(thrown instanceof NamespaceNotFoundError) || tries === 600) throw thrown;
-      await sleep(100);
-    }
 }
 
 /** Registers the schedules that the worker owns, or brings them up to date. */

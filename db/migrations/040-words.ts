@@ -1,5 +1,11 @@
 import type { Knex } from 'knex';
 
+/** A promotion and its request, which are one change. */
+const ofChange = `
+      SELECT p.id, words_of(concat_ws(' ', 'CP-' || p.id, 'RFC-' || p.id, p.title, p.revision, p.target, p.shipped_by,
+             r.requester, r.description, array_to_string(r.backlog_items, ' ')))
+        FROM promotions p JOIN change_requests r USING (id)`;
+
 /**
  * What people look for is found in all that they know something by, and by the beginning of a word as well as by its stem:
  * items by key, title, description, owner and labels; promotions and their requests, which are one change, together.
@@ -25,10 +31,7 @@ export async function up(knex: Knex): Promise<void> {
     );
     CREATE INDEX ON change_words USING gin (words);
     CREATE FUNCTION keep_change_words() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-      INSERT INTO change_words (id, words)
-      SELECT p.id, words_of(concat_ws(' ', 'CP-' || p.id, 'RFC-' || p.id, p.title, p.revision, p.target, p.shipped_by,
-             r.requester, r.description, array_to_string(r.backlog_items, ' ')))
-        FROM promotions p JOIN change_requests r USING (id) WHERE p.id = NEW.id
+      INSERT INTO change_words (id, words) ${ofChange} WHERE p.id = NEW.id
       ON CONFLICT (id) DO UPDATE SET words = EXCLUDED.words;
       RETURN NULL;
     END $$;
@@ -36,10 +39,7 @@ export async function up(knex: Knex): Promise<void> {
       FOR EACH ROW EXECUTE FUNCTION keep_change_words();
     CREATE TRIGGER keep_change_words AFTER INSERT OR UPDATE OF description, backlog_items ON change_requests
       FOR EACH ROW EXECUTE FUNCTION keep_change_words();
-    INSERT INTO change_words (id, words)
-    SELECT p.id, words_of(concat_ws(' ', 'CP-' || p.id, 'RFC-' || p.id, p.title, p.revision, p.target, p.shipped_by,
-           r.requester, r.description, array_to_string(r.backlog_items, ' ')))
-      FROM promotions p JOIN change_requests r USING (id);
+    INSERT INTO change_words (id, words) ${ofChange};
   `);
 }
 

@@ -1,5 +1,11 @@
 import { useSearchParams } from 'wouter';
 
+/** The part of the address that asks something of a list. @param names of what it understands. */
+export function useAsked(...names: string[]): URLSearchParams {
+  const [search] = useSearchParams();
+  return new URLSearchParams([...search].filter(([name, value]) => value !== '' && names.includes(name)));
+}
+
 /** What is looked for stands in the address. @returns it, and a function that changes some of it; empty takes away. */
 export function useAddress(): [URLSearchParams, (change: Record<string, string>, replace?: boolean) => void] {
   const [search, setSearch] = useSearchParams();

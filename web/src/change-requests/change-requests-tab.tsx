@@ -3,7 +3,7 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Link, useParams } from 'wouter';
 import { isOpenAttempt, risks, statesOf } from '../../../domain/machines';
 import type { ChangeRequestView } from '../../../domain/schemas';
-import { useAddress } from '../address';
+import { useAddress, useAsked } from '../address';
 import { useApi, useChangeRequest, usePromotion, useTargets, useWindow } from '../api';
 import { Badge } from '../badge';
 import { labelOf } from '../format';
@@ -20,9 +20,7 @@ export function ChangeRequestsTab() {
   const { key } = useParams<{ key?: string }>();
   const [search, set] = useAddress();
   const status = search.get('status') ?? '';
-  const asked = new URLSearchParams(
-    [...search].filter(([name, value]) => value !== '' && ['q', 'status'].includes(name)),
-  ).toString();
+  const asked = useAsked('q', 'status').toString();
   const requests = useList<ChangeRequestView>('change-requests', `/change-requests?limit=50&${asked}`);
   const { items } = requests;
   const chosen = key ?? items[0]?.key;

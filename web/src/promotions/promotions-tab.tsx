@@ -1,7 +1,7 @@
-import { Link, useLocation, useParams, useSearch, useSearchParams } from 'wouter';
+import { Link, useLocation, useParams, useSearch } from 'wouter';
 import { statesOf } from '../../../domain/machines';
 import type { PromotionView } from '../../../domain/schemas';
-import { useAddress } from '../address';
+import { useAddress, useAsked } from '../address';
 import { useTargets } from '../api';
 import { labelOf } from '../format';
 import { More, useList } from '../list';
@@ -16,7 +16,7 @@ export function PromotionsTab() {
   const { key } = useParams<{ key?: string }>();
   const [, go] = useLocation();
   const search = useSearch();
-  const asked = useAsked();
+  const asked = useAsked('q', 'target', 'status');
   const promotions = useList<PromotionView>('promotions', `/promotions?limit=50&${asked}`);
   const { items } = promotions;
   const chosen = key ?? items[0]?.key;
@@ -53,14 +53,6 @@ export function PromotionsTab() {
         )}
       </div>
     </>
-  );
-}
-
-/** The filter that stands in the address. */
-function useAsked(): URLSearchParams {
-  const [search] = useSearchParams();
-  return new URLSearchParams(
-    [...search].filter(([name, value]) => value !== '' && ['q', 'target', 'status'].includes(name)),
   );
 }
 
