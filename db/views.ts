@@ -135,22 +135,25 @@ export async function viewPromotions(tx: Tx, rows: PromotionRow[], runUrl: RunUr
     )
     .orderBy('attempt')) as DeploymentRow[];
   const views = grouped(await viewDeployments(tx, attempts, runUrl), (d) => Number(d.promotion.slice(3)));
-  const carried = new Map(
+  const requests = new Map(
     (
       (await tx('change_requests')
         .whereIn(
           'id',
           rows.map((row) => row.id),
         )
-        .select('id', 'backlog_items')) as Pick<ChangeRequestRow, 'id' | 'backlog_items'>[]
-    ).map((row) => [row.id, row.backlog_items]),
+        .select('id', 'backlog_items', 'status', 'type')) as Pick<
+        ChangeRequestRow,
+        'id' | 'backlog_items' | 'status' | 'type'
+      >[]
+    ).map((row) => [row.id, row]),
   );
   const targets = new Map<string, DeploymentRow | undefined>();
   for (const { name, live: id } of await tx('targets').select('name', tx.raw('live_on(name) AS live')))
     targets.set(name, id ? await deploymentById(tx, id) : undefined);
   const blocked = await blockedByItems(
     tx,
-    rows.map(({ id }) => carried.get(id) ?? []),
+    rows.map(({ id }) => requests.get(id)?.backlog_items ?? []),
   );
   return rows.map((row, n) => {
     const deployments = views.get(row.id) ?? [];
@@ -166,7 +169,9 @@ export async function viewPromotions(tx: Tx, rows: PromotionRow[], runUrl: RunUr
       changeRequest: changeRequestKey(row.id),
       shippedBy: row.shipped_by,
       shippedAt: row.shipped_at.toISOString(),
-      backlogItems: carried.get(row.id) ?? [],
+      draft: requests.get(row.id)?.status === 'draft',
+      emergency: requests.get(row.id)?.type === 'emergency',
+      backlogItems: requests.get(row.id)?.backlog_items ?? [],
       current: deployments.at(-1)?.key ?? null,
       deployments,
       backup: deployments.findLast((d) => d.backup !== null)?.backup ?? null,

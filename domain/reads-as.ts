@@ -13,8 +13,12 @@ export function readsAs(
     : { machine: 'promotion', state: status };
 }
 
-/** The same of a promotion with its attempts. */
+/** The same of a promotion with its attempts; what was not submitted yet waits for no approval. */
 export const promotionReadsAs = (p: {
   status: PromotionStatus;
+  draft: boolean;
   deployments: readonly { status: DeploymentStatus }[];
-}) => readsAs(p.status, p.deployments.at(-1)?.status);
+}): { machine: MachineName; state: string } =>
+  p.draft && p.status === 'pending'
+    ? { machine: 'changeRequest', state: 'draft' }
+    : readsAs(p.status, p.deployments.at(-1)?.status);

@@ -309,6 +309,8 @@ export const promotionView = z
     release: z.string().nullable().describe('digest; null until built'),
     status: z.enum(statesOf('promotion')),
     changeRequest: z.string(),
+    draft: z.boolean().describe('whether its change request was not submitted yet'),
+    emergency: z.boolean(),
     shippedBy: z.string(),
     shippedAt: at,
     backlogItems: z.array(z.string()).describe('items that it carries'),

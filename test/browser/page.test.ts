@@ -368,6 +368,45 @@ it('fits a phone, light and dark, whatever is written', async () => {
   await page.setViewportSize({ width: 1280, height: 900 });
 });
 
+it('an address leads to an attempt, or says that it leads nowhere', async () => {
+  await page.goto(`${up.endpoints().page}promotions/CP-2.1`);
+  const attempts = promotion().getByRole('navigation', { name: 'Attempts' });
+  await attempts.locator('[aria-current=true]').getByText('CP-2.1').waitFor();
+  await attempts.getByText('CP-2.2').click();
+  await page.waitForURL(/promotions\/CP-2\.2$/);
+  await page.getByRole('article', { name: 'CP-2.2' }).waitFor();
+  await page.goto(`${up.endpoints().page}promotions/CP-2/more`);
+  await page.getByRole('heading', { name: 'There is no page here' }).waitFor();
+  await accessible(page, 'nowhere');
+  await page.getByRole('main').getByRole('link', { name: 'Overview' }).click();
+  await page.waitForURL(/overview$/);
+});
+
+it('a draft reads as one, an emergency is marked, and what is given up for good is asked', async () => {
+  const ship = ['ship', 'shop', 'v1', '--draft', '--emergency', 'the shop is closed'];
+  const { key } = JSON.parse((await cli(up, ...ship, '--title', 'Reopen', '--json')).out);
+  expect((await cli(up, 'status', key)).out).toContain(`${key} Reopen: draft`);
+  await page.goto(`${up.endpoints().page}promotions`);
+  const entry = page.getByRole('region', { name: 'Promotions' }).getByRole('button', { name: 'Reopen' });
+  await entry.getByText('Draft', { exact: true }).waitFor();
+  await entry.getByText('emergency').waitFor();
+  await page.evaluate('scrollTo(0, document.body.scrollHeight)');
+  await entry.dispatchEvent('click');
+  const heading = page.getByRole('heading', { name: `${key} · Reopen` });
+  await heading.waitFor();
+  const { y } = (await heading.boundingBox())!;
+  expect(y).toBeGreaterThanOrEqual(0);
+  expect(y).toBeLessThan(450);
+  await promotion()
+    .getByRole('button', { name: /^Withdraw/ })
+    .click();
+  const asked = page.getByRole('dialog');
+  await asked.getByText('That is for good').waitFor();
+  await asked.getByRole('button', { name: 'Not now' }).click();
+  await asked.waitFor({ state: 'hidden' });
+  expect((await cli(up, 'status', key)).out).toContain(`${key} Reopen: draft`);
+});
+
 it('says that it is stale when the server is away', async () => {
   await stopUp(up);
   await page.getByText(/Signalbox does not answer. This is what was known at/).waitFor();

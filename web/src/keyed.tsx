@@ -28,5 +28,6 @@ export function placeOf(key: string): string {
     CP: 'promotions',
     RFC: 'change-requests',
   }[key.split('-')[0]!]!;
+  if (tab === 'promotions') return `/promotions/${key}`;
   return tab.endsWith('=') ? `/${tab}${whole}` : `/${tab}/${whole}`;
 }

@@ -35,7 +35,7 @@ const label: Record<Action, string> = {
   rollback: 'Roll back …',
   cancel: 'Cancel deployment …',
   resolve: 'Resolve failed rollback …',
-  withdraw: 'Withdraw',
+  withdraw: 'Withdraw …',
 };
 const primary: Action[] = [
   'submit',
@@ -57,6 +57,7 @@ const asks: Partial<Record<Action, 'confirm' | 'reason'>> = {
   rollback: 'reason',
   reject: 'reason',
   cancel: 'confirm',
+  withdraw: 'confirm',
   resolve: 'reason',
 };
 

@@ -29,6 +29,13 @@ export function Consequence({ action, ...props }: Props & { action: Action }) {
             : 'It has not begun; it ends without touching anything.'}
         </p>
       );
+    case 'withdraw':
+      return (
+        <p>
+          {p.key} {p.title} is given up, and {p.changeRequest} is cancelled with it. That is for good: to have
+          it after all it is shipped again.
+        </p>
+      );
     case 'resolve':
       return <p>{open?.waitingFor}</p>;
     default:

@@ -20,6 +20,7 @@ export function PromotionList(props: {
             <span className="row">
               <strong>{p.key}</strong>
               <Badge {...promotionReadsAs(p)} />
+              {p.emergency && <span className="warning">emergency</span>}
               {p.live && <span className="live-mark">live</span>}
             </span>
             <span className="title">{p.title}</span>

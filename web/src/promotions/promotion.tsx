@@ -1,4 +1,3 @@
-import { useState } from 'react';
 import { isOpenAttempt } from '../../../domain/machines';
 import { promotionReadsAs } from '../../../domain/reads-as';
 import type { ChangesView, PromotionView, TargetView } from '../../../domain/schemas';
@@ -12,12 +11,17 @@ import { Attempt } from './attempt';
 import { ChangeFacts } from './change';
 
 /** One promotion: what it is, what can be done with it, and its attempts. */
-export function Promotion({ promotionKey }: { promotionKey: string }) {
+export function Promotion(props: {
+  promotionKey: string;
+  /** Key of the attempt that is shown; left out, or not there: the latest. */
+  attempt: string | undefined;
+  pick: (attempt: string) => void;
+}) {
+  const { promotionKey, attempt: picked, pick } = props;
   const promotion = usePromotion(promotionKey);
   const change = useChangeRequest(promotionKey.replace('CP', 'RFC')).data;
   const window = useWindow(promotionKey).data;
   const target = useTargets().data?.items.find(({ name }) => name === promotion.data?.target);
-  const [picked, pick] = useState<string>();
   const p = promotion.data;
   if (!p)
     return (
@@ -34,6 +38,7 @@ export function Promotion({ promotionKey }: { promotionKey: string }) {
           {p.key} · {p.title}
         </h2>
         <Badge {...promotionReadsAs(p)} />
+        {p.emergency && <span className="warning">emergency</span>}
         {p.live && <span className="live-mark">live on {p.target}</span>}
       </header>
       <dl className="facts">

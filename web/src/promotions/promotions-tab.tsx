@@ -1,3 +1,4 @@
+import { useEffect, useRef } from 'react';
 import { Link, useLocation, useParams, useSearch } from 'wouter';
 import { statesOf } from '../../../domain/machines';
 import type { PromotionView } from '../../../domain/schemas';
@@ -19,12 +20,20 @@ export function PromotionsTab() {
   const asked = useAsked('q', 'target', 'status');
   const promotions = useList<PromotionView>('promotions', `/promotions?limit=50&${asked}`);
   const { items } = promotions;
-  const chosen = key ?? items[0]?.key;
+  const chosen = (key ?? items[0]?.key)?.split('.')[0];
+  const columns = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // What was chosen is shown, wherever one was.
+    const shown = key && columns.current?.lastElementChild;
+    if (!shown) return;
+    const { top } = shown.getBoundingClientRect();
+    if (top < 0 || top > innerHeight / 2) shown.scrollIntoView();
+  }, [key]);
   const choose = (promotion: string) => go(`/promotions/${promotion}${search && `?${search}`}`);
   return (
     <>
       <Targets />
-      <div className={key ? 'columns opened' : 'columns'}>
+      <div ref={columns} className={key ? 'columns opened' : 'columns'}>
         {key && (
           <Link href={`/promotions${search && `?${search}`}`} className="back">
             All promotions
@@ -41,7 +50,7 @@ export function PromotionsTab() {
           <More list={promotions} />
         </section>
         {chosen ? (
-          <Promotion key={chosen} promotionKey={chosen} />
+          <Promotion key={chosen} promotionKey={chosen} attempt={key} pick={choose} />
         ) : (
           <section className="empty">
             {promotions.isPending

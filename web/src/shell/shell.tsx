@@ -44,8 +44,17 @@ export function Shell({ signOut }: { signOut: () => void }) {
                 <Opened tab={one} />
               </Route>
             ))}
-            <Route>
+            <Route path="/">
               <Redirect to={tabs[0]!.path} replace />
+            </Route>
+            <Route>
+              <section className="empty">
+                <h2>There is no page here</h2>
+                <p>
+                  Nothing is at <code>{location}</code>. Go to the{' '}
+                  <Link href={tabs[0]!.path}>{tabs[0]!.title}</Link>, or choose a tab above.
+                </p>
+              </section>
             </Route>
           </Switch>
         </Broken>
