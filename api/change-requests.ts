@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { z } from 'zod';
+import { htmlOf } from '../domain/backlog/markdown';
 import type { TargetConfig } from '../domain/config';
 import { conflictRefusal } from '../domain/conflicts';
 import { badInput, notFound, SignalboxError, type ErrorCode } from '../domain/errors';
@@ -9,6 +10,7 @@ import { changeRequestKey, parseChangeRequestKey, promotionKey } from '../domain
 import { progressText } from '../domain/mirror';
 import type { ChangeRequestStatus } from '../domain/machines';
 import {
+  changeRequestDetail,
   changeRequestView,
   decisionBody,
   editBody,
@@ -92,8 +94,18 @@ export function changeRequestRoutes(deps: ApiDeps): Route[] {
       path: '/change-requests/:key',
       summary: 'One change request with its decisions',
       permission: 'read',
-      answers: { status: 200, schema: changeRequestView },
-      handle: async ({ params }) => ({ body: await view(await find(params.key!)) }),
+      answers: { status: 200, schema: changeRequestDetail },
+      async handle({ params }) {
+        const body = await view(await find(params.key!));
+        return {
+          body: {
+            ...body,
+            descriptionHtml: htmlOf(body.description),
+            rollbackPlanHtml: htmlOf(body.rollbackPlan),
+            backupPlanHtml: htmlOf(body.backupPlan),
+          },
+        };
+      },
     }),
     route({
       method: 'post',

@@ -586,6 +586,10 @@ export const changeRequestView = z
     ...versioned,
   })
   .meta({ id: 'ChangeRequest' });
+const html = z.string().describe('the same as HTML that is safe to show');
+export const changeRequestDetail = changeRequestView
+  .extend({ descriptionHtml: html, rollbackPlanHtml: html, backupPlanHtml: html })
+  .meta({ id: 'ChangeRequestDetail' });
 
 export const needsQuery = strict({ limit: wholeNumberText(1, 200).default(50) });
 const needView = z.object({
@@ -784,6 +788,7 @@ export const problemView = z
 export type DeploymentView = z.infer<typeof deploymentView>;
 export type PromotionView = z.infer<typeof promotionView>;
 export type ChangeRequestView = z.infer<typeof changeRequestView>;
+export type ChangeRequestDetail = z.infer<typeof changeRequestDetail>;
 export type TargetView = z.infer<typeof targetView>;
 export type StepView = z.infer<typeof stepView>;
 export type LogLine = z.infer<typeof logLine>;

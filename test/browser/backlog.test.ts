@@ -204,9 +204,10 @@ it('takes a change request through its course', async () => {
   await request.getByRole('listitem').filter({ hasText: 'amir: approve', hasNotText: 'waits' }).waitFor();
   await button('Change what it says …').click();
   await request.getByText('This voids the approval of amir.').waitFor();
-  await request.getByLabel('Rollback plan').fill('swap back');
+  await request.getByLabel('Rollback plan').fill('**swap back**, as ITEM-2 says');
   await button(/^Save/).click();
-  await request.getByText('swap back').waitFor();
+  await request.getByText('swap back', { exact: true }).waitFor();
+  expect(await request.getByRole('link', { name: 'ITEM-2' }).getAttribute('href')).toBe('/backlog/ITEM-2');
   await request.getByText('waits for one of approvers').waitFor();
   await button(/^Reject/).click();
   await page.getByRole('dialog').getByLabel('Reason').fill('not in December');

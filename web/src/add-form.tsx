@@ -1,6 +1,7 @@
 import { useState } from 'react';
 import { useStand, useWrite } from './backlog/queries';
 import type { Api } from './api';
+import { Refusal } from './refusal';
 
 /** Adds something of the backlog by its title. */
 export function AddForm(props: {
@@ -31,11 +32,7 @@ export function AddForm(props: {
       <button type="submit" disabled={!stand.can} title={stand.can ? undefined : stand.why}>
         Add{stand.can && stand.as ? ` as ${stand.as}` : ''}
       </button>
-      {add.error && (
-        <p role="alert" className="refusal">
-          {add.error.message}
-        </p>
-      )}
+      <Refusal error={add.error} />
     </form>
   );
 }

@@ -5,7 +5,7 @@ import { openAttempt } from '../../domain/machines';
 import type { BlockedView, EpicView, WipLimitsView } from '../../domain/backlog/schemas';
 import type {
   CalendarView,
-  ChangeRequestView,
+  ChangeRequestDetail,
   ChangesView,
   CopyingView,
   DeploymentView,
@@ -270,7 +270,7 @@ export function useChanges(key: string, live: string | undefined, enabled: boole
 export const useWindow = (key: string) =>
   usePolled<WindowStatusView>(['window', key], `/deployment-windows/status?promotion=${key}`);
 export const useChangeRequest = (key: string) =>
-  usePolled<ChangeRequestView>(['change-request', key], `/change-requests/${key}`);
+  usePolled<ChangeRequestDetail>(['change-request', key], `/change-requests/${key}`);
 export interface LogWindow {
   lines: LogLine[];
   /** Whether lines before the first one shown are left out. */

@@ -1,6 +1,6 @@
 import type { ReactNode } from 'react';
-import { Keyed } from './keyed';
 import type { Stand } from './shell/me';
+import { Refusal } from './refusal';
 
 /** Opens a form, where one may; says why not. */
 export const Opens = (props: {
@@ -37,11 +37,7 @@ export function FormEnd(props: {
   const { does, stand, pending, error, close, off = false } = props;
   return (
     <>
-      {error && (
-        <p role="alert" className="refusal">
-          <Keyed text={error.message} />
-        </p>
-      )}
+      <Refusal error={error} />
       <span className="row">
         <button type="submit" className="primary" disabled={!stand.can || pending || off}>
           {pending ? 'Sending …' : `${does}${stand.can && stand.as ? ` as ${stand.as}` : ''}`}

@@ -1,8 +1,9 @@
 import { Fragment } from 'react';
 import { Link } from 'wouter';
+import { keyKinds, keyNumber, placeOf } from '../../domain/places';
 
 /** A text of the server in which the keys it names are links. */
-const keys = /\b((?:ITEM|EPIC|CP|RFC)-[1-9][0-9]{0,8}(?:\.[1-9][0-9]{0,4})?)\b/;
+const keys = new RegExp(`\\b((?:${keyKinds.join('|')})-${keyNumber})\\b`);
 
 export const Keyed = ({ text }: { text: string }) => (
   <>
@@ -18,16 +19,3 @@ export const Keyed = ({ text }: { text: string }) => (
     )}
   </>
 );
-
-/** Where a key is shown. */
-export function placeOf(key: string): string {
-  const [whole] = key.split('.');
-  const tab = {
-    ITEM: 'backlog',
-    EPIC: 'backlog?epic=',
-    CP: 'promotions',
-    RFC: 'change-requests',
-  }[key.split('-')[0]!]!;
-  if (tab === 'promotions') return `/promotions/${key}`;
-  return tab.endsWith('=') ? `/${tab}${whole}` : `/${tab}/${whole}`;
-}

@@ -42,3 +42,15 @@ it.each([
   for (const [, href] of html.matchAll(/href="([^"]*)"/g))
     expect(href).toMatch(/^(https?:|mailto:|\/[^/]|#)/);
 });
+
+it('links the keys it names, and no others', () => {
+  const html = htmlOf(
+    'After ITEM-3 and RFC-12, see CP-24.1 (EPIC-2). Not SITEM-3, ITEM-03, ITEM-3b or `ITEM-4`.',
+  );
+  expect([...html.matchAll(/href="([^"]*)"[^>]*>([^<]*)</g)].map(([, href, text]) => [href, text])).toEqual([
+    ['/backlog/ITEM-3', 'ITEM-3'],
+    ['/change-requests/RFC-12', 'RFC-12'],
+    ['/promotions/CP-24.1', 'CP-24.1'],
+    ['/backlog?epic=EPIC-2', 'EPIC-2'],
+  ]);
+});

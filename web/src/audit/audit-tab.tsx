@@ -4,6 +4,7 @@ import { changed } from '../changed';
 import { Keyed } from '../keyed';
 import { More, useList } from '../list';
 import { Time } from '../time';
+import { Refusal } from '../refusal';
 
 /** Who did what, newest first; what is looked for stands in the address. */
 const filters = ['actor', 'action', 'subject'] as const;
@@ -28,11 +29,7 @@ export function AuditTab() {
           </label>
         ))}
       </form>
-      {entries.error && (
-        <p role="alert" className="refusal">
-          {entries.error.message}
-        </p>
-      )}
+      <Refusal error={entries.error} />
       {entries.isSuccess && items.length === 0 && (
         <p className="muted">Nothing like this was recorded. What is done shows here within a moment.</p>
       )}
@@ -59,8 +56,12 @@ export function AuditTab() {
                 <td>
                   <Keyed text={entry.subject} />
                 </td>
-                <td>{changed(entry)}</td>
-                <td>{entry.why}</td>
+                <td>
+                  <Keyed text={changed(entry)} />
+                </td>
+                <td>
+                  <Keyed text={entry.why ?? ''} />
+                </td>
               </tr>
             ))}
           </tbody>

@@ -19,6 +19,7 @@ import { day, labelOf, number } from '../format';
 import { announcements, arrows, columnId, screenReaderInstructions, statuses, within } from './board-moves';
 import { needsReason, Why } from './why';
 import { useColumn, useStand, useWrite } from './queries';
+import { Refusal } from '../refusal';
 
 /**
  * The items by status, side by side. A card is dragged to another column to change its status, or within its own to
@@ -99,11 +100,7 @@ export function Board(props: {
   const card = all.find(({ key }) => key === lifted);
   return (
     <>
-      {write.error && (
-        <p role="alert" className="refusal">
-          It was put back: {write.error.message}
-        </p>
-      )}
+      <Refusal first="It was put back: " error={write.error} />
       <DndContext
         sensors={sensors}
         collisionDetection={within}
@@ -173,7 +170,7 @@ function Column(props: {
       </h2>
       {items.length === 0 && more.isSuccess && <p className="muted">None.</p>}
       {more.isPending && <p className="muted">Reading ...</p>}
-      {more.error && <p className="refusal">{more.error.message}</p>}
+      <Refusal error={more.error} />
       <ul>
         {items.map((item) => (
           <Card key={item.key} item={item} chosen={item.key === props.chosen} movable={props.movable} />

@@ -22,6 +22,7 @@ import type { ItemView } from '../../../domain/backlog/schemas';
 import { Badge } from '../badge';
 import { day } from '../format';
 import { pageSize, useItemPages, useRank, useStand } from './queries';
+import { Refusal } from '../refusal';
 
 /**
  * The items, all of them under one scrollbar; only those in sight are read and in the document. In the order of their rank they
@@ -81,12 +82,7 @@ export function ItemList(props: {
       to,
     });
   };
-  if (items.error && loaded.length === 0)
-    return (
-      <p role="alert" className="refusal">
-        {items.error.message}
-      </p>
-    );
+  if (items.error && loaded.length === 0) return <Refusal error={items.error} />;
   if (total === undefined) return <p className="muted">Reading the items ...</p>;
   if (total === 0)
     return (
@@ -98,11 +94,7 @@ export function ItemList(props: {
     );
   return (
     <>
-      {rank.error && (
-        <p role="alert" className="refusal">
-          It was put back: {rank.error.message}
-        </p>
-      )}
+      <Refusal first="It was put back: " error={rank.error} />
       <DndContext
         sensors={sensors}
         collisionDetection={closestCenter}

@@ -6,9 +6,12 @@ import { useEpics, type Api } from '../api';
 import { Badge } from '../badge';
 import { changed } from '../changed';
 import { day, labelOf, lasting } from '../format';
+import { Keyed } from '../keyed';
+import { Markdown } from '../markdown';
 import { Time } from '../time';
 import { needsReason } from './why';
 import { useHistory, useItem, useStand, useWrite, type Detail } from './queries';
+import { Refusal } from '../refusal';
 
 /** One item: changed in place; what blocks it, what carries it, where it runs, what became of it. */
 export function ItemPanel({ itemKey }: { itemKey: string }) {
@@ -30,10 +33,7 @@ export function ItemPanel({ itemKey }: { itemKey: string }) {
       </header>
       <Status item={i} />
       <Fields item={i} />
-      {i.description && (
-        // Made from Markdown by the server, without any HTML of the text.
-        <div className="markdown" dangerouslySetInnerHTML={{ __html: i.descriptionHtml }} />
-      )}
+      {i.description && <Markdown html={i.descriptionHtml} />}
       <Blockers item={i} />
       {i.promotions.length > 0 && (
         <Part name="Delivery">
@@ -119,11 +119,7 @@ function Status({ item }: { item: Detail }) {
           </button>
         </form>
       )}
-      {move.error && (
-        <p role="alert" className="refusal">
-          {move.error.message}
-        </p>
-      )}
+      <Refusal error={move.error} />
     </div>
   );
 }
@@ -218,11 +214,7 @@ function Fields({ item }: { item: Detail }) {
         />
       </label>
       {item.overdue && <p className="warning">Overdue since {day(item.dueDate!)}</p>}
-      {save.error && (
-        <p role="alert" className="refusal">
-          It was left as it is: {save.error.message}
-        </p>
-      )}
+      <Refusal first="It was left as it is: " error={save.error} />
     </div>
   );
 }
@@ -246,7 +238,7 @@ function Blockers({ item }: { item: Detail }) {
         {open.map((b) => (
           <li key={b.id}>
             {b.blockedBy ? <Link href={`/backlog/${b.blockedBy}`}>{b.blockedBy}</Link> : 'Outside'}:{' '}
-            {b.reason}{' '}
+            <Keyed text={b.reason} />{' '}
             <span className="muted">
               raised by {b.raisedBy}, <Time at={b.raisedAt} />
             </span>
@@ -273,7 +265,9 @@ function Blockers({ item }: { item: Detail }) {
         ))}
         {over.map((b) => (
           <li key={b.id} className="muted">
-            {b.blockedBy ?? 'Outside'}: {b.reason}; resolved by {b.resolvedBy}: {b.resolution}
+            <Keyed
+              text={`${b.blockedBy ?? 'Outside'}: ${b.reason}; resolved by ${b.resolvedBy}: ${b.resolution}`}
+            />
           </li>
         ))}
       </ul>
@@ -310,11 +304,7 @@ function Blockers({ item }: { item: Detail }) {
           Raise a blocker …
         </button>
       )}
-      {error && (
-        <p role="alert" className="refusal">
-          {error.message}
-        </p>
-      )}
+      <Refusal error={error} />
     </Part>
   );
 }
@@ -330,7 +320,12 @@ function History({ itemKey }: { itemKey: string }) {
             <span className="muted">
               <Time at={entry.at} /> {entry.actor}
             </span>{' '}
-            {entry.action.replace('backlog-item.', '')} {changed(entry)} {entry.why && <q>{entry.why}</q>}
+            {entry.action.replace('backlog-item.', '')} {changed(entry)}{' '}
+            {entry.why && (
+              <q>
+                <Keyed text={entry.why} />
+              </q>
+            )}
           </li>
         ))}
       </ol>

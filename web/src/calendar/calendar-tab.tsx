@@ -7,6 +7,7 @@ import { daysOf, entriesOf, rangeOf, touches } from './days';
 import { Month } from './month';
 import { Week } from './week';
 import { NewWindow, WindowPanel } from './window-panel';
+import { Refusal } from '../refusal';
 
 /** Windows, freezes, planned, scheduled and past deployments, by week or month, in the zone of one's choice. */
 export const ownZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -64,11 +65,7 @@ export function CalendarTab() {
           New freeze …
         </Link>
       </div>
-      {calendar.error && (
-        <p role="alert" className="refusal">
-          {calendar.error.message}
-        </p>
-      )}
+      <Refusal error={calendar.error} />
       {calendar.isPending && <p className="muted">Reading the calendar ...</p>}
       {calendar.isSuccess && entries.length === 0 && (
         <p className="muted">

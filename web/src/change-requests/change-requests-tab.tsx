@@ -8,6 +8,8 @@ import { useApi, useChangeRequest, usePromotion, useTargets, useWindow } from '.
 import { Badge } from '../badge';
 import { labelOf } from '../format';
 import { FormEnd, Opens } from '../forms';
+import { Keyed } from '../keyed';
+import { Markdown } from '../markdown';
 import { More, useList } from '../list';
 import { SearchField } from '../search-field';
 import { standFor, useMe } from '../shell/me';
@@ -108,7 +110,7 @@ function ChangeRequest({ requestKey }: { requestKey: string }) {
         <Badge machine="changeRequest" state={c.status} />
         <Link href={`/promotions/${c.promotion}`}>{c.promotion}</Link>
       </header>
-      {c.description && <p className="description">{c.description}</p>}
+      {c.description && <Markdown html={c.descriptionHtml} />}
       <dl className="facts">
         <ChangeFacts change={c} target={promotion?.target ?? ''} window={window} />
       </dl>
@@ -131,7 +133,9 @@ function ChangeRequest({ requestKey }: { requestKey: string }) {
                 {d.comment && (
                   <>
                     {' '}
-                    <q>{d.comment}</q>
+                    <q>
+                      <Keyed text={d.comment} />
+                    </q>
                   </>
                 )}
                 {!d.counted && <span className="warning"> not counted: {d.refusal}</span>}

@@ -74,7 +74,9 @@ export function Attempt({
           {word.reason && (
             <>
               {' '}
-              <q>{word.reason}</q>
+              <q>
+                <Keyed text={word.reason} />
+              </q>
             </>
           )}
           : {wordState[word.status]}. <Keyed text={word.outcome} />

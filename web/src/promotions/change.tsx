@@ -1,9 +1,10 @@
 import type { ReactNode } from 'react';
-import type { ChangeRequestView, WindowStatusView } from '../../../domain/schemas';
+import type { ChangeRequestDetail, WindowStatusView } from '../../../domain/schemas';
 import { Badge } from '../badge';
 import { difference } from '../changed';
 import { count, short } from '../format';
 import { Keyed } from '../keyed';
+import { Markdown } from '../markdown';
 import { Time } from '../time';
 import { Overrides } from './overrides';
 
@@ -13,7 +14,7 @@ export function ChangeFacts({
   target,
   window,
 }: {
-  change: ChangeRequestView;
+  change: ChangeRequestDetail;
   target: string;
   window: WindowStatusView | undefined;
 }) {
@@ -22,10 +23,16 @@ export function ChangeFacts({
     <>
       <dt>Request</dt>
       <dd>
-        {change.key} <Badge machine="changeRequest" state={change.status} />{' '}
-        {change.type === 'emergency' && <strong>Emergency: {change.emergencyReason}</strong>}
+        <Keyed text={change.key} /> <Badge machine="changeRequest" state={change.status} />{' '}
+        {change.type === 'emergency' && (
+          <strong>
+            Emergency: <Keyed text={change.emergencyReason ?? ''} />
+          </strong>
+        )}
         {change.outcome && ['submitted', 'rejected', 'cancelled'].includes(change.status) && (
-          <p className="muted">{change.outcome}</p>
+          <p className="muted">
+            <Keyed text={change.outcome} />
+          </p>
         )}
         {change.review && (
           <p className={change.review.overdue ? 'warning' : 'muted'}>
@@ -61,7 +68,7 @@ export function ChangeFacts({
           .filter((d) => d.counted && d.comment && d.submission === change.submission)
           .map((d) => (
             <p key={d.id} className="muted">
-              {d.approver} ({d.decision}): {d.comment}
+              {d.approver} ({d.decision}): <Keyed text={d.comment ?? ''} />
             </p>
           ))}
       </dd>
@@ -71,7 +78,7 @@ export function ChangeFacts({
         {change.riskReasons.length > 0 && <Notes of={change.riskReasons} />}
         {change.riskReason && (
           <p className="muted">
-            {change.computedRisk} by the rules; set by a person: {change.riskReason}
+            {change.computedRisk} by the rules; set by a person: <Keyed text={change.riskReason} />
           </p>
         )}
       </dd>
@@ -90,15 +97,27 @@ export function ChangeFacts({
           <Keyed text={change.backlogItems.join(', ')} />
         </Fact>
       )}
-      {change.rollbackPlan && <Fact name="Rollback plan">{change.rollbackPlan}</Fact>}
-      {change.backupPlan && <Fact name="Backup plan">{change.backupPlan}</Fact>}
+      {change.rollbackPlan && (
+        <Fact name="Rollback plan">
+          <Markdown html={change.rollbackPlanHtml} />
+        </Fact>
+      )}
+      {change.backupPlan && (
+        <Fact name="Backup plan">
+          <Markdown html={change.backupPlanHtml} />
+        </Fact>
+      )}
       {change.planned && (
         <Fact name="Planned">
           <Time at={change.planned.start} /> for {change.planned.minutes} min
           {change.conflicts.length > 0 && (
             <Notes of={change.conflicts.map((c) => `overlaps ${c.with} (${c.title}) on ${c.target}`)} />
           )}
-          {change.conflictsAccepted && <p className="muted">Accepted: {change.conflictsAccepted}</p>}
+          {change.conflictsAccepted && (
+            <p className="muted">
+              Accepted: <Keyed text={change.conflictsAccepted} />
+            </p>
+          )}
         </Fact>
       )}
       {change.changes.length > 0 && (
@@ -151,7 +170,9 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
 const Notes = ({ of }: { of: string[] }) => (
   <ul className="notes">
     {of.map((line) => (
-      <li key={line}>{line}</li>
+      <li key={line}>
+        <Keyed text={line} />
+      </li>
     ))}
   </ul>
 );

@@ -1,6 +1,7 @@
 import { useState } from 'react';
 import { useApi, useHistory } from '../api';
 import { dateTime, time } from '../format';
+import { Refusal } from '../refusal';
 
 /** What Temporal recorded of a deployment, kept by Signalbox after Temporal has dropped it. Read when it is opened. */
 export function History({ deployment }: { deployment: string }) {
@@ -17,7 +18,7 @@ function Runs({ deployment }: { deployment: string }) {
   const api = useApi();
   const [problem, setProblem] = useState('');
   const { data, error } = useHistory(deployment);
-  if (error) return <p role="alert">{error.message}</p>;
+  if (error) return <Refusal error={error} />;
   if (!data) return <p className="muted">Reading ...</p>;
   const download = (run: string) => {
     setProblem('');

@@ -4,6 +4,7 @@ import { useApi, type Page } from '../api';
 import { answerIn, excerpt } from '../../../domain/excerpt';
 import { Coloured } from '../coloured';
 import { count } from '../format';
+import { Keyed } from '../keyed';
 import { Time } from '../time';
 import { Answer } from './answer';
 
@@ -61,7 +62,7 @@ export function WhatHappened({ attempt: a }: { attempt: DeploymentView }) {
             ? 'Nothing: the target had not been touched.'
             : undone.map((step) => (
                 <p key={step.name}>
-                  {stepTitle(step.name)}, {step.status}: {step.detail}
+                  {stepTitle(step.name)}, {step.status}: <Keyed text={step.detail ?? ''} />
                 </p>
               ))}
         </dd>
