@@ -135,6 +135,32 @@ it('edits in place, blocks, and refuses in the words of the server', async () =>
   await one.getByRole('listitem').filter({ hasText: 'after the holidays' }).waitFor();
 });
 
+it('keeps what is being typed while others save, and writes over nothing that was not seen', async () => {
+  const one = panel('ITEM-1');
+  const title = one.getByLabel('Title');
+  await title.fill('Show depart');
+  await say('item', 'edit', 'ITEM-1', '--title', 'Show every departure');
+  await one.getByText('Somebody changed it meanwhile to "Show every departure"').waitFor();
+  expect(await title.inputValue()).toBe('Show depart');
+  await title.press('Enter');
+  await one
+    .getByRole('alert')
+    .getByText(/ITEM-1 is at version \d+ by now.* changed title/)
+    .waitFor();
+  expect(await title.inputValue()).toBe('Show depart');
+  await title.press('Escape');
+  expect(await title.inputValue()).toBe('Show every departure');
+  // What others change besides it is no reason to refuse it; what was emptied by mistake stays.
+  await title.fill('Show departures');
+  await say('item', 'edit', 'ITEM-1', '--owner', 'olga');
+  await item('ITEM-1').getByText('olga').waitFor({ state: 'attached' });
+  await title.press('Enter');
+  await item('ITEM-1').getByText('Show departures').waitFor();
+  await title.fill('');
+  await title.press('Enter');
+  expect(await title.inputValue()).toBe('Show departures');
+});
+
 it('an address is a place: it opens again, goes back, and has a title', async () => {
   expect(await page.title()).toBe('ITEM-1 · Backlog · Signalbox');
   await page.reload();
@@ -162,9 +188,14 @@ it('shows the progress of epics, and opens what it counts', async () => {
   await page.getByLabel('Owner').fill('olga');
   await page.getByLabel('Until').fill('2020-01-01');
   await accessible(page, 'epic-edit');
+  await say('epic', 'edit', 'EPIC-1', '--outcome', 'less walking');
+  await page.getByText('less walking').waitFor();
+  await button(/^Save/).click();
+  await page.getByRole('alert').getByText('EPIC-1 is at version').waitFor();
   await button(/^Save/).click();
   await page.getByText('olga, until').waitFor();
   await page.getByText('overdue', { exact: true }).waitFor();
+  await page.getByText('less walking').waitFor();
   await accessible(page, 'epics');
   await page.getByRole('link', { name: '1 done' }).click();
   await shows(['ITEM-2']);

@@ -49,3 +49,9 @@ export function FormEnd(props: {
     </>
   );
 }
+
+/** What of a form differs from what stood there when it was begun: what others changed of the rest stays theirs. */
+export const differing = <T extends object>(wanted: T, begun: { [Name in keyof T]: unknown }): Partial<T> =>
+  Object.fromEntries(
+    Object.entries(wanted).filter(([name, value]) => value !== begun[name as keyof T]),
+  ) as Partial<T>;

@@ -1,4 +1,5 @@
 import { useState, type ReactNode } from 'react';
+import { useQueryClient } from '@tanstack/react-query';
 import { Link, useSearch } from 'wouter';
 import { priorities, rowOf, type ItemStatus } from '../../../domain/machines';
 import { readsAs } from '../../../domain/reads-as';
@@ -6,6 +7,7 @@ import { useEpics, type Api } from '../api';
 import { Badge } from '../badge';
 import { changed } from '../changed';
 import { day, labelOf, lasting } from '../format';
+import { InPlace } from '../in-place';
 import { Keyed } from '../keyed';
 import { Markdown } from '../markdown';
 import { Time } from '../time';
@@ -124,43 +126,41 @@ function Status({ item }: { item: Detail }) {
   );
 }
 
-/** Each is written as soon as it is left. */
+/** Each is written as soon as it is left, one after the other, to the item as it was seen. */
 function Fields({ item }: { item: Detail }) {
   const stand = useStand();
+  const queries = useQueryClient();
   const epics = useEpics().data?.items ?? [];
-  const save = useWrite(edit(item.key));
+  const save = useWrite<{ change: object; version?: number }>((api, as, { change, version }) => {
+    // By then what was saved before has been read again.
+    const now = queries.getQueryData<Detail>(['item', item.key])?.version;
+    return api.change(`/backlog-items/${item.key}`, change, as, version ?? now);
+  }, item.key);
   const off = !stand.can;
-  const text = (name: 'owner' | 'title', value: string | null) => (
-    <input
-      key={`${name} ${value}`}
-      defaultValue={value ?? ''}
-      disabled={off}
-      required={name === 'title'}
-      onBlur={(event) => {
-        const next = event.target.value.trim() || (name === 'title' ? value : null);
-        if (next !== value) save.mutate({ [name]: next });
-      }}
-      onKeyDown={(event) => {
-        if (event.key === 'Enter') event.currentTarget.blur();
-      }}
-    />
-  );
+  const set = (change: object, version?: number) => save.mutateAsync({ change, version });
+  const choose = (change: object) => save.mutate({ change });
+  const field = { version: item.version, disabled: off };
   return (
     <div className="fields">
-      <label>
-        Title
-        {text('title', item.title)}
-      </label>
-      <label>
-        Owner
-        {text('owner', item.owner)}
-      </label>
+      <InPlace
+        label="Title"
+        {...field}
+        value={item.title}
+        required
+        save={(title, version) => set({ title }, version)}
+      />
+      <InPlace
+        label="Owner"
+        {...field}
+        value={item.owner ?? ''}
+        save={(owner, version) => set({ owner: owner || null }, version)}
+      />
       <label>
         Priority
         <select
           value={item.priority}
           disabled={off}
-          onChange={(event) => save.mutate({ priority: event.target.value })}
+          onChange={(event) => choose({ priority: event.target.value })}
         >
           {priorities.map((priority) => (
             <option key={priority}>{priority}</option>
@@ -172,7 +172,7 @@ function Fields({ item }: { item: Detail }) {
         <select
           value={item.epic ?? ''}
           disabled={off}
-          onChange={(event) => save.mutate({ epic: event.target.value || null })}
+          onChange={(event) => choose({ epic: event.target.value || null })}
         >
           <option value="">none</option>
           {epics.map((epic) => (
@@ -182,42 +182,28 @@ function Fields({ item }: { item: Detail }) {
           ))}
         </select>
       </label>
-      <label>
-        Due
-        <input
-          type="date"
-          key={item.dueDate}
-          defaultValue={item.dueDate ?? ''}
-          disabled={off}
-          onBlur={(event) => {
-            const next = event.target.value || null;
-            if (next !== item.dueDate) save.mutate({ dueDate: next });
-          }}
-        />
-      </label>
-      <label className="labels">
-        Labels
-        <input
-          key={item.labels.join()}
-          defaultValue={item.labels.join(', ')}
-          placeholder="several: with commas between"
-          disabled={off}
-          onBlur={(event) => {
-            const labels = [...new Set(event.target.value.split(',').map((one) => one.trim()))].filter(
-              Boolean,
-            );
-            if (labels.join() !== item.labels.join()) save.mutate({ labels });
-          }}
-          onKeyDown={(event) => {
-            if (event.key === 'Enter') event.currentTarget.blur();
-          }}
-        />
-      </label>
+      <InPlace
+        label="Due"
+        {...field}
+        type="date"
+        value={item.dueDate ?? ''}
+        save={(date, version) => set({ dueDate: date || null }, version)}
+      />
+      <InPlace
+        label="Labels"
+        className="labels"
+        {...field}
+        value={item.labels.join(', ')}
+        placeholder="several: with commas between"
+        save={(labels, version) => set({ labels: labelsIn(labels) }, version)}
+      />
       {item.overdue && <p className="warning">Overdue since {day(item.dueDate!)}</p>}
       <Refusal first="It was left as it is: " error={save.error} />
     </div>
   );
 }
+const labelsIn = (text: string): string[] =>
+  [...new Set(text.split(',').map((one) => one.trim()))].filter(Boolean);
 
 function Blockers({ item }: { item: Detail }) {
   const stand = useStand();

@@ -71,14 +71,19 @@ export function useHistory(key: string): AuditEntry[] {
 /** Whether, and as whom, one may write here. */
 export const useStand = () => standFor(useMe(), 'backlog');
 
-/** Writes something of the backlog and reads again what may have changed. */
+/**
+ * Writes something of the backlog and reads again what may have changed.
+ * @param inTurn what is written one after the other: the next when the last was read again; left out: all at once.
+ */
 export function useWrite<V>(
   write: (api: ReturnType<typeof useApi>, as: string | undefined, value: V) => Promise<unknown>,
+  inTurn?: string,
 ) {
   const api = useApi();
   const queries = useQueryClient();
   const stand = useStand();
   return useMutation({
+    ...(inTurn ? { scope: { id: inTurn } } : {}),
     mutationFn: (value: V) => write(api, stand.can ? stand.as : undefined, value),
     onSettled: () =>
       Promise.all(

@@ -7,7 +7,7 @@ import { useAddress, useAsked } from '../address';
 import { useApi, useChangeRequest, usePromotion, useTargets, useWindow } from '../api';
 import { Badge } from '../badge';
 import { labelOf } from '../format';
-import { FormEnd, Opens } from '../forms';
+import { differing, FormEnd, Opens } from '../forms';
 import { Keyed } from '../keyed';
 import { Markdown } from '../markdown';
 import { More, useList } from '../list';
@@ -118,7 +118,7 @@ function ChangeRequest({ requestKey }: { requestKey: string }) {
         <Actions promotion={promotion} change={c} target={target} open={open} window={window} />
       )}
       {promotion && ['draft', 'submitted', 'approved'].includes(c.status) && (
-        <Edit key={c.version} change={c} target={promotion.target} />
+        <Edit change={c} target={promotion.target} />
       )}
       {c.decisions.length + c.unheard.length > 0 && (
         <section aria-label="Decisions" className="part">
@@ -161,74 +161,77 @@ function Edit({ change: c, target }: { change: ChangeRequestView; target: string
   const api = useApi();
   const queries = useQueryClient();
   const stand = standFor(useMe(), 'edit-change', target);
-  const [open, setOpen] = useState(false);
+  // As it was when one began to change it.
+  const [begun, begin] = useState<ChangeRequestView>();
   const save = useMutation({
-    mutationFn: (form: FormData) => {
-      const text = (name: string) => (form.get(name) as string).trim();
-      const body = {
-        title: text('title'),
-        ...(text('description') ? { description: text('description') } : {}),
-        risk: text('risk'),
-        riskReason: text('riskReason') || null,
-        ...(text('rollbackPlan') ? { rollbackPlan: text('rollbackPlan') } : {}),
-        ...(text('backupPlan') ? { backupPlan: text('backupPlan') } : {}),
-      };
-      return api.change<{ voided: string[] }>(
+    mutationFn: ({ changes, seen }: { changes: object; seen: number }) =>
+      api.change<{ voided: string[] }>(
         `/change-requests/${c.key}`,
-        body,
+        changes,
         stand.can ? stand.as : undefined,
-        c.version,
-      );
-    },
+        seen,
+      ),
     onSuccess: () => queries.invalidateQueries(),
   });
-  if (!open)
+  if (!begun)
     return (
-      <Opens stand={stand} open={() => setOpen(true)}>
+      <Opens stand={stand} open={() => begin(c)}>
         Change what it says …
       </Opens>
     );
+  const close = () => {
+    save.reset();
+    begin(undefined);
+  };
   return (
     <form
       className="ship"
       onSubmit={(event) => {
         event.preventDefault();
-        save.mutate(new FormData(event.currentTarget));
+        const form = new FormData(event.currentTarget);
+        const text = (name: string) => (form.get(name) as string).trim();
+        const wanted = {
+          title: text('title'),
+          description: text('description'),
+          risk: text('risk'),
+          riskReason: text('riskReason') || null,
+          rollbackPlan: text('rollbackPlan'),
+          backupPlan: text('backupPlan'),
+        };
+        const changes = differing(wanted, begun);
+        if (Object.keys(changes).length === 0) return close();
+        // What somebody changed meanwhile is not written over before it was seen; once refused, it was.
+        const seen = save.isError ? c.version : begun.version;
+        save.mutate({ changes, seen }, { onSuccess: close });
       }}
     >
       {c.approvals.given.length > 0 && (
         <p className="warning">This voids the approval of {c.approvals.given.join(', ')}.</p>
       )}
       <label>
-        Title <input name="title" defaultValue={c.title} required />
+        Title <input name="title" defaultValue={begun.title} required />
       </label>
       <label>
-        Description <textarea name="description" defaultValue={c.description} rows={3} />
+        Description <textarea name="description" defaultValue={begun.description} rows={3} />
       </label>
       <label>
         Risk
-        <select name="risk" defaultValue={c.risk}>
+        <select name="risk" defaultValue={begun.risk}>
           {risks.map((risk) => (
             <option key={risk}>{risk}</option>
           ))}
         </select>
       </label>
       <label>
-        Why it is lower than the rules say <input name="riskReason" defaultValue={c.riskReason ?? ''} />
+        Why it is lower than the rules say <input name="riskReason" defaultValue={begun.riskReason ?? ''} />
       </label>
       <label>
-        Rollback plan <textarea name="rollbackPlan" defaultValue={c.rollbackPlan} rows={2} />
+        Rollback plan <textarea name="rollbackPlan" defaultValue={begun.rollbackPlan} rows={2} />
       </label>
       <label>
-        Backup plan <textarea name="backupPlan" defaultValue={c.backupPlan} rows={2} />
+        Backup plan <textarea name="backupPlan" defaultValue={begun.backupPlan} rows={2} />
       </label>
-      <FormEnd
-        does="Save"
-        stand={stand}
-        pending={save.isPending}
-        error={save.error}
-        close={() => setOpen(false)}
-      />
+      <FormEnd does="Save" stand={stand} pending={save.isPending} error={save.error} close={close} />
     </form>
   );
 }

@@ -5,7 +5,7 @@ import { AddForm } from '../add-form';
 import { useEpics } from '../api';
 import { useStand, useWrite } from '../backlog/queries';
 import { day } from '../format';
-import { FormEnd, Opens } from '../forms';
+import { differing, FormEnd, Opens } from '../forms';
 
 /** Epics with what their items make of them; each opens its items. */
 export function EpicsTab() {
@@ -92,24 +92,31 @@ function Epic({ epic }: { epic: EpicView }) {
         )}
       </p>
       {epic.outcome && <p className="muted">{epic.outcome}</p>}
-      <Edit key={epic.version} epic={epic} />
+      <Edit epic={epic} />
     </article>
   );
 }
 
-/** Changed where it stands; what somebody else changed meanwhile is not written over. */
+/** Changed where it stands; what somebody else changed meanwhile is not written over before it was seen. */
 function Edit({ epic }: { epic: EpicView }) {
   const stand = useStand();
-  const [open, setOpen] = useState(false);
-  const save = useWrite<object>((api, as, body) => api.change(`/epics/${epic.key}`, body, as, epic.version));
-  if (!open)
+  // As it was when one began to change it.
+  const [begun, begin] = useState<EpicView>();
+  const save = useWrite<{ changes: object; seen: number }>((api, as, { changes, seen }) =>
+    api.change(`/epics/${epic.key}`, changes, as, seen),
+  );
+  if (!begun)
     return (
       <span>
-        <Opens stand={stand} className="plain" open={() => setOpen(true)}>
+        <Opens stand={stand} className="plain" open={() => begin(epic)}>
           Change {epic.key} …
         </Opens>
       </span>
     );
+  const close = () => {
+    save.reset();
+    begin(undefined);
+  };
   return (
     <form
       className="fields"
@@ -118,37 +125,36 @@ function Edit({ epic }: { epic: EpicView }) {
         event.preventDefault();
         const form = new FormData(event.currentTarget);
         const text = (name: string) => (form.get(name) as string).trim();
-        save.mutate({
+        const wanted = {
           title: text('title'),
           owner: text('owner') || null,
           targetDate: text('targetDate') || null,
           outcome: text('outcome'),
-        });
+        };
+        const changes = differing(wanted, begun);
+        if (Object.keys(changes).length === 0) return close();
+        // Once it was refused, what is there by then has been seen.
+        const seen = save.isError ? epic.version : begun.version;
+        save.mutate({ changes, seen }, { onSuccess: close });
       }}
     >
       <label>
         Title
-        <input name="title" defaultValue={epic.title} required autoFocus />
+        <input name="title" defaultValue={begun.title} required autoFocus />
       </label>
       <label>
         Owner
-        <input name="owner" defaultValue={epic.owner ?? ''} />
+        <input name="owner" defaultValue={begun.owner ?? ''} />
       </label>
       <label>
         Until
-        <input name="targetDate" type="date" defaultValue={epic.targetDate ?? ''} />
+        <input name="targetDate" type="date" defaultValue={begun.targetDate ?? ''} />
       </label>
       <label>
         What it is for
-        <input name="outcome" defaultValue={epic.outcome} />
+        <input name="outcome" defaultValue={begun.outcome} />
       </label>
-      <FormEnd
-        does="Save"
-        stand={stand}
-        pending={save.isPending}
-        error={save.error}
-        close={() => setOpen(false)}
-      />
+      <FormEnd does="Save" stand={stand} pending={save.isPending} error={save.error} close={close} />
     </form>
   );
 }
