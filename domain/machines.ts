@@ -60,7 +60,7 @@ export const changeRequest = {
   approved: {
     to: ['in-progress', 'submitted', 'cancelled'],
     label: 'Approved',
-    tone: 'good',
+    tone: 'waiting',
     at: 'approved_at',
   },
   'in-progress': {

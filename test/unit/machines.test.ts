@@ -5,6 +5,7 @@ import {
   predecessorsOf,
   statesOf,
   type MachineName,
+  type StateRow,
 } from '../../domain/machines';
 
 /**
@@ -85,4 +86,12 @@ describe.each(Object.keys(machines) as MachineName[])('%s', (machine) => {
   it('knows which states end it', () => {
     expect(states.filter((state) => isTerminal(machine, state)).join(' ')).toBe(terminal[machine]);
   });
+});
+
+it('one word has one colour, whatever it is said of', () => {
+  const tones = new Map<string, Set<string>>();
+  for (const states of Object.values(machines))
+    for (const { label, tone } of Object.values<StateRow>(states))
+      tones.set(label, (tones.get(label) ?? new Set()).add(tone));
+  expect([...tones].filter(([, all]) => all.size > 1)).toEqual([]);
 });
