@@ -394,6 +394,10 @@ describe('a hundred thousand items', () => {
     expect(await rows.evaluate((box) => box.scrollTop)).toBe(top);
     await rows.evaluate((box) => (box.scrollTop = box.scrollHeight));
     await page.locator('.item').filter({ hasText: 'item 100000' }).waitFor();
+    // The address leads to where one was.
+    await page.waitForURL(/at=99\d{3}$/);
+    await page.reload();
+    await page.locator('.item').filter({ hasText: 'item 100000' }).waitFor();
     // A fast way down does not read everything that it passes.
     expect(read.length).toBeLessThan(40);
     await accessible(page, 'backlog-many');

@@ -156,7 +156,11 @@ it('finds lines in the log, shows what is around them, and gives it to be kept',
   expect(lines.length).toBeGreaterThan(0);
   expect(lines.filter((line) => !line.toLowerCase().includes('index.html'))).toEqual([]);
   await accessible(page, 'log-search');
+  await page.waitForURL(/log=INDEX\.html$/);
   await log.locator('button.seq').first().click();
+  await log.locator('.first-error').getByText('index.html').waitFor();
+  await page.waitForURL(/\?line=\d+$/);
+  await page.reload();
   await log.locator('.first-error').getByText('index.html').waitFor();
   await log.getByLabel('Search').fill('no such text');
   await log.getByText('No line has this text.').waitFor();

@@ -27,8 +27,8 @@ export function useFilter(): [URLSearchParams, (name: Name, value: string) => vo
   for (const name of names) for (const value of search.getAll(name)) if (value) filter.append(name, value);
   // A word being typed makes one entry of the history, not one for each letter.
   const set = (name: Name, value: string) =>
-    change({ [name]: value }, ['q', 'owner', 'label'].includes(name) && filter.has(name));
-  return [filter, set, () => change(Object.fromEntries(names.map((name) => [name, ''])))];
+    change({ [name]: value, at: '' }, ['q', 'owner', 'label'].includes(name) && filter.has(name));
+  return [filter, set, () => change(Object.fromEntries([...names, 'at'].map((name) => [name, ''])))];
 }
 
 /** On a phone the filter is folded away. */

@@ -1,4 +1,4 @@
-import { useRef } from 'react';
+import { useEffect, useRef } from 'react';
 import {
   closestCenter,
   DndContext,
@@ -19,6 +19,7 @@ import {
 import { defaultRangeExtractor, useVirtualizer } from '@tanstack/react-virtual';
 import { Link, useSearch } from 'wouter';
 import type { ItemView } from '../../../domain/backlog/schemas';
+import { useAddress } from '../address';
 import { Badge } from '../badge';
 import { day } from '../format';
 import { pageSize, useItemPages, useRank, useStand } from './queries';
@@ -41,6 +42,8 @@ export function ItemList(props: {
   const rank = useRank(query);
   const stand = useStand();
   const search = useSearch();
+  const [address, setAddress] = useAddress();
+  const begun = Number(address.get('at')) || 0;
   const box = useRef<HTMLDivElement>(null);
   const lifted = useRef<number>(undefined);
   const ordered = !filter.has('sort') || filter.get('sort') === 'rank';
@@ -48,6 +51,7 @@ export function ItemList(props: {
     count: total ?? 0,
     getScrollElement: () => box.current,
     estimateSize: () => rowHeight,
+    initialOffset: begun * rowHeight,
     overscan: 12,
     // What is being moved stays, however far it is scrolled.
     rangeExtractor: (range) => [
@@ -57,6 +61,11 @@ export function ItemList(props: {
       ]),
     ],
   });
+  // Where one is in it stands in the address, so that a way back leads there.
+  const at = rows.isScrolling ? undefined : Math.floor((rows.scrollOffset ?? 0) / rowHeight);
+  useEffect(() => {
+    if (at !== undefined && total && at !== begun) setAddress({ at: at > 0 ? String(at) : '' }, true);
+  }, [at]);
   const shown = rows.getVirtualItems();
   const pages = [...new Set([0, ...shown.map(({ index }) => Math.floor(index / pageSize))])];
   const items = useItemPages(query, pages);

@@ -1,4 +1,5 @@
 import { useDeferredValue, useEffect, useRef, useState } from 'react';
+import { useAddress } from '../address';
 import { errorIn, findFirstError, useApi, useLog, useLogFrom, useLogWith } from '../api';
 import { Coloured } from '../coloured';
 import { time } from '../format';
@@ -11,9 +12,13 @@ export function Log({ deployment, running }: { deployment: string; running: bool
   const api = useApi();
   const end = useLog(deployment, running);
   const box = useRef<HTMLDivElement>(null);
-  const [following, follow] = useState(true);
-  const [jumpedTo, jumpTo] = useState<number>();
-  const [sought, seek] = useState('');
+  const [search, set] = useAddress();
+  const sought = search.get('log') ?? '';
+  const seek = (text: string) => set({ log: text, line: '' }, sought !== '');
+  const line = Number(search.get('line'));
+  const jumpedTo = Number.isInteger(line) && line > 0 ? line : undefined;
+  const jumpTo = (to: number | undefined) => set({ log: '', line: to === undefined ? '' : String(to) });
+  const [following, follow] = useState(jumpedTo === undefined);
   const found = useLogWith(deployment, useDeferredValue(sought.trim()), running);
   const [problem, setProblem] = useState('');
   const part = useLogFrom(deployment, jumpedTo === undefined ? undefined : Math.max(1, jumpedTo - before));
@@ -30,7 +35,7 @@ export function Log({ deployment, running }: { deployment: string; running: bool
 
   const jump = async () => {
     follow(false);
-    seek('');
+    if (sought) seek('');
     // Where lines are left out, the first error may be among those.
     const error = firstError ?? (await findFirstError(api, deployment));
     if (!firstError && error) return jumpTo(error.seq);
@@ -38,7 +43,7 @@ export function Log({ deployment, running }: { deployment: string; running: bool
   };
   const setFollowing = (on: boolean) => {
     follow(on);
-    if (on) jumpTo(undefined);
+    if (on && jumpedTo !== undefined) jumpTo(undefined);
   };
   return (
     <section aria-label="Log" className="log">
@@ -123,7 +128,6 @@ export function Log({ deployment, running }: { deployment: string; running: bool
                 type="button"
                 className="seq"
                 onClick={() => {
-                  seek('');
                   follow(false);
                   jumpTo(line.seq);
                 }}

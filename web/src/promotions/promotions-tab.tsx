@@ -1,5 +1,5 @@
 import { useEffect, useRef } from 'react';
-import { Link, useLocation, useParams, useSearch } from 'wouter';
+import { Link, useLocation, useParams } from 'wouter';
 import { statesOf } from '../../../domain/machines';
 import type { PromotionView } from '../../../domain/schemas';
 import { useAddress, useAsked } from '../address';
@@ -16,7 +16,6 @@ import { ShipForm } from './ship-form';
 export function PromotionsTab() {
   const { key } = useParams<{ key?: string }>();
   const [, go] = useLocation();
-  const search = useSearch();
   const asked = useAsked('q', 'target', 'status');
   const promotions = useList<PromotionView>('promotions', `/promotions?limit=50&${asked}`);
   const { items } = promotions;
@@ -29,13 +28,15 @@ export function PromotionsTab() {
     const { top } = shown.getBoundingClientRect();
     if (top < 0 || top > innerHeight / 2) shown.scrollIntoView();
   }, [key]);
-  const choose = (promotion: string) => go(`/promotions/${promotion}${search && `?${search}`}`);
+  // What was looked for in the log of one is not looked for in another's.
+  const within = asked.size > 0 ? `?${asked}` : '';
+  const choose = (promotion: string) => go(`/promotions/${promotion}${within}`);
   return (
     <>
       <Targets />
       <div ref={columns} className={key ? 'columns opened' : 'columns'}>
         {key && (
-          <Link href={`/promotions${search && `?${search}`}`} className="back">
+          <Link href={`/promotions${within}`} className="back">
             All promotions
           </Link>
         )}
