@@ -204,6 +204,8 @@ describe('the calendar', () => {
   });
 });
 
+/** Whether the second row has the focus. */
+const second = `document.querySelectorAll('[data-row]')[1].contains(document.activeElement)`;
 describe('by keyboard', () => {
   const press = async (...keys: string[]) => {
     for (const key of keys) await page.keyboard.press(key);
@@ -225,6 +227,16 @@ describe('by keyboard', () => {
     const sheet = page.getByRole('dialog', { name: 'Keyboard' });
     await sheet.getByText('The next one in the list').waitFor();
     await accessible(page, 'keyboard');
+    await press('Escape');
+    await sheet.waitFor({ state: 'detached' });
+    await press('g', 'a');
+    await page.waitForURL(/audit$/);
+    await page.getByRole('row').nth(2).waitFor();
+    await press('j', 'j');
+    await until('the second entry', async () => (await page.evaluate(second)) === true);
+    await press('?');
+    await sheet.getByText('Search').waitFor();
+    expect(await sheet.getByText('Add a new one').count()).toBe(0);
     await press('Escape');
     await sheet.waitFor({ state: 'detached' });
     await press('g', 'b');

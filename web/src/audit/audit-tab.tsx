@@ -47,7 +47,7 @@ export function AuditTab() {
           </thead>
           <tbody>
             {items.map((entry) => (
-              <tr key={entry.id}>
+              <tr key={entry.id} data-row tabIndex={-1}>
                 <td>
                   <Time at={entry.at} />
                 </td>

@@ -27,7 +27,7 @@ export function Needs() {
       ) : (
         <ul className="needs">
           {needs.map(({ key, urgent, says }) => (
-            <li key={key} className={urgent ? 'warning' : undefined}>
+            <li key={key} data-row className={urgent ? 'warning' : undefined}>
               {says}
             </li>
           ))}

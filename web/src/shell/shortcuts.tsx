@@ -3,18 +3,23 @@ import { useLocation } from 'wouter';
 import { tabs } from './tabs';
 
 /**
- * Keys that work on every tab. They act on what is there for everybody: "j" and "k" go through the rows of a list,
+ * Keys that work wherever there is something for them, and the sheet names no others. They act on what is there for everybody: "j" and "k" go through the rows of a list,
  * "/" into the search, "n" into the form that adds. Single letters can be switched off, as some speech input needs.
  */
 const stored = 'signalbox.shortcuts';
-const keys: [string, string][] = [
+const rows = '[data-row]';
+const search = '[role=search] input, input[type=search]';
+const adds = '.add input, [data-key=n]';
+const closes = 'a.close';
+/** Each key, what it does, and, of those that a tab may lack, what it acts on. */
+const keys: [key: string, does: string, on?: string][] = [
   ['?', 'This sheet'],
   ...tabs.map(({ letter, title }): [string, string] => [`g ${letter}`, title]),
-  ['j', 'The next one in the list'],
-  ['k', 'The one before'],
-  ['/', 'Search'],
-  ['n', 'Add a new one'],
-  ['Escape', 'Close what is open'],
+  ['j', 'The next one in the list', rows],
+  ['k', 'The one before', rows],
+  ['/', 'Search', search],
+  ['n', 'Add a new one', adds],
+  ['Escape', 'Close what is open', closes],
 ];
 
 export function Shortcuts() {
@@ -25,8 +30,9 @@ export function Shortcuts() {
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       const typing = (event.target as Element).closest('input, textarea, select, [contenteditable]');
-      if (event.ctrlKey || event.metaKey || event.altKey || typing || document.querySelector('dialog[open]'))
-        return;
+      // Whoever is moving something by hand has heard it already.
+      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+      if (typing || document.querySelector('dialog[open]')) return;
       if (event.key === '?') return setOpen(true);
       if (!on) return;
       const tab =
@@ -36,8 +42,9 @@ export function Shortcuts() {
       const act = {
         j: () => step(1),
         k: () => step(-1),
-        '/': () => focus('[role=search] input, input[type=search]'),
-        n: () => focus('.add input') || press('[data-key=n]'),
+        '/': () => find(search)?.focus(),
+        n: () => (find(adds) instanceof HTMLInputElement ? find(adds)?.focus() : find(adds)?.click()),
+        Escape: () => find(closes)?.click(),
       }[event.key];
       if (!act) return;
       event.preventDefault();
@@ -62,16 +69,18 @@ export function Shortcuts() {
     >
       <h2>Keyboard</h2>
       <dl className="facts">
-        {keys.map(([key, does]) => (
-          <div key={key} className="pair">
-            <dt>
-              {key.split(' ').map((one) => (
-                <kbd key={one}>{one}</kbd>
-              ))}
-            </dt>
-            <dd>{does}</dd>
-          </div>
-        ))}
+        {keys
+          .filter(([, , on]) => !on || find(on))
+          .map(([key, does]) => (
+            <div key={key} className="pair">
+              <dt>
+                {key.split(' ').map((one) => (
+                  <kbd key={one}>{one}</kbd>
+                ))}
+              </dt>
+              <dd>{does}</dd>
+            </div>
+          ))}
       </dl>
       <p className="muted">
         Everything else is reached by Tab. To move something by hand, focus its handle and press Space, then
@@ -97,22 +106,17 @@ export function Shortcuts() {
   );
 }
 
-const focus = (what: string): boolean => {
-  const found = document.querySelector<HTMLElement>(what);
-  found?.focus();
-  return found !== null;
-};
-const press = (what: string) => document.querySelector<HTMLElement>(what)?.click();
+const find = (what: string) => document.querySelector<HTMLElement>(what);
 
-/** Focuses the next row of the list that is shown: the links and buttons marked as rows. */
+/** Focuses the next row of the list that is shown, or what it leads to. */
 function step(by: 1 | -1): void {
-  const rows = [...document.querySelectorAll<HTMLElement>('[data-row]')].sort(
+  const all = [...document.querySelectorAll<HTMLElement>(rows)].sort(
     (a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top,
   );
-  const active =
-    document.activeElement?.closest('[data-row]') ?? document.querySelector('[data-row][aria-current=true]');
-  const at = rows.indexOf(active as HTMLElement);
-  const next = rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by))];
-  next?.focus();
+  const active = document.activeElement?.closest<HTMLElement>(rows) ?? find(`${rows}[aria-current=true]`);
+  const at = active ? all.indexOf(active) : -1;
+  const next = all[at < 0 ? 0 : Math.min(all.length - 1, Math.max(0, at + by))];
+  const leads = next?.matches('a, button') ? next : next?.querySelector<HTMLElement>('a, button');
+  (leads ?? next)?.focus();
   next?.scrollIntoView({ block: 'nearest' });
 }
