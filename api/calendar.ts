@@ -4,6 +4,7 @@ import { DateTime } from 'luxon';
 import { tzlib_get_ical_block as timeZoneBlock } from 'timezones-ical-library';
 import { badInput, SignalboxError } from '../domain/errors';
 import { changeRequestKey, deploymentKey } from '../domain/keys';
+import type { ChangeType } from '../domain/machines';
 import { calendarQuery, calendarView, feedBody, feedView, type CalendarView } from '../domain/schemas';
 import { compile, type DeploymentWindow } from '../domain/windows/window';
 import { databaseNow } from '../db/clock';
@@ -34,6 +35,7 @@ async function calendarOf({ db, windows }: ApiDeps, from: Date, to: Date): Promi
     throw badInput(`Windows begin more than ${mostOccurrences} times in this range; ask for a shorter one.`);
   const attempts = (await db('deployments')
     .join('promotions', 'promotions.id', 'deployments.promotion')
+    .join('change_requests', 'change_requests.id', 'deployments.promotion')
     .whereRaw(`coalesce(deployments.started_at, scheduled_for) < ?`, [to])
     .whereRaw(
       `coalesce(finished_at, greatest(now(), coalesce(deployments.started_at, scheduled_for) + interval '1 minute')) > ?`,
@@ -46,6 +48,7 @@ async function calendarOf({ db, windows }: ApiDeps, from: Date, to: Date): Promi
       'promotion',
       'attempt',
       'title',
+      'type',
       'deployments.target',
       'deployments.status',
       'deployments.started_at',
@@ -55,6 +58,7 @@ async function calendarOf({ db, windows }: ApiDeps, from: Date, to: Date): Promi
     promotion: number;
     attempt: number;
     title: string;
+    type: ChangeType;
     target: string;
     status: string;
     started_at: Date | null;
@@ -74,6 +78,7 @@ async function calendarOf({ db, windows }: ApiDeps, from: Date, to: Date): Promi
     .select(
       'promotions.id',
       'title',
+      'type',
       'target',
       'change_requests.status',
       'planned_start',
@@ -81,6 +86,7 @@ async function calendarOf({ db, windows }: ApiDeps, from: Date, to: Date): Promi
     )) as {
     id: number;
     title: string;
+    type: ChangeType;
     target: string;
     status: string;
     planned_start: Date;
@@ -102,6 +108,7 @@ async function calendarOf({ db, windows }: ApiDeps, from: Date, to: Date): Promi
       return {
         key: deploymentKey(a.promotion, a.attempt),
         title: a.title,
+        emergency: a.type === 'emergency',
         target: a.target,
         status: a.status,
         from: iso(begins),
@@ -111,6 +118,7 @@ async function calendarOf({ db, windows }: ApiDeps, from: Date, to: Date): Promi
     planned: planned.map((p) => ({
       key: changeRequestKey(p.id),
       title: p.title,
+      emergency: p.type === 'emergency',
       target: p.target,
       status: p.status,
       from: iso(p.planned_start),

@@ -400,6 +400,14 @@ export const previewView = z
 export type PreviewView = z.infer<typeof previewView>;
 
 const entry = { from: at, to: at };
+const changeOnCalendar = z.object({
+  key: z.string(),
+  title: z.string(),
+  target: z.string(),
+  status: z.string(),
+  emergency: z.boolean(),
+  ...entry,
+});
 export const calendarView = z
   .object({
     windows: z.array(
@@ -412,12 +420,8 @@ export const calendarView = z
         ...entry,
       }),
     ),
-    deployments: z.array(
-      z.object({ key: z.string(), title: z.string(), target: z.string(), status: z.string(), ...entry }),
-    ),
-    planned: z.array(
-      z.object({ key: z.string(), title: z.string(), target: z.string(), status: z.string(), ...entry }),
-    ),
+    deployments: z.array(changeOnCalendar),
+    planned: z.array(changeOnCalendar),
   })
   .meta({ id: 'Calendar' });
 export type CalendarView = z.infer<typeof calendarView>;

@@ -37,6 +37,8 @@ describe('the overview', () => {
     await say('deploy', 'CP-2');
     const failures = figures().getByRole('link', { name: /Change failure rate/ });
     await failures.getByText('50%').waitFor();
+    // What happened on one day is no course.
+    await failures.getByText('2 deployments').waitFor();
     await figures()
       .getByRole('link', { name: /Deployment frequency/ })
       .getByText('0.03 a day')
@@ -57,6 +59,7 @@ describe('the overview', () => {
     await page.goBack();
     await page.getByRole('combobox', { name: 'Over' }).waitFor();
     await counted.getByRole('link', { name: 'CP-2.1' }).click();
+    await page.waitForURL(/promotions\/CP-2\.1$/);
     await page.getByRole('heading', { name: 'CP-2 · Spring catalogue' }).waitFor();
     await link('Overview').click();
   });

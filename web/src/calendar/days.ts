@@ -33,6 +33,8 @@ export interface Day {
   more: number;
 }
 
+const titleOf = ({ key, title, emergency }: CalendarView['planned'][number]) =>
+  `${emergency ? 'Emergency ' : ''}${key} ${title}`;
 export const entriesOf = (view: CalendarView): Entry[] => [
   ...view.windows.map((w): Entry => ({
     id: `${w.id} ${w.from}`,
@@ -46,17 +48,17 @@ export const entriesOf = (view: CalendarView): Entry[] => [
   ...view.deployments.map((d): Entry => ({
     id: d.key,
     kind: 'deployment',
-    title: `${d.key} ${d.title}`,
+    title: titleOf(d),
     detail: `to ${d.target}`,
     status: d.status,
-    href: `/promotions/${d.key.split('.')[0]}`,
+    href: `/promotions/${d.key}`,
     from: Date.parse(d.from),
     to: Date.parse(d.to),
   })),
   ...view.planned.map((p): Entry => ({
     id: p.key,
     kind: 'planned',
-    title: `${p.key} ${p.title}`,
+    title: titleOf(p),
     detail: `planned for ${p.target}`,
     status: p.status,
     href: `/change-requests/${p.key}`,

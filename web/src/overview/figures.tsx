@@ -3,8 +3,9 @@ import { useQuery } from '@tanstack/react-query';
 import type { CountedView, DeliveryMetricsView } from '../../../domain/schemas';
 import { useAddress } from '../address';
 import { usePolled, useTargets, useApi } from '../api';
-import { lasting, number, percent } from '../format';
+import { count, lasting, number, percent } from '../format';
 import { Time } from '../time';
+import { Refusal } from '../refusal';
 
 /** DORA's five figures with their course; each opens the deployments that it is made of. */
 type Figure = DeliveryMetricsView['figures'][number];
@@ -46,11 +47,7 @@ export function Figures() {
           </select>
         </label>
       </header>
-      {error && !data && (
-        <p role="alert" className="refusal">
-          {error.message}
-        </p>
-      )}
+      <Refusal error={!data && error} />
       <ul className="figures">
         {data?.figures.map((one) => (
           <li key={one.name}>
@@ -82,8 +79,10 @@ function shown({ unit }: Pick<Figure, 'unit'>, value: number | null): string {
 }
 
 const [width, height] = [120, 28];
-/** The course of a figure, as a line with gaps where there is nothing to make it of. */
-function Course({ of: { series } }: { of: Figure }) {
+/** The course of a figure, as a line with gaps where there is nothing to make it of; one point is no course. */
+function Course({ of: { series, counted, unit } }: { of: Figure }) {
+  const known = series.filter((value) => (unit === 'per-day' ? value : value !== null));
+  if (known.length < 2) return <span className="course muted">{count(counted, 'deployment')}</span>;
   const most = Math.max(...series.map((value) => value ?? 0)) || 1;
   const at = (value: number, n: number) =>
     `${((n / (series.length - 1)) * width).toFixed(1)} ${(height - 2 - (value / most) * (height - 4)).toFixed(1)}`;
@@ -127,7 +126,7 @@ function Counted(props: { figure: Figure; asked: string; search: string }) {
       <p className="muted">
         {figure.means} {data && data.total > 0 && `Made of ${data.total}.`}
       </p>
-      {error && <p className="refusal">{error.message}</p>}
+      <Refusal error={error} />
       {data?.total === 0 && (
         <p>
           There is none in this period. Deployments count once they have ended; ship one under Promotions.
@@ -146,9 +145,9 @@ function Counted(props: { figure: Figure; asked: string; search: string }) {
             </thead>
             <tbody>
               {data.items.map((d) => (
-                <tr key={d.key}>
+                <tr key={d.key} data-row>
                   <td>
-                    <Link href={`/promotions/${d.key.split('.')[0]}`}>{d.key}</Link> {d.title}
+                    <Link href={`/promotions/${d.key}`}>{d.key}</Link> {d.title}
                   </td>
                   <td>{d.target}</td>
                   <td>
