@@ -153,7 +153,10 @@ export function createApp(deps: ApiDeps): Express {
     /^\/(overview|promotions|change-requests|backlog|epics|calendar|audit)(\/[A-Za-z0-9.-]{1,40})?$/,
     (_request, response) => response.sendFile('index.html', { root: deps.webDir }),
   );
-  app.use((request) => {
+  app.use((request, response) => {
+    // Whoever typed an address is told by the page where to go on; a program gets a problem.
+    const typed = request.method === 'GET' && request.accepts(['json', 'html']) === 'html';
+    if (typed) return response.status(404).sendFile('index.html', { root: deps.webDir });
     throw notFound(`page ${request.path.slice(0, 200)}`);
   });
   app.use(problemHandler(deps));
