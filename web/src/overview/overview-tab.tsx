@@ -32,8 +32,7 @@ function RunsNow() {
       <ul className="needs">
         {open.map((d) => (
           <li key={d.key}>
-            <Link href={`/promotions/${d.key}`}>{d.key}</Link>{' '}
-            {d.emergency && <strong>Emergency </strong>}
+            <Link href={`/promotions/${d.key}`}>{d.key}</Link> {d.emergency && <strong>Emergency </strong>}
             {d.title} to {d.target} <Badge machine="deployment" state={d.status} />{' '}
             <span className="muted">
               {d.waitingFor
